@@ -1,6 +1,6 @@
 """How the bundled encoder `scenes-toy` was made: CLIP's contrastive loss on procedural scenes.
 
-    python -m cmdmetric.train_scenes_encoder out/ --steps 2500
+    python -m cmdmetric.train_scenes_encoder out/ --steps 1600
 
 draws every training pair anew (no scene is seen twice), so the loss is an honest one, and ends
 with the retrieval on held-out scenes. Interrupted, the same command goes on from its last save.
@@ -133,7 +133,7 @@ def export(model: open_clip.CLIP, seen: torch.Tensor, out: Path) -> None:
 
 @click.command()
 @click.argument("out", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--steps", default=2500, show_default=True)
+@click.option("--steps", default=1600, show_default=True)
 @click.option("--batch", default=256, show_default=True, help="Pairs in a batch.")
 @click.option("--lr", default=2e-3, show_default=True, help="Peak learning rate of AdamW.")
 @click.option("--save-every", default=100, show_default=True, help="Steps between saves.")
