@@ -1,0 +1,134 @@
+"""Retrieval between images and their captions (Table 3): R@1, R@5 and R@10, both ways.
+
+The similarity is the cosine of the image code and the sentence vector, which is what the sentence
+loss (Eq. 8) trains. Similarities are made in blocks, so 5,000 images against 25,000 captions need
+the vectors and one block, not the matrix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Protocol
+
+import numpy as np
+import open_clip
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from grgan_ref.data import Augmentation, CaptionedImages, to_unit
+from grgan_ref.errors import GrganError
+from grgan_ref.text import clean, tokenise
+
+RANKS = (1, 5, 10)
+
+
+@dataclass(frozen=True)
+class Retrieval:
+    """Percentages: of captions whose image is among the first k, and of images for which one of
+    their captions is."""
+
+    image_r1: float
+    image_r5: float
+    image_r10: float
+    text_r1: float
+    text_r5: float
+    text_r10: float
+    images: int
+    captions: int
+
+    def to_dict(self) -> dict[str, float]:
+        return asdict(self)
+
+    def table(self) -> str:
+        """The row of Table 3, in text."""
+        return (
+            f"{self.images} images, {self.captions} captions\n"
+            f"                   R@1     R@5    R@10\n"
+            f"image to text   {self.text_r1:6.2f}  {self.text_r5:6.2f}  {self.text_r10:6.2f}\n"
+            f"text to image   {self.image_r1:6.2f}  {self.image_r5:6.2f}  {self.image_r10:6.2f}"
+        )
+
+
+class Matcher(Protocol):
+    """Anything that puts images and captions into one space."""
+
+    def images(self, images: Tensor) -> Tensor:
+        """(B, 3, s, s) in [-1, 1] -> (B, E)."""
+        ...
+
+    def texts(self, captions: Sequence[str]) -> Tensor:
+        """B captions -> (B, E)."""
+        ...
+
+
+def recall(images: Tensor, texts: Tensor, owner: Tensor, block: int = 512) -> Retrieval:
+    """R@k from features: images (n, E), texts (m, E), owner (m,) the image number of each text.
+
+    A rival with an equal similarity ranks before the right one, so that an encoder that maps
+    everything to one point retrieves nothing. Every image must own a text.
+    """
+    if len(torch.unique(owner)) != len(images):
+        raise GrganError("retrieval needs at least one caption for every image")
+    images, texts = F.normalize(images.float(), dim=1), F.normalize(texts.float(), dim=1)
+    text_rank = torch.cat(  # of the image that a text belongs to
+        [
+            _rivals(part, images, right[:, None] == torch.arange(len(images), device=right.device))
+            for part, right in zip(texts.split(block), owner.split(block), strict=True)
+        ]
+    )
+    numbers = torch.arange(len(images), device=owner.device).split(block)
+    image_rank = torch.cat(  # of the best text that belongs to an image
+        [
+            _rivals(part, texts, number[:, None] == owner)
+            for part, number in zip(images.split(block), numbers, strict=True)
+        ]
+    )
+    found = [100 * float((r < k).double().mean()) for r in (text_rank, image_rank) for k in RANKS]
+    return Retrieval(*found, images=len(images), captions=len(texts))
+
+
+def _rivals(queries: Tensor, candidates: Tensor, right: Tensor) -> Tensor:
+    """How many wrong candidates are at least as similar as the best right one: (b,)."""
+    similarity = queries @ candidates.T
+    best = similarity.masked_fill(~right, -2).amax(dim=1, keepdim=True)
+    return ((similarity >= best) & ~right).sum(dim=1)
+
+
+@torch.no_grad()
+def evaluate(
+    matcher: Matcher,
+    data: CaptionedImages,
+    *,
+    size: int,
+    number: int | None = None,
+    captions_per_image: int = 5,
+    batch: int = 64,
+) -> Retrieval:
+    """R@k of the first `number` images (all by default) and up to 5 captions of each.
+
+    Images: shorter side resized to `size`, then the square in the middle.
+    """
+    count = len(data) if number is None else number
+    if not 1 <= count <= len(data):
+        raise GrganError(f"{count} images are asked for; the data has {len(data)}")
+    captions = [list(data.captions[i])[:captions_per_image] for i in range(count)]
+    owner = torch.tensor([i for i, own in enumerate(captions) for _ in own])
+    flat = [caption for own in captions for caption in own]
+    codes = [
+        matcher.images(_square(data, range(i, min(i + batch, count)), size))
+        for i in range(0, count, batch)
+    ]
+    sentences = [matcher.texts(flat[i : i + batch]) for i in range(0, len(flat), batch)]
+    features, vectors = torch.cat(codes), torch.cat(sentences)
+    return recall(features, vectors, owner.to(features.device))
+
+
+def _square(data: CaptionedImages, rows: range, size: int) -> Tensor:
+    squares = []
+    for row in rows:
+        image = data.images.load(row, size)
+        left, top = (image.width - size) // 2, (image.height - size) // 2
+        squares.append(np.asarray(image.crop((left, top, left + size, top + size))))
+    return to_unit(torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2))
