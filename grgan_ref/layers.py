@@ -1,0 +1,37 @@
+"""Building blocks of the generator (section 3.1), those of StackGAN++, AttnGAN and DM-GAN."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def conv3x3(in_channels: int, out_channels: int) -> nn.Conv2d:
+    """3x3 convolution without bias that keeps the size."""
+    return nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False)
+
+
+class UpBlock(nn.Module):
+    """(B, C, s, s) -> (B, C', 2s, 2s): nearest upsampling, convolution, batch norm, GLU."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.conv = conv3x3(in_channels, 2 * out_channels)
+        self.norm = nn.BatchNorm2d(2 * out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.glu(self.norm(self.conv(F.interpolate(x, scale_factor=2))), dim=1)
+
+
+class ResidualBlock(nn.Module):
+    """(B, C, s, s) -> the same: two convolutions around a GLU, and no activation after the sum."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1 = conv3x3(channels, 2 * channels)
+        self.norm1 = nn.BatchNorm2d(2 * channels)
+        self.conv2 = conv3x3(channels, channels)
+        self.norm2 = nn.BatchNorm2d(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.norm2(self.conv2(F.glu(self.norm1(self.conv1(x)), dim=1)))
