@@ -1,0 +1,79 @@
+"""Downloads that say what they fetch, from where and how large, and check what arrived."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from tqdm import tqdm
+
+from cmdmetric.errors import InputError
+
+CHUNK = 1 << 20
+
+
+def cache_folder() -> Path:
+    """$CMDMETRIC_CACHE, else the platform's folder for caches; it may not exist yet."""
+    if chosen := os.environ.get("CMDMETRIC_CACHE"):
+        return Path(chosen).expanduser()
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "cmdmetric"
+
+
+def sha256_of(path: Path) -> str:
+    """The file's sha256 in hex."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def download(url: str, target: Path, sha256: str, what: str) -> Path:
+    """Fetch `url` into `target` and return it; the file appears only when its sha256 is right.
+
+    Raises InputError where the network does not answer, the disk is full or the content differs.
+    """
+    if not url.startswith("https://"):
+        raise InputError(f"{url}: only https:// is downloaded from")
+    partial: Path | None = None
+    try:
+        with urllib.request.urlopen(url, timeout=30) as answer:
+            size = int(answer.headers.get("Content-Length") or 0)
+            megabytes = f"{size / 1e6:.1f} MB" if size else "of unknown size"
+            print(f"downloading {what} ({megabytes}) from {url} to {target}", file=sys.stderr)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+            partial, digest = Path(name), hashlib.sha256()
+            bar = tqdm(total=size or None, unit="B", unit_scale=True, desc=target.name)
+            with os.fdopen(handle, "wb") as file, bar:
+                while chunk := answer.read(CHUNK):
+                    file.write(chunk)
+                    digest.update(chunk)
+                    bar.update(len(chunk))
+        if digest.hexdigest() != sha256:
+            raise InputError(
+                f"{url}: what arrived has sha256 {digest.hexdigest()}, expected {sha256}; "
+                "nothing was kept"
+            )
+        os.replace(partial, target)
+    except (urllib.error.URLError, TimeoutError) as error:
+        raise InputError(
+            f"{url}: cannot be downloaded: {getattr(error, 'reason', error)}"
+        ) from None
+    except OSError as error:
+        raise InputError(f"{target}: cannot be written: {error.strerror or error}") from None
+    finally:
+        if partial is not None:
+            partial.unlink(missing_ok=True)
+    return target

@@ -1,0 +1,249 @@
+"""The encoder: a CLIP of open_clip with a protocol applied to it. The one module that runs torch."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import pickle
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import open_clip
+import torch
+from numpy.typing import NDArray
+
+from cmdmetric.errors import InputError
+from cmdmetric.moments import Provenance
+from cmdmetric.protocol import Protocol, get_protocol
+from cmdmetric.weights import Checkpoint, find_checkpoint
+
+#: Captions in a batch: they are much smaller than images.
+TEXT_BATCH_SIZE = 64
+#: Buffers that OpenAI's archives hold beside the weights.
+_OPENAI_EXTRAS = ("input_resolution", "context_length", "vocab_size")
+
+
+class Encoder:
+    """Images and captions to feature vectors, in float32.
+
+    >>> encoder = Encoder("scenes-toy")
+    >>> encoder.encode_texts(["a red circle on a grey background"]).shape
+    (1, 40)
+    """
+
+    def __init__(
+        self,
+        model: str | Path | None = None,
+        weights: str | Path | None = None,
+        protocol: Protocol | str | Path = "grgan",
+        *,
+        device: str | torch.device | None = None,
+        batch_size: int = 32,
+    ) -> None:
+        """Build the network and load its weights.
+
+        model and weights are as in `cmdmetric.weights.find_checkpoint`; protocol is one or its
+        name; device is torch's, by default a GPU where there is one; batch_size is for images and
+        changes the speed only.
+
+        Raises InputError for an unknown model, protocol or device, and for weights that cannot be
+        had, read, or fitted into the architecture.
+        """
+        if batch_size < 1:
+            raise InputError(f"the batch size is {batch_size}, it must be at least 1")
+        self.protocol = get_protocol(protocol)
+        self.device = _device(device)
+        self.batch_size = batch_size
+        self.checkpoint = find_checkpoint(model, weights)
+        self._model = _build(self.checkpoint)
+        self._model.eval().requires_grad_(False).to(self.device)
+        self._tokenizer: Any = _tokenizer(self.checkpoint)
+        self._context_length = int(self._model.context_length)
+        height, width = _pair(self._model.visual.image_size)
+        if height != width:
+            raise InputError(
+                f"{self.checkpoint.label} takes images of {width}x{height}, not square"
+            )
+        #: The side of the square image that the network takes, in pixels.
+        self.image_size: int = height
+        mean, std = torch.tensor(self.checkpoint.mean), torch.tensor(self.checkpoint.std)
+        self._mean = mean.view(3, 1, 1).to(self.device)
+        self._std = std.view(3, 1, 1).to(self.device)
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 (hex) of the weights file."""
+        return self.checkpoint.sha256
+
+    def provenance(self, side: str, source: str) -> Provenance:
+        """What is stored with moments of this encoder's features; side is "image" or "text"."""
+        return Provenance(
+            protocol=self.protocol,
+            model=self.checkpoint.label,
+            weights=self.fingerprint,
+            architecture=self.checkpoint.architecture_sha256,
+            dtype="fp32",
+            side=side,
+            source=source,
+        )
+
+    def encode_pixels(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Features (n, d) of pixels (n, image_size, image_size, 3) from `preprocess.to_pixels`."""
+        with _exact_float32():
+            x = torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2).float() / 255
+            if self.protocol.normalise == "encoder":
+                x = (x - self._mean) / self._std
+            return self._scaled(self._model.encode_image(x), self.protocol.image_scale)
+
+    def tokenise(self, texts: Sequence[str]) -> tuple[torch.Tensor, int]:
+        """Token indices (n, context) int64 of captions cleaned by the protocol, and how many
+        captions were too long and cut; a cut caption keeps its end-of-text token.
+
+        The count is 0 where the model's tokeniser is none of CLIP's and does not tell.
+        """
+        cleaned = [self.protocol.clean(text) for text in texts]
+        if not isinstance(self._tokenizer, open_clip.SimpleTokenizer):
+            return self._tokenizer(cleaned, context_length=self._context_length), 0
+        start, end = self._tokenizer.sot_token_id, self._tokenizer.eot_token_id
+        tokens = torch.zeros(len(cleaned), self._context_length, dtype=torch.long)
+        truncated = 0
+        for row, text in zip(tokens, cleaned, strict=True):
+            words = self._tokenizer.encode(text)
+            truncated += len(words) > self._context_length - 2
+            words = words[: self._context_length - 2]
+            row[: len(words) + 2] = torch.tensor([start, *words, end])
+        return tokens, truncated
+
+    def encode_tokens(self, tokens: torch.Tensor) -> NDArray[np.float32]:
+        """Features (n, d) of token indices (n, context) from `tokenise`."""
+        features: NDArray[np.float32] | None = None
+        # Batches of like length waste no time on padding.
+        order = torch.argsort(tokens.argmax(dim=1), stable=True)
+        for batch in order.split(TEXT_BATCH_SIZE):
+            with _exact_float32():
+                encoded = self._encode_text(tokens[batch].to(self.device))
+                scaled = self._scaled(encoded, self.protocol.text_scale)
+            if features is None:
+                features = np.empty((len(tokens), scaled.shape[1]), np.float32)
+            features[batch.numpy()] = scaled
+        return features if features is not None else np.empty((0, 0), np.float32)
+
+    def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Features (n, d) of captions."""
+        return self.encode_tokens(self.tokenise(texts)[0])
+
+    def _encode_text(self, tokens: torch.Tensor) -> torch.Tensor:
+        """open_clip's encode_text, without the positions after the batch's last end of text.
+
+        CLIP's text tower is causal and reads its feature off the end-of-text token (the highest
+        index), so what follows cannot change it. Other towers get all positions.
+        """
+        model = self._model
+        causal = (
+            isinstance(model, open_clip.CLIP)
+            and isinstance(self._tokenizer, open_clip.SimpleTokenizer)
+            and model.text_pool_type == "argmax"
+            and model.attn_mask is not None
+        )
+        if not causal:
+            return model.encode_text(tokens)
+        ends = tokens.argmax(dim=1)
+        length = int(ends.max()) + 1
+        x = model.token_embedding(tokens[:, :length]) + model.positional_embedding[:length]
+        x = model.transformer(x, attn_mask=model.attn_mask[:length, :length])
+        x = model.ln_final(x)[torch.arange(len(x), device=x.device), ends]
+        if isinstance(model.text_projection, torch.nn.Linear):
+            return model.text_projection(x)
+        return x if model.text_projection is None else x @ model.text_projection
+
+    def _scaled(self, features: torch.Tensor, scale: float) -> NDArray[np.float32]:
+        unit = features / features.norm(dim=-1, keepdim=True)
+        scaled: NDArray[np.float32] = (unit * scale).float().cpu().numpy()
+        if not np.isfinite(scaled).all():
+            raise InputError(
+                f"{self.checkpoint.file}: these weights give features that are not finite"
+            )
+        return scaled
+
+
+@contextlib.contextmanager
+def _exact_float32() -> Iterator[None]:
+    """No gradients, and float32 that stays float32: CUDA would take TF32 for convolutions."""
+    cudnn, matmul = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = cudnn, matmul
+
+
+def _device(device: str | torch.device | None) -> torch.device:
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+        torch.empty(1, device=chosen)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise InputError(f"no device {str(device)!r}: {str(error).splitlines()[0]}") from None
+    return chosen
+
+
+def _pair(size: int | tuple[int, int]) -> tuple[int, int]:
+    return (size, size) if isinstance(size, int) else (size[0], size[1])
+
+
+def _build(checkpoint: Checkpoint) -> open_clip.CLIP:
+    try:
+        with _quiet():  # open_clip warns that there are no weights yet
+            model = open_clip.create_model(
+                checkpoint.architecture,
+                load_weights=False,
+                force_quick_gelu=checkpoint.config.get("quick_gelu", False),
+                pretrained_text=False,
+                pretrained_image=False,
+            )
+    except Exception as error:  # open_clip passes on whatever a wrong configuration runs into
+        raise InputError(
+            f"{checkpoint.architecture}: open_clip cannot build this model: {error}"
+        ) from None
+    try:
+        if checkpoint.is_torchscript:  # opened only since its sha256 is the published one
+            state = torch.jit.load(checkpoint.file, map_location="cpu").state_dict()
+            for key in _OPENAI_EXTRAS:
+                state.pop(key, None)
+            model.load_state_dict(state)
+        else:
+            open_clip.load_checkpoint(model, str(checkpoint.file), weights_only=True)
+    except pickle.UnpicklingError:
+        raise InputError(
+            f"{checkpoint.file}: not a state dict: it holds pickled code or objects, which are "
+            "never executed. Save the weights as safetensors or a plain state dict"
+        ) from None
+    except Exception as error:  # junk raises anything from IndexError to SafetensorError
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(
+            f"{checkpoint.file}: these weights do not load into {checkpoint.label}: {reason[:600]}"
+        ) from None
+    return model
+
+
+def _tokenizer(checkpoint: Checkpoint) -> Any:
+    try:
+        with _quiet():
+            return open_clip.get_tokenizer(checkpoint.architecture)
+    except Exception as error:  # tokenisers of other towers come from the Hub, with its errors
+        raise InputError(f"{checkpoint.label}: no tokeniser for this model: {error}") from None
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without open_clip's messages on the root logger."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)

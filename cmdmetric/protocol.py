@@ -1,0 +1,148 @@
+"""A protocol: everything that is done to pixels and captions before and after the encoder."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from cmdmetric.errors import InputError
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How a score is made, as one value. It is stored with every set of moments.
+
+    The defaults are those of `grgan`. A side is one of image or text.
+
+    >>> Protocol(name="mine", image_scale=1.0).differences(GRGAN)
+    {'image_scale': (1.0, 10.0)}
+    """
+
+    name: str
+    #: "convert": Pillow's convert("RGB") and nothing else. "viewer": what an image viewer shows.
+    rgb: Literal["convert", "viewer"] = "convert"
+    #: "squash": both sides to the encoder's size, whatever the aspect.
+    #: "crop": the shorter side to the encoder's size, then the centre.
+    resize: Literal["squash", "crop"] = "squash"
+    #: Pillow's filter; both are antialiased when they shrink.
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
+    #: "none": pixels in [0, 1]. "encoder": the mean and std that the encoder was trained with.
+    normalise: Literal["none", "encoder"] = "none"
+    #: "words": lower case, runs of letters, digits and _ (\w+), ASCII only, joined by blanks.
+    #: "as-written": untouched.
+    captions: Literal["words", "as-written"] = "words"
+    #: A feature is divided by its length, then multiplied by this.
+    image_scale: float = 10.0
+    text_scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        choices = {
+            "rgb": ("convert", "viewer"),
+            "resize": ("squash", "crop"),
+            "interpolation": ("bilinear", "bicubic"),
+            "normalise": ("none", "encoder"),
+            "captions": ("words", "as-written"),
+        }
+        for field, allowed in choices.items():
+            if getattr(self, field) not in allowed:
+                raise InputError(
+                    f"protocol {self.name!r}: {field} is {getattr(self, field)!r}, "
+                    f"it must be one of {', '.join(allowed)}"
+                )
+        for field in ("image_scale", "text_scale"):
+            value = getattr(self, field)
+            if (
+                not isinstance(value, (int, float))
+                or isinstance(value, bool)
+                or not 0 < value < 1e6
+            ):
+                raise InputError(
+                    f"protocol {self.name!r}: {field} is {value!r}, it must be a positive number"
+                )
+        if not isinstance(self.name, str) or not re.fullmatch(r"[\w.+-]+", self.name):
+            raise InputError(
+                f"a protocol's name is letters, digits and . _ + - only, not {self.name!r}"
+            )
+
+    def differences(self, other: Protocol) -> dict[str, tuple[Any, Any]]:
+        """The fields in which two protocols differ (the name is none of them), with both values."""
+        return {
+            field.name: (getattr(self, field.name), getattr(other, field.name))
+            for field in dataclasses.fields(self)
+            if field.name != "name" and getattr(self, field.name) != getattr(other, field.name)
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Field by field, for JSON."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Protocol:
+        """The inverse of `to_dict`; fields left out have the values of `grgan`.
+
+        Raises InputError for an unknown field, a wrong value or a missing name.
+        """
+        known = [field.name for field in dataclasses.fields(cls)]
+        for key in values:
+            if key not in known:
+                raise InputError(f"a protocol has no field {key!r}; it has {', '.join(known)}")
+        if "name" not in values:
+            raise InputError("a protocol needs a name")
+        return cls(**values)
+
+    def clean(self, caption: str) -> str:
+        """The caption as the tokeniser gets it; may be empty.
+
+        "words" is what the released evaluation did: NLTK's RegexpTokenizer(r"\\w+") on the lower
+        case, then whatever is not ASCII dropped from each word.
+        """
+        if self.captions == "as-written":
+            return caption
+        words = re.findall(r"\w+", caption.lower())
+        words = [word.encode("ascii", "ignore").decode("ascii") for word in words]
+        return " ".join(word for word in words if word)
+
+
+#: What the released evaluation of GR-GAN did, to the letter: published numbers need it.
+GRGAN = Protocol(name="grgan")
+#: CLIP's own preprocessing, captions as written, both sides at the same scale: for new work.
+CLIP = Protocol(
+    name="clip",
+    rgb="viewer",
+    resize="crop",
+    interpolation="bicubic",
+    normalise="encoder",
+    captions="as-written",
+    image_scale=1.0,
+    text_scale=1.0,
+)
+
+
+def get_protocol(which: Protocol | str | Path) -> Protocol:
+    """A protocol by name ("grgan", "clip"), from a JSON file that states one, or itself."""
+    if isinstance(which, Protocol):
+        return which
+    for protocol in (GRGAN, CLIP):
+        if which == protocol.name:
+            return protocol
+    path = Path(which)
+    if not path.is_file():
+        raise InputError(
+            f"no protocol {str(which)!r}: it is grgan, clip, or a JSON file with the fields of "
+            "cmdmetric.Protocol"
+        )
+    try:
+        values = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not JSON: {error}") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: a protocol is a JSON object, this is a {type(values).__name__}")
+    try:
+        return Protocol.from_dict(values)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
