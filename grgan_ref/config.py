@@ -115,10 +115,13 @@ class TrainConfig:
     ema: float = 0.999
     precision: Literal["float32", "bfloat16"] = "float32"
     compile: bool = False
+    seed: int = 0
     log_every: int = 50
     sample_every: int = 1000
     checkpoint_every: int = 1000
     keep_checkpoints: int = 3
+    score_every: int = 0  # CMD of generated against held-out images; 0: never
+    score_samples: int = 1000
 
 
 @dataclass(frozen=True)
@@ -131,6 +134,7 @@ class QuirksConfig:
     mixed_memory_mask: bool = False  # memory.DynamicMemory
     mask_off_by_one: bool = False  # text.tokenise
     shifted_words_in_pretraining: bool = False  # itm.ITM.encode_text
+    unnormalised_clip_input: bool = False  # itm.ITM
     mean_word_over_padding: bool = False  # gan_step.condition_of
     power_iteration_in_eval: bool = False  # spectral_norm.SpectralNormConv2d
     shared_power_vectors: bool = False  # spectral_norm.SpectralNormConv2d
@@ -163,6 +167,10 @@ class Config:
                     f"model.stages: size {stage.size} follows {before.size}; every stage doubles "
                     f"the size, so write {2 * before.size}"
                 )
+        if self.train.batch < 2:
+            raise GrganError(
+                f"train.batch is {self.train.batch}; mismatched pairs (and batch norm) need 2"
+            )
 
     @classmethod
     def load(cls, name_or_path: str | Path, overrides: Mapping[str, Any] | None = None) -> Config:

@@ -1,0 +1,144 @@
+"""The Image-Text Matcher, ITM (section 3.2): a frozen CLIP and four small trainable heads.
+
+It encodes captions for the generator and the discriminators, and images for the matching losses
+(`losses.sentence_loss`, `losses.word_loss`) by which it is itself trained first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import open_clip
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cmdmetric.encoder import _build as build_network
+from cmdmetric.weights import find_checkpoint
+from grgan_ref.clip_features import (
+    feature_widths,
+    image_features,
+    image_normalisation,
+    image_size,
+    text_features,
+)
+from grgan_ref.config import Config
+from grgan_ref.errors import GrganError
+
+
+class MatchingHeads(nn.Module):
+    """The trainable part: four projections of CLIP's features to one space of E dimensions.
+
+    The paper describes those of regions and words; the released code also has those of the image
+    and the sentence embedding.
+    """
+
+    def __init__(self, region_dim: int, word_dim: int, clip_dim: int, embedding_dim: int) -> None:
+        super().__init__()
+        self.region = nn.Conv2d(region_dim, embedding_dim, 1, bias=False)
+        self.word = nn.Linear(word_dim, embedding_dim)
+        self.word_norm = nn.LayerNorm(embedding_dim, eps=1e-12)
+        self.sentence = nn.Linear(clip_dim, embedding_dim)
+        self.image = nn.Linear(clip_dim, embedding_dim)
+        nn.init.uniform_(self.region.weight, -0.1, 0.1)
+        nn.init.uniform_(self.image.weight, -0.1, 0.1)
+
+    def encode_image(self, regions: Tensor, embedding: Tensor) -> tuple[Tensor, Tensor]:
+        """CLIP's (B, W, H, H') and (B, D) -> regions (B, E, H, H') and image code (B, E)."""
+        return self.region(regions), self.image(embedding)
+
+    def encode_text(self, words: Tensor, embedding: Tensor) -> tuple[Tensor, Tensor]:
+        """CLIP's (B, W, L) and (B, D) -> sentence (B, E) and words (B, E, L)."""
+        words = self.word_norm(self.word(words.transpose(1, 2))).transpose(1, 2)
+        return self.sentence(embedding), words
+
+
+class ITM(nn.Module):
+    """CLIP, never trained and always in eval mode, with the heads on it.
+
+    unnormalised: images reach the CLIP in [-1, 1], as in the released code, in place of with the
+        mean and deviation that the CLIP was trained with.
+    """
+
+    def __init__(
+        self,
+        clip: open_clip.CLIP,
+        embedding_dim: int,
+        region_layer: int,
+        unnormalised: bool = False,
+    ) -> None:
+        super().__init__()
+        self.clip = clip.eval().requires_grad_(False)
+        self.region_layer = region_layer
+        self.unnormalised = unnormalised
+        self.image_size = image_size(clip)
+        self.heads = MatchingHeads(*feature_widths(clip, region_layer), embedding_dim)
+        mean, std = image_normalisation(clip)
+        self.register_buffer("mean", mean, persistent=False)
+        self.register_buffer("std", std, persistent=False)
+
+    @property
+    def context_length(self) -> int:
+        """Tokens that the text tower takes."""
+        return self.clip.positional_embedding.shape[0]
+
+    def train(self, mode: bool = True) -> ITM:
+        """Training mode for the heads; the CLIP's batch norm and dropout stay in eval mode."""
+        super().train(mode)
+        self.clip.eval()
+        return self
+
+    def encode_image(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Images (B, 3, s, s) in [-1, 1] -> regions (B, E, H, H') and image code (B, E).
+
+        Differentiable with respect to the images: this is how the ITM teaches the generator.
+        """
+        size = (self.image_size, self.image_size)
+        if images.shape[2:] != size:
+            images = F.interpolate(images, size, mode="bilinear", align_corners=False)
+        if not self.unnormalised:
+            images = ((images + 1) / 2 - self.mean) / self.std
+        return self.heads.encode_image(*image_features(self.clip, images, self.region_layer))
+
+    def encode_text(self, tokens: Tensor, slots: int, first: int = 1) -> tuple[Tensor, Tensor]:
+        """Tokens (B, T) of `text.tokenise` -> sentence (B, E) and words (B, E, slots).
+
+        Slot i is token i + `first`: 1 skips the start of text. The released code does so in GAN
+        training and sampling but not in pre-training, where slot 0 is the start of text (`first`
+        0) and every word stands one slot later (quirk `shifted_words_in_pretraining`).
+        """
+        with torch.no_grad():
+            words, embedding = text_features(self.clip, tokens, first + slots)
+        return self.heads.encode_text(words[:, :, first:], embedding)
+
+    def fingerprint(self) -> str:
+        """sha256 of all weights, in hexadecimal."""
+        digest = hashlib.sha256()
+        for key, value in sorted(self.state_dict().items()):
+            digest.update(key.encode())
+            digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+        return digest.hexdigest()
+
+
+def build_itm(config: Config, pretrained: bool = True) -> ITM:
+    """The ITM of a configuration, its heads as initialised.
+
+    `itm.clip` is a bundled model, a folder in open_clip's format or a name of open_clip's list;
+    `itm.weights` replaces its weights by a file's. pretrained: False leaves the CLIP's weights
+    random, for a state dict that brings them (`checkpoint.read_released_itm`).
+
+    Raises InputError for an unknown model, and for weights that cannot be had.
+    """
+    itm = config.itm
+    if pretrained:
+        clip = build_network(find_checkpoint(itm.clip, itm.weights or None))
+    elif itm.clip in open_clip.list_models():
+        clip = open_clip.CLIP(**open_clip.get_model_config(itm.clip))
+    else:
+        raise GrganError(f"itm.clip: open_clip has no model {itm.clip!r}")
+    return ITM(
+        clip,
+        config.model.embedding_dim,
+        itm.region_layer,
+        config.quirks.unnormalised_clip_input,
+    )
