@@ -1,0 +1,63 @@
+"""cmdmetric: reproducible scores for text-to-image models, the Cross Model Distance first.
+
+>>> from cmdmetric import cmd
+>>> score = cmd("generated/", "captions.json")  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from cmdmetric.version import __version__
+
+if TYPE_CHECKING:
+    from cmdmetric.encoder import Encoder
+    from cmdmetric.errors import InputError
+    from cmdmetric.frechet import frechet_distance
+    from cmdmetric.metrics import CrossModelDistance, cross_model_distance
+    from cmdmetric.moments import Moments
+    from cmdmetric.protocol import Protocol
+    from cmdmetric.score import CMDScore, clip_fd, cmd, itdis
+
+# Looked up on first use: importing the package costs nothing, and only Encoder needs torch.
+_HOMES = {
+    "CMDScore": "score",
+    "CrossModelDistance": "metrics",
+    "Encoder": "encoder",
+    "InputError": "errors",
+    "Moments": "moments",
+    "Protocol": "protocol",
+    "clip_fd": "score",
+    "cmd": "score",
+    "cross_model_distance": "metrics",
+    "frechet_distance": "frechet",
+    "itdis": "score",
+}
+
+__all__ = [
+    "CMDScore",
+    "CrossModelDistance",
+    "Encoder",
+    "InputError",
+    "Moments",
+    "Protocol",
+    "__version__",
+    "clip_fd",
+    "cmd",
+    "cross_model_distance",
+    "frechet_distance",
+    "itdis",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'cmdmetric' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"cmdmetric.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

@@ -1,4 +1,4 @@
-"""The encoder: a CLIP of open_clip with a protocol applied to it. The one module that runs torch."""
+"""The encoder: a CLIP of open_clip with a protocol applied to it. Only this module runs torch."""
 
 from __future__ import annotations
 
@@ -116,23 +116,24 @@ class Encoder:
             row[: len(words) + 2] = torch.tensor([start, *words, end])
         return tokens, truncated
 
-    def encode_tokens(self, tokens: torch.Tensor) -> NDArray[np.float32]:
-        """Features (n, d) of token indices (n, context) from `tokenise`."""
-        features: NDArray[np.float32] | None = None
-        # Batches of like length waste no time on padding.
+    def encode_tokens(
+        self, tokens: torch.Tensor
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+        """Features of token indices (n, context) from `tokenise`: batches of the rows' numbers (b,)
+        and their features (b, d), sorted by length, so that no time goes into padding.
+        """
         order = torch.argsort(tokens.argmax(dim=1), stable=True)
         for batch in order.split(TEXT_BATCH_SIZE):
             with _exact_float32():
                 encoded = self._encode_text(tokens[batch].to(self.device))
-                scaled = self._scaled(encoded, self.protocol.text_scale)
-            if features is None:
-                features = np.empty((len(tokens), scaled.shape[1]), np.float32)
-            features[batch.numpy()] = scaled
-        return features if features is not None else np.empty((0, 0), np.float32)
+                features = self._scaled(encoded, self.protocol.text_scale)
+            yield batch.numpy(), features
 
     def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Features (n, d) of captions."""
-        return self.encode_tokens(self.tokenise(texts)[0])
+        """Features (n, d) of captions, in their order."""
+        tokens, _ = self.tokenise(texts)
+        rows, features = zip(*self.encode_tokens(tokens), strict=True)
+        return np.concatenate(features)[np.argsort(np.concatenate(rows))]
 
     def _encode_text(self, tokens: torch.Tensor) -> torch.Tensor:
         """open_clip's encode_text, without the positions after the batch's last end of text.

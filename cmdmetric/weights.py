@@ -84,8 +84,8 @@ def find_checkpoint(model: str | Path | None, weights: str | Path | None = None)
     if not tag:
         if "openai" not in tags:
             raise InputError(
-                f"{name} needs weights: --model {name}/TAG with one of {', '.join(tags) or '(none)'}"
-                ", or --weights FILE"
+                f"{name} needs weights: --weights FILE, or --model {name}/TAG with one of "
+                f"{', '.join(tags) or '(none)'}"
             )
         tag = "openai"
     published = get_pretrained_cfg(name, tag)

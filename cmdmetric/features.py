@@ -1,0 +1,172 @@
+"""Streams images and captions through an encoder into moments; nothing is held but the moments."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from cmdmetric.captions import Captions
+from cmdmetric.errors import InputError
+from cmdmetric.images import ImageItem, ImageSet, describe_failure
+from cmdmetric.moments import Moments
+from cmdmetric.preprocess import to_pixels
+
+if TYPE_CHECKING:
+    from cmdmetric.encoder import Encoder
+
+OnError = Literal["raise", "skip"]
+#: Captions are tokenised and sorted by length this many at a time.
+TEXT_CHUNK = 4096
+#: A message lists at most this many files by name.
+LISTED = 20
+
+
+@dataclass(frozen=True)
+class EncodedImages:
+    """The moments of an image set, and what became of its images."""
+
+    moments: Moments
+    #: Names of the encoded images, in order.
+    names: tuple[str, ...]
+    #: Images that could not be decoded, with the reason.
+    skipped: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class EncodedTexts:
+    """The moments of a caption set, and what became of its captions."""
+
+    moments: Moments
+    #: Captions longer than the encoder's context: cut, with the end-of-text token kept.
+    truncated: int
+    #: Captions without a word left after the protocol's cleaning: left out.
+    empty: int
+
+
+def encode_images(
+    images: ImageSet, encoder: Encoder, *, on_error: OnError = "raise", progress: bool = False
+) -> EncodedImages:
+    """The moments of an image set under the encoder's protocol; order and batches do not matter.
+
+    Raises InputError listing every image that cannot be decoded, unless on_error is "skip", and
+    where none is left.
+    """
+    provenance = encoder.provenance("image", images.source)
+    moments: Moments | None = None
+    names: list[str] = []
+    failures: list[tuple[str, str]] = []
+    batch: list[NDArray[np.uint8]] = []
+
+    def flush() -> None:
+        nonlocal moments
+        features = encoder.encode_pixels(np.stack(batch))
+        if moments is None:
+            moments = Moments(features.shape[1], provenance)
+        moments.update(features)
+        batch.clear()
+
+    bar = tqdm(total=images.count, desc=f"images {_short(images.source)}", unit="image",
+               disable=not progress, mininterval=0.5)  # fmt: skip
+    with bar:
+        for name, pixels in _decoded(images, encoder, lookahead=4 * encoder.batch_size):
+            bar.update()
+            if isinstance(pixels, str):
+                failures.append((name, pixels))
+            elif not failures or on_error == "skip":  # else: only look for further failures
+                batch.append(pixels)
+                names.append(name)
+                if len(batch) == encoder.batch_size:
+                    flush()
+        if batch:
+            flush()
+    if failures and on_error == "raise":
+        raise InputError(
+            f"{images.source}: {len(failures)} of {len(failures) + len(names)} images looked at "
+            f"cannot be decoded:\n{list_failures(failures)}\n"
+            "Mend or remove them, or score the rest with --on-error skip (on_error='skip')."
+        )
+    if moments is None:
+        raise InputError(f"{images.source}: no image could be decoded:\n{list_failures(failures)}")
+    return EncodedImages(moments, tuple(names), tuple(failures))
+
+
+def encode_captions(
+    captions: Captions, encoder: Encoder, *, progress: bool = False
+) -> EncodedTexts:
+    """The moments of a caption set under the encoder's protocol.
+
+    Raises InputError where no caption has a word left.
+    """
+    texts = [text for text in captions.texts if encoder.protocol.clean(text).strip()]
+    if not texts:
+        raise InputError(f"{captions.source}: no caption has a word in it")
+    moments: Moments | None = None
+    truncated = 0
+    bar = tqdm(total=len(texts), desc=f"captions {_short(captions.source)}", unit="caption",
+               disable=not progress, mininterval=0.5)  # fmt: skip
+    with bar:
+        for chunk in _chunks(texts, TEXT_CHUNK):
+            tokens, cut = encoder.tokenise(chunk)
+            truncated += cut
+            for _, features in encoder.encode_tokens(tokens):
+                if moments is None:
+                    provenance = encoder.provenance("text", captions.source)
+                    moments = Moments(features.shape[1], provenance)
+                moments.update(features)
+                bar.update(len(features))
+    assert moments is not None
+    return EncodedTexts(moments, truncated, empty=len(captions.texts) - len(texts))
+
+
+def list_failures(failures: Sequence[tuple[str, str]]) -> str:
+    """One line a file, at most LISTED of them."""
+    lines = [f"  {name}: {reason}" for name, reason in failures[:LISTED]]
+    if len(failures) > LISTED:
+        lines.append(f"  and {len(failures) - LISTED} more")
+    return "\n".join(lines)
+
+
+def _decoded(
+    images: Iterable[ImageItem], encoder: Encoder, lookahead: int
+) -> Iterator[tuple[str, NDArray[np.uint8] | str]]:
+    """Name and pixels of each image in order, or the reason why it has none.
+
+    Threads decode ahead of the network: Pillow releases the interpreter while it works.
+    """
+
+    def prepare(item: ImageItem) -> NDArray[np.uint8] | str:
+        try:
+            return to_pixels(item.load(), encoder.image_size, encoder.protocol)
+        except Exception as error:  # a broken file makes Pillow's plugins raise almost anything
+            return describe_failure(error)
+
+    pool = ThreadPoolExecutor(os.cpu_count() or 1)
+    waiting: deque[tuple[str, Future[NDArray[np.uint8] | str]]] = deque()
+    try:
+        for item in images:
+            waiting.append((item.name, pool.submit(prepare, item)))
+            if len(waiting) > lookahead:
+                name, future = waiting.popleft()
+                yield name, future.result()
+        while waiting:
+            name, future = waiting.popleft()
+            yield name, future.result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _chunks(texts: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    for start in range(0, len(texts), size):
+        yield texts[start : start + size]
+
+
+def _short(source: str, width: int = 32) -> str:
+    return source if len(source) <= width else "…" + source[1 - width :]

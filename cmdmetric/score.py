@@ -1,0 +1,330 @@
+"""The main job: generated images and captions in, a reproducible CMD out."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+import os
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from cmdmetric.captions import Captions, Pairing, pair
+from cmdmetric.errors import InputError
+from cmdmetric.features import list_failures
+from cmdmetric.frechet import frechet_distance
+from cmdmetric.metrics import cross_model_distance
+from cmdmetric.moments import Moments, Provenance, refuse_differences
+from cmdmetric.protocol import CLIP, GRGAN, Protocol, get_protocol
+from cmdmetric.references import REFERENCES
+from cmdmetric.sources import (
+    Encoding,
+    Side,
+    Source,
+    find_real,
+    open_image_side,
+    open_text_side,
+)
+from cmdmetric.version import __version__
+
+if TYPE_CHECKING:
+    import torch
+
+    from cmdmetric.encoder import Encoder
+    from cmdmetric.features import OnError
+
+
+#: Files that hold captions rather than images.
+CAPTION_ENDINGS = (".json", ".jsonl", ".csv", ".tsv", ".txt")
+
+
+@dataclass(frozen=True)
+class CMDScore:
+    """CMD, what it is made of, and how it was made; `float()` of it is CMD. Lower is better."""
+
+    cmd: float
+    itdis: float
+    dis_fr: float
+    dis_fl: float
+    dis_rl: float
+    #: Numbers of generated images, real images and captions; None where moments carry no count.
+    n: int | None
+    n_real: int | None
+    n_captions: int | None
+    #: Two scores compare only if their signatures differ in nothing but f.
+    signature: str
+    #: The protocol's name, the encoder's, and the sha256 of its weights; None if not recorded.
+    protocol: str | None
+    model: str | None
+    weights: str | None
+    #: What the three sides are: paths or registered names.
+    generated: str
+    real: str
+    captions: str
+    #: Generated images with a caption of their own; None where captions name no images.
+    paired: int | None
+    #: Images that could not be decoded, captions that were cut or had no word.
+    skipped: int
+    truncated: int
+    empty: int
+    #: What a reader of the numbers must know.
+    warnings: tuple[str, ...]
+
+    def __float__(self) -> float:
+        return self.cmd
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields, for JSON."""
+        return {**dataclasses.asdict(self), "warnings": list(self.warnings)}
+
+
+def cmd(
+    generated: Source,
+    captions: Source,
+    real: Source | None = None,
+    *,
+    model: str | Path | None = None,
+    weights: str | Path | None = None,
+    protocol: Protocol | str | Path = "grgan",
+    device: str | torch.device | None = None,
+    batch_size: int = 32,
+    on_error: OnError = "raise",
+    progress: bool = False,
+    encoder: Encoder | None = None,
+) -> CMDScore:
+    """The Cross Model Distance of generated images: CMD = Dis(f, r) + |Dis(f, l) - Dis(r, l)|.
+
+    generated, real: a folder, glob, archive, array or tensor (uint8), list or iterable of images
+        (`cmdmetric.images.open_images`), or moments or features of them
+        (`cmdmetric.sources.read_stored`), or the name of a reference.
+    captions: a file or list of captions (`cmdmetric.captions.read_captions`), or as above.
+    real: by default the images that the captions name, where they lie beside the captions' file;
+        else "coco2014-val" where the captions are MS-COCO's val2014.
+    model, weights, protocol, device, batch_size: as for `cmdmetric.Encoder`; an `encoder` that is
+        already there takes their place.
+    on_error: "skip" scores the rest where images cannot be decoded.
+    progress: bars on stderr.
+
+    Raises InputError for anything wrong with the inputs. What a reader of the numbers must know
+    is warned of (`UserWarning`) and stands in the score's `warnings`.
+
+    >>> from cmdmetric.scenes import draw_scene
+    >>> scenes = [draw_scene(seed) for seed in range(60)]
+    >>> images = [scene.render(64) for scene in scenes]
+    >>> texts = [scene.captions(1)[0] for scene in scenes]
+    >>> score = cmd(images[:30], texts, real=images[30:], model="scenes-toy")  # doctest: +SKIP
+    """
+    encoding = _encoding(model, weights, protocol, device, batch_size, on_error, progress, encoder)
+    # Every input is looked up before the network is built: a wrong path is told at once.
+    opened_f, opened_l = open_image_side(generated), open_text_side(captions)
+    opened_r = find_real(opened_l, opened_f) if real is None else open_image_side(real)
+    f, r, l = (encoding.side(opened) for opened in (opened_f, opened_r, opened_l))  # noqa: E741
+    made = _common_provenance(f, r, l)
+    distances = cross_model_distance(f.moments, r.moments, l.moments)
+    pairing = _pairing(f, opened_l)
+    notes = tuple(_notes(f, r, l, made))
+    for note in notes:
+        warnings.warn(note, UserWarning, stacklevel=2)
+    return CMDScore(
+        cmd=distances.cmd,
+        itdis=distances.itdis,
+        **distances._asdict(),
+        n=f.moments.n,
+        n_real=r.moments.n,
+        n_captions=l.moments.n,
+        signature=_signature(f, r, l, made),
+        protocol=made and made.protocol.name,
+        model=made and made.model,
+        weights=made and made.weights,
+        generated=f.source,
+        real=r.source,
+        captions=l.source,
+        paired=pairing and len(pairing.caption_of) - len(pairing.unpaired_images),
+        skipped=len(f.skipped) + len(r.skipped),
+        truncated=l.truncated,
+        empty=l.empty,
+        warnings=notes,
+    )
+
+
+def itdis(
+    generated: Source,
+    captions: Source,
+    real: Source | None = None,
+    *,
+    model: str | Path | None = None,
+    weights: str | Path | None = None,
+    protocol: Protocol | str | Path = "grgan",
+    device: str | torch.device | None = None,
+    batch_size: int = 32,
+    on_error: OnError = "raise",
+    progress: bool = False,
+    encoder: Encoder | None = None,
+) -> float:
+    """ITDis = |Dis(f, l) - Dis(r, l)| (Eq. 10): image-text consistency. Arguments as for `cmd`."""
+    score = cmd(
+        generated,
+        captions,
+        real,
+        model=model,
+        weights=weights,
+        protocol=protocol,
+        device=device,
+        batch_size=batch_size,
+        on_error=on_error,
+        progress=progress,
+        encoder=encoder,
+    )
+    return score.itdis
+
+
+def clip_fd(
+    generated: Source,
+    real: Source,
+    *,
+    model: str | Path | None = None,
+    weights: str | Path | None = None,
+    protocol: Protocol | str | Path = "grgan",
+    device: str | torch.device | None = None,
+    batch_size: int = 32,
+    on_error: OnError = "raise",
+    progress: bool = False,
+    encoder: Encoder | None = None,
+) -> float:
+    """Dis(f, r), the Fréchet distance of CLIP features alone. Arguments as for `cmd`."""
+    encoding = _encoding(model, weights, protocol, device, batch_size, on_error, progress, encoder)
+    opened = open_image_side(generated), open_image_side(real)
+    f, r = (encoding.side(side) for side in opened)
+    _common_provenance(f, r)
+    return frechet_distance(f.moments, r.moments)
+
+
+def moments_of(
+    source: Source,
+    side: Literal["image", "text"] | None = None,
+    *,
+    model: str | Path | None = None,
+    weights: str | Path | None = None,
+    protocol: Protocol | str | Path = "grgan",
+    device: str | torch.device | None = None,
+    batch_size: int = 32,
+    on_error: OnError = "raise",
+    progress: bool = False,
+    encoder: Encoder | None = None,
+) -> Moments:
+    """The moments of one set of images or captions, with their provenance; arguments as for `cmd`.
+
+    side is by default "text" for a file that ends like captions do (.json, .csv, ...), else
+    "image".
+    """
+    if side is None:
+        ending = Path(source).suffix.lower() if isinstance(source, (str, os.PathLike)) else ""
+        side = "text" if ending in CAPTION_ENDINGS else "image"
+    encoding = _encoding(model, weights, protocol, device, batch_size, on_error, progress, encoder)
+    opened = open_text_side(source) if side == "text" else open_image_side(source)
+    return encoding.side(opened).moments
+
+
+def _encoding(
+    model: str | Path | None,
+    weights: str | Path | None,
+    protocol: Protocol | str | Path,
+    device: str | torch.device | None,
+    batch_size: int,
+    on_error: OnError,
+    progress: bool,
+    encoder: Encoder | None,
+) -> Encoding:
+    @functools.cache
+    def build() -> Encoder:
+        if encoder is not None:
+            return encoder
+        from cmdmetric.encoder import Encoder as Build  # imports torch: not before it is needed
+
+        return Build(model, weights, chosen, device=device, batch_size=batch_size)
+
+    if on_error not in ("raise", "skip"):
+        raise InputError(f"on_error is {on_error!r}, it must be 'raise' or 'skip'")
+    chosen = get_protocol(protocol)
+    return Encoding(build, on_error, progress)
+
+
+def _common_provenance(*sides: Side) -> Provenance | None:
+    """How the sides were made, where any of them tells; they must agree."""
+    made = [side.moments.provenance for side in sides if side.moments.provenance is not None]
+    for other in made[1:]:
+        refuse_differences(made[0], other)
+    return made[0] if made else None
+
+
+def _pairing(f: Side, captions: Side | Captions) -> Pairing | None:
+    """Which generated image each caption belongs to, where both sides have names."""
+    if f.names is None or isinstance(captions, Side) or not captions.image_names:
+        return None
+    return pair(f.names, captions)
+
+
+def _notes(f: Side, r: Side, l: Side, made: Provenance | None) -> Iterator[str]:  # noqa: E741
+    for what, side in (("generated images", f), ("real images", r), ("captions", l)):
+        moments = side.moments
+        if moments.n is not None and moments.n <= moments.d:
+            yield (
+                f"{moments.n} {what} are too few for {moments.d} dimensions: their covariance is "
+                "singular and the distances are biased upwards; compare only scores of the same "
+                "number of samples"
+            )
+        spread, size = float(np.trace(moments.cov)), float(moments.mean @ moments.mean)
+        if spread <= 1e-9 * size:
+            yield f"the {what} ({side.source}) all have the same features: has a model collapsed?"
+        if side.reference:
+            reference = REFERENCES[side.reference]
+            recorded = (reference.protocol, reference.model)
+            if made and (made.protocol.name, made.model) != recorded:
+                yield (
+                    f"{side.reference} was made with protocol {recorded[0]} and {recorded[1]}, "
+                    f"the rest with {made.protocol.name} and {made.model}: this is not a "
+                    "published number's setting"
+                )
+        elif moments.provenance is None:
+            yield (
+                f"{side.source} does not record how it was made: that its protocol and encoder "
+                "are the same as the rest's is taken on trust"
+            )
+    if f.skipped or r.skipped:
+        skipped = [*f.skipped, *r.skipped]
+        yield f"{len(skipped)} images could not be decoded and are left out:\n" + list_failures(
+            skipped
+        )
+    if l.truncated:
+        yield (
+            f"{l.truncated} captions are longer than the encoder's context and were cut "
+            "(each keeps its end-of-text token)"
+        )
+    if l.empty:
+        yield f"{l.empty} captions have no word in them and are left out"
+
+
+def _signature(f: Side, r: Side, l: Side, made: Provenance | None) -> str:  # noqa: E741
+    if made is None:
+        proto, model, dtype = "?", "?", "?"
+    else:
+        proto, dtype = _protocol_label(made.protocol), made.dtype
+        model = f"{made.model}@{made.weights[:8]}"
+    return (
+        f"CMD|proto:{proto}|model:{model}|f:{f.label}|r:{r.label}|l:{l.label}"
+        f"|dtype:{dtype}|v:{__version__}"
+    )
+
+
+def _protocol_label(protocol: Protocol) -> str:
+    """The name; a user's own protocol also shows a digest of its fields."""
+    if protocol in (GRGAN, CLIP):
+        return protocol.name
+    fields = json.dumps(protocol.to_dict(), sort_keys=True)
+    return f"{protocol.name}@{hashlib.sha256(fields.encode()).hexdigest()[:8]}"

@@ -1,0 +1,181 @@
+"""The three sides of a score, each in whatever form the user has it, as one type."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+
+from cmdmetric.captions import Captions, read_captions
+from cmdmetric.errors import InputError
+from cmdmetric.features import OnError, encode_captions, encode_images
+from cmdmetric.images import ImageSet, open_images
+from cmdmetric.moments import Moments, Provenance
+from cmdmetric.references import COCO2014_VAL, REFERENCES, load_reference
+
+if TYPE_CHECKING:
+    from cmdmetric.encoder import Encoder
+
+#: What a user may name as images or captions: see `cmdmetric.images.open_images`,
+#: `cmdmetric.captions.read_captions`, and `read_stored` for moments and features.
+Source: TypeAlias = Any
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the three sets: its moments and what a report says about it."""
+
+    moments: Moments
+    #: What it is, for people: a path, a registered name.
+    source: str
+    #: The name of a registered reference, which then stands in the signature.
+    reference: str | None = None
+    #: Image files, in order; None where only moments or features were given.
+    names: tuple[str, ...] | None = None
+    #: Images that could not be decoded (name, reason), with on_error="skip".
+    skipped: tuple[tuple[str, str], ...] = ()
+    #: Captions that were cut at the encoder's context length.
+    truncated: int = 0
+    #: Captions without any word, left out.
+    empty: int = 0
+
+    @property
+    def label(self) -> str:
+        """Its place in the signature: the reference's name or the number of samples."""
+        return self.reference or ("?" if self.moments.n is None else str(self.moments.n))
+
+
+def open_image_side(source: Source) -> Side | ImageSet:
+    """A set of images as the user has it, looked up but not yet encoded."""
+    return read_stored(source, "image") or open_images(source)
+
+
+def open_text_side(source: Source) -> Side | Captions:
+    """A set of captions as the user has it, read but not yet encoded."""
+    return read_stored(source, "text") or read_captions(source)
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """What it takes to turn images or captions into moments."""
+
+    #: Builds the encoder on first use: what is stored as moments needs none.
+    encoder: Callable[[], Encoder]
+    on_error: OnError = "raise"
+    progress: bool = False
+
+    def side(self, opened: Side | ImageSet | Captions) -> Side:
+        """The side of what was opened. Raises InputError as the functions it calls do."""
+        if isinstance(opened, Side):
+            return opened
+        if isinstance(opened, Captions):
+            texts = encode_captions(opened, self.encoder(), progress=self.progress)
+            return Side(texts.moments, opened.source, truncated=texts.truncated, empty=texts.empty)
+        images = encode_images(
+            opened, self.encoder(), on_error=self.on_error, progress=self.progress
+        )
+        return Side(images.moments, opened.source, names=images.names, skipped=images.skipped)
+
+
+def read_stored(source: Source, side: Literal["image", "text"]) -> Side | None:
+    """The side of what needs no encoder, or None for images and captions.
+
+    That is: Moments, an .npz of moments (`mu`, `sigma`), features as a float array (n, d), as
+    .npy, or as .npz under the key `features`, or the name of a reference. Features are taken as
+    they are: scaled as the protocol says. Raises InputError for a damaged file.
+    """
+    if isinstance(source, Moments):
+        return Side(source, "moments in memory")
+    if isinstance(source, np.ndarray):
+        if source.ndim == 2 and source.dtype.kind == "f":
+            return Side(Moments.from_features(source), "features in memory")
+        return None
+    if not isinstance(source, (str, os.PathLike)):
+        return None
+    name = os.fspath(source)
+    if name in REFERENCES and not Path(name).exists():
+        return Side(load_reference(name, side), name, reference=name)
+    if Path(name).suffix.lower() not in (".npz", ".npy") or not Path(name).is_file():
+        return None
+    moments = _read_numpy(Path(name))
+    if moments is not None and moments.provenance and moments.provenance.side != side:
+        raise InputError(
+            f"{name} holds moments of {moments.provenance.side} features where {side} features "
+            "belong: are two arguments swapped?"
+        )
+    return moments and Side(moments, name)
+
+
+def _read_numpy(path: Path) -> Moments | None:
+    """Moments or features of a numpy file; None where it holds something else (images)."""
+    provenance = None
+    try:
+        loaded = np.load(path, mmap_mode="r", allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            features = loaded
+        else:
+            with loaded:
+                if "mu" in loaded or "sigma" in loaded:
+                    return Moments.load(path)
+                if "features" not in loaded:
+                    return None
+                features = loaded["features"]
+                if "provenance" in loaded:
+                    provenance = Provenance.from_json(str(loaded["provenance"]))
+    except InputError:
+        raise
+    except (OSError, EOFError, zipfile.BadZipFile, ValueError, TypeError, KeyError) as error:
+        raise InputError(f"{path}: not a readable numpy file: {error}") from None
+    if features.ndim != 2 or features.dtype.kind != "f":
+        return None
+    try:
+        return Moments.from_features(features, provenance)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def find_real(captions: Side | Captions, generated: Side | ImageSet) -> Side | ImageSet:
+    """The real side where none is named: what the captions lead to.
+
+    That is the images that the captions name, where they lie beside the captions' file; else
+    the `coco2014-val` reference where the captions are MS-COCO's val2014, or its own. Raises
+    InputError where there is neither.
+    """
+    advice = (
+        "Name the real side: --real PATH (a folder, an archive, a moments .npz) or --real "
+        f"{COCO2014_VAL.name} (in Python: real=...)"
+    )
+    if isinstance(captions, Side):
+        if captions.reference:
+            return open_image_side(captions.reference)
+        raise InputError(f"{captions.source} leads to no real images. {advice}")
+    beside = _images_beside(captions)
+    if beside and not _are_generated(beside, generated):
+        return open_images(beside)
+    if captions.is_coco_val2014:
+        return open_image_side(COCO2014_VAL.name)
+    if beside:
+        raise InputError(
+            f"the images that {captions.source} names are the generated ones themselves. {advice}"
+        )
+    named = len(captions.image_names)
+    reason = f"names {named} images, but none lies beside it" if named else "names no images"
+    raise InputError(f"no real side: {captions.source} {reason}. {advice}")
+
+
+def _images_beside(captions: Captions) -> list[Path]:
+    if captions.folder is None:
+        return []
+    paths = (captions.folder / name for name in captions.image_names)
+    return [path for path in paths if path.is_file()]
+
+
+def _are_generated(paths: list[Path], generated: Side | ImageSet) -> bool:
+    """Whether all of them lie in the generated folder: captions may be kept beside the images."""
+    folder = Path(generated.source).resolve()
+    return all(folder in path.resolve().parents for path in paths)
