@@ -1,0 +1,67 @@
+"""Where the shared data is, the bundled example, and a tiny CLIP in open_clip's folder format."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+GOLDEN = Path(os.environ.get("CMDMETRIC_GOLDEN", ROOT.parent / "shared" / "golden"))
+SHARED = GOLDEN.parent
+
+TINY_CLIP = {
+    "embed_dim": 16,
+    "vision_cfg": {"image_size": 32, "patch_size": 8, "width": 32, "layers": 1, "head_width": 16},
+    "text_cfg": {
+        "context_length": 77,
+        "vocab_size": 49408,
+        "width": 16,
+        "heads": 2,
+        "layers": 2,
+    },
+    "quick_gelu": True,
+}
+
+
+def shared(path: str) -> Path:
+    """A file of the shared data, or a skip where there is none."""
+    found = SHARED / path
+    if not found.exists():
+        pytest.skip(f"shared data absent: {found} (set CMDMETRIC_GOLDEN to its golden folder)")
+    return found
+
+
+@pytest.fixture(scope="session")
+def example() -> Path:
+    """The bundled example: generated/, real/, captions.json."""
+    return ROOT / "examples"
+
+
+@pytest.fixture(autouse=True)
+def own_caches(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test sees or touches the user's caches, or the network."""
+    monkeypatch.setenv("CMDMETRIC_CACHE", str(tmp_path_factory.mktemp("cache")))
+    monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.delenv("CMDMETRIC_REFERENCES", raising=False)
+
+
+@pytest.fixture(scope="session")
+def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A seeded random CLIP as an open_clip model folder."""
+    import open_clip
+    import torch
+    from safetensors.torch import save_file
+
+    folder = tmp_path_factory.mktemp("models") / "tiny-clip"
+    folder.mkdir()
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = open_clip.CLIP(**TINY_CLIP)
+    state = {key: value.contiguous() for key, value in model.state_dict().items()}
+    save_file(state, folder / "open_clip_model.safetensors")
+    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": TINY_CLIP}))
+    return folder
