@@ -1,0 +1,360 @@
+"""Captions from any form that users have them in."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from cmdmetric.errors import InputError
+from cmdmetric.pairing import Pairing, pair
+from cmdmetric.paths import missing
+
+__all__ = ["Captions", "Pairing", "pair", "read_captions"]
+
+#: The names under which a record states its image and its text; the first that is there counts.
+IMAGE_KEYS = ("file_name", "filename", "image", "image_id", "id")
+TEXT_KEYS = ("caption", "text", "sentence", "raw", "captions", "sentences")
+
+_COCO_VAL2014 = re.compile(r"(?:.*/)?COCO_val2014_\d{12}(?:\.jpg)?")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(frozen=True)
+class Captions:
+    """Captions, and the images that they belong to.
+
+    Args:
+        texts: the captions as written; none is empty.
+        images: for each text its image's file name, stem or id; None where that is unknown.
+        source: how the user named them.
+        folder: where the file is that they were read from; None if they were not.
+        split: the split that was taken, where the source has splits.
+    """
+
+    texts: tuple[str, ...]
+    images: tuple[str | None, ...]
+    source: str = "captions"
+    folder: Path | None = None
+    split: str | None = None
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    @property
+    def image_names(self) -> tuple[str, ...]:
+        """The images that captions belong to: each once, in the order of first mention."""
+        return tuple(dict.fromkeys(name for name in self.images if name is not None))
+
+    @property
+    def is_coco_val2014(self) -> bool:
+        """Whether every caption is one of an image of COCO val2014, by the image's name."""
+        return None not in self.images and all(map(_COCO_VAL2014.fullmatch, self.image_names))
+
+
+class _Row(NamedTuple):
+    """One caption before it is checked; `where` names it in error messages."""
+
+    image: str | None
+    text: Any
+    where: str
+
+
+def read_captions(source: Any, split: str | None = None) -> Captions:
+    """Captions from a file or from Python values.
+
+    Files are UTF-8 (with or without a byte order mark) or UTF-16/32 with one:
+
+    - `.json`: COCO annotations; `{file: caption or [captions]}`; a list of strings; a list of
+      records with `file_name`, `filename`, `image`, `image_id` or `id` (optional) and `caption`,
+      `text`, `sentence`, `raw`, `captions` or `sentences`; Karpathy's `{"images": [...]}`.
+    - `.jsonl`, `.ndjson`: a string or record a line.
+    - `.csv`, `.tsv`: a header with those names; or one column without a header.
+    - `.txt`: one a line. Blank lines are skipped, here and in `.jsonl` and `.csv`.
+
+    Values: whatever such JSON holds, or any iterable of strings or records.
+
+    Where records state a `split`, one is taken: `split`, else the only one, else "test"; the
+    result says which. `split="all"` takes every record.
+
+    Raises InputError: no such file, undecodable or broken (with its place), no captions,
+    captions that are no text, a split that is not there. Empty captions are an error too, not
+    skipped: they cannot be encoded meaningfully, and dropping them would change the set that is
+    scored without the user's knowledge.
+
+    >>> read_captions({"cat.jpg": ["a cat", "a black cat"], "dog.jpg": "a dog"}).images
+    ('cat.jpg', 'cat.jpg', 'dog.jpg')
+    """
+    if isinstance(source, Captions):
+        return source
+    folder = None
+    if isinstance(source, (str, os.PathLike)):
+        path = Path(source).expanduser()
+        name, folder = str(source), path.parent
+        data = _parse_file(path)
+    elif isinstance(source, bytes) or not isinstance(source, Iterable):
+        raise InputError(
+            f"captions cannot be read from {type(source).__name__}: give a file, a list of "
+            "strings, or a dictionary {file: caption}"
+        )
+    else:
+        name = "captions"
+        data = source if isinstance(source, Mapping) else list(source)
+    try:
+        rows, split = _rows(data, split)
+        texts, images = _checked(rows)
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from None
+    except RecursionError:
+        raise InputError(f"{name}: nested too deeply to be captions") from None
+    return Captions(texts, images, name, folder, split)
+
+
+# --- files -> values -------------------------------------------------------------------------
+
+
+def _parse_file(path: Path) -> Any:
+    parse = _PARSERS.get(path.suffix.lower())
+    known = ", ".join(_PARSERS)
+    if path.is_dir():
+        inside = sorted(p.name for p in path.iterdir() if p.suffix.lower() in _PARSERS)
+        hint = f"it holds {', '.join(inside[:5])}" if inside else f"no {known} file is in it"
+        raise InputError(f"{path}: a folder; name the captions file ({hint})")
+    if not path.exists():
+        raise missing(path, "To give captions themselves, pass them as a list.")
+    if parse is None:
+        raise InputError(
+            f"{path}: captions are read from {known}, not from {path.suffix or 'this'}"
+        )
+    try:
+        return parse(_decode(path.read_bytes()))
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    except RecursionError:
+        raise InputError(f"{path}: nested too deeply to be captions") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def _decode(data: bytes) -> str:
+    encoding = "utf-8-sig"
+    # UTF-32's little-endian mark begins with UTF-16's.
+    for mark, name in (
+        (codecs.BOM_UTF32_LE, "utf-32"),
+        (codecs.BOM_UTF32_BE, "utf-32"),
+        (codecs.BOM_UTF16_LE, "utf-16"),
+        (codecs.BOM_UTF16_BE, "utf-16"),
+    ):
+        if data.startswith(mark):
+            encoding = name
+            break
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError as error:
+        # The decoder of utf-8-sig counts from behind the mark.
+        start = error.start + (len(data) - len(error.object))
+        raise InputError(
+            f"not {encoding.removesuffix('-sig').upper()} text: byte {start} "
+            f"(line {data.count(10, 0, start) + 1}) cannot be decoded; save it as UTF-8"
+        ) from None
+
+
+def _parse_json(text: str, line: int = 1) -> Any:
+    try:
+        return json.loads(text, object_pairs_hook=_unique)
+    except json.JSONDecodeError as error:
+        raise InputError(
+            f"broken JSON at line {error.lineno + line - 1}, column {error.colno}: {error.msg}"
+        ) from None
+    except InputError:
+        raise
+    except ValueError as error:  # a number with more digits than Python converts
+        raise InputError(f"broken JSON: {error}") from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Python would keep the last of equal keys, and drop captions without a word."""
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
+        raise InputError(
+            f"the key {twice!r} occurs twice in one JSON object; use a list of captions"
+        )
+    return values
+
+
+def _parse_jsonl(text: str) -> list[Any]:
+    lines = enumerate(io.StringIO(text, newline=None), start=1)
+    return [_parse_json(line, number) for number, line in lines if line.strip()]
+
+
+def _parse_txt(text: str) -> list[str]:
+    lines = (line.removesuffix("\n") for line in io.StringIO(text, newline=None))
+    return [line for line in lines if line.strip()]
+
+
+def _parse_csv(text: str, delimiter: str = ",") -> list[Any]:
+    """Records if the first row is a header with a known name for the caption, else strings."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    try:
+        rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
+    except csv.Error as error:
+        raise InputError(f"broken quoting or field at line {reader.line_num}: {error}") from None
+    if not rows:
+        return []
+    header = [cell.strip().lower() for cell in rows[0][1]]
+    has_header = any(key in header for key in TEXT_KEYS)
+    if not has_header and len(header) > 1:
+        raise InputError(
+            f"line 1 is no header: one of {', '.join(TEXT_KEYS)} must name the column of the "
+            f"captions, and one of {', '.join(IMAGE_KEYS)} that of the images, if there is one"
+        )
+    for line, row in rows:
+        if len(row) != len(header):
+            raise InputError(
+                f"line {line} has {len(row)} cells, the first line has {len(header)}; put double "
+                "quotes around captions that hold the delimiter"
+            )
+    if not has_header:
+        return [row[0] for _, row in rows]
+    return [dict(zip(header, row, strict=True)) for _, row in rows[1:]]
+
+
+def _parse_tsv(text: str) -> list[Any]:
+    return _parse_csv(text, delimiter="\t")
+
+
+_PARSERS = {
+    ".json": _parse_json,
+    ".jsonl": _parse_jsonl,
+    ".ndjson": _parse_jsonl,
+    ".csv": _parse_csv,
+    ".tsv": _parse_tsv,
+    ".txt": _parse_txt,
+}
+
+# --- values -> rows --------------------------------------------------------------------------
+
+
+def _rows(data: Any, split: str | None) -> tuple[Iterator[_Row], str | None]:
+    """The captions of parsed values, and the split that they are of."""
+    if isinstance(data, Mapping):
+        annotations, images = data.get("annotations"), data.get("images")
+        if _are_records(annotations):
+            data = _with_file_names(annotations, images if _are_records(images) else [])
+        elif _are_records(images):
+            data = images
+        else:
+            return _mapping_rows(data), _no_split(split)
+    if not isinstance(data, list):
+        raise InputError(f"captions are a list or an object, not {type(data).__name__}")
+    splits = Counter(str(r["split"]) for r in data if isinstance(r, Mapping) and "split" in r)
+    if not splits:
+        return _list_rows(data), _no_split(split)
+    if split is None:
+        split = next(iter(splits)) if len(splits) == 1 else "test"
+    if split != "all" and split not in splits:
+        there = ", ".join(f"{name} ({count})" for name, count in splits.items())
+        raise InputError(f"no record is of the split {split!r}; there are {there}; or use 'all'")
+    return _list_rows(data, None if split == "all" else split), split
+
+
+def _are_records(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(record, Mapping) for record in value)
+
+
+def _no_split(split: str | None) -> None:
+    if split not in (None, "all"):
+        raise InputError(f"the split {split!r} was asked for, but no record states its split")
+
+
+def _with_file_names(annotations: list[Any], images: list[Any]) -> list[dict[str, Any]]:
+    """COCO's annotations, each with the file name of its image where that is listed."""
+    files = {str(image.get("id")): image.get("file_name") for image in images}
+    return [
+        {"file_name": files.get(str(record.get("image_id"))), **record} for record in annotations
+    ]
+
+
+def _mapping_rows(data: Mapping[Any, Any]) -> Iterator[_Row]:
+    for image, value in data.items():
+        for text in _texts(value):
+            yield _Row(_image_name(image, f"key {image!r}"), text, f"the caption of {image!r}")
+
+
+def _list_rows(data: list[Any], split: str | None = None) -> Iterator[_Row]:
+    for number, record in enumerate(data, start=1):
+        if not isinstance(record, Mapping):
+            yield _Row(None, record, f"caption {number}")
+            continue
+        if split is not None and str(record.get("split")) != split:
+            continue
+        where = f"record {number}"
+        key = _first(TEXT_KEYS, record)
+        if key is None:
+            raise InputError(
+                f"{where} has none of {', '.join(TEXT_KEYS)}; it has "
+                f"{', '.join(map(str, record)) or 'nothing'}"
+            )
+        image_key = _first(IMAGE_KEYS, record)
+        image = None if image_key is None else _image_name(record[image_key], where)
+        for text in _texts(record[key]):
+            yield _Row(image, text, where)
+
+
+def _first(keys: Iterable[str], record: Mapping[str, Any]) -> str | None:
+    return next((key for key in keys if record.get(key) is not None), None)
+
+
+def _texts(value: Any) -> Iterator[Any]:
+    """The captions in one record's field: a string, a record, or a list of either."""
+    if isinstance(value, Mapping):
+        key = _first(TEXT_KEYS, value)
+        yield value if key is None else value[key]
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _texts(item)
+    else:
+        yield value
+
+
+def _image_name(value: Any, where: str) -> str | None:
+    if isinstance(value, bool) or not isinstance(value, (str, int, os.PathLike)):
+        raise InputError(
+            f"{where}: the image's name is {value!r}; it must be a string or a whole number"
+        )
+    return os.fspath(value) if isinstance(value, os.PathLike) else str(value) or None
+
+
+def _checked(rows: Iterable[_Row]) -> tuple[tuple[str, ...], tuple[str | None, ...]]:
+    texts: list[str] = []
+    images: list[str | None] = []
+    empty: list[str] = []
+    for image, text, where in rows:
+        if not isinstance(text, str):
+            shown = repr(text)
+            shown = shown if len(shown) <= 60 else shown[:57] + "..."
+            raise InputError(f"{where} is no text but {shown} ({type(text).__name__})")
+        if not text.isascii() and _SURROGATE.search(text):
+            raise InputError(f"{where} holds half of a surrogate pair, which is no character")
+        if not text.strip():
+            empty.append(where)
+        texts.append(text)
+        images.append(image)
+    if empty:
+        first = "; ".join(empty[:3]) + ("; ..." if len(empty) > 3 else "")
+        raise InputError(
+            f"{len(empty)} of {len(texts)} captions are empty ({first}); remove them, or give "
+            "them their text"
+        )
+    if not texts:
+        raise InputError("no captions in it")
+    return tuple(texts), tuple(images)

@@ -1,0 +1,157 @@
+"""Which captions belong to which images, by their names."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cmdmetric.captions import Captions
+
+#: Only known endings are taken off: a name such as "scene.v2" has none.
+_ENDINGS = {"png", "jpg", "jpeg", "jpe", "jfif", "gif", "webp", "bmp", "tif", "tiff", "avif"}
+_ENDINGS |= {"jp2", "j2k", "ppm", "pgm", "pbm", "pnm", "tga", "ico"}
+#: What the released sampling codes of GR-GAN and DM-GAN add to the name of the real image.
+_SAMPLE = re.compile(r"_s-1(?:_[0-9]+)?$")
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """Images and captions by their positions.
+
+    Args:
+        caption_of: for each image, its captions (none if it was not paired).
+        unpaired_images: images without a caption, ascending.
+        unpaired_captions: captions without an image, ascending.
+    """
+
+    caption_of: tuple[tuple[int, ...], ...]
+    unpaired_images: tuple[int, ...]
+    unpaired_captions: tuple[int, ...]
+
+
+def _base(name: str) -> str:
+    return name.replace("\\", "/").rpartition("/")[2]
+
+
+def _without_ending(name: str) -> str:
+    stem, _, ending = name.rpartition(".")
+    return stem if stem and ending.lower() in _ENDINGS else name
+
+
+def _stem(name: str) -> str:
+    return _without_ending(_base(name))
+
+
+def _unsampled(stem: str) -> str:
+    return _SAMPLE.sub("", stem) if "_s-1" in stem else stem
+
+
+def _sampled_stem(name: str) -> str:
+    return _unsampled(_stem(name))
+
+
+def _number(name: str) -> str | None:
+    """COCO_val2014_000000318219_s-1.png -> "318219": the digits that the stem ends with."""
+    stem = _sampled_stem(name)
+    digits = stem[len(stem.rstrip("0123456789")) :]
+    return (digits.lstrip("0") or "0") if digits else None
+
+
+def _identity(name: str) -> str:
+    """Equal for the passes of one released sample (x_s-1_0.png, x_s-1_1.png), else the name."""
+    whole = _without_ending(name)
+    stem = _unsampled(whole)
+    return name if stem == whole else stem
+
+
+def pair(image_names: Sequence[str], captions: Captions) -> Pairing:
+    """Pairs images with captions by the images' names.
+
+    The first of these that agrees: the whole name; its last part; that without ending; that
+    without what released GR-GAN and DM-GAN samples add (`_s-1`, `_s-1_<pass>`); the number at
+    its end, where one side is that number alone (COCO_val2014_000000318219 and 318219). Numbers
+    count only if they pair at least half of the smaller side: images numbered 0, 1, 2, ... meet
+    ids by chance. A name that could mean two images, or two captioned names, pairs with none;
+    several passes over one caption all pair with it.
+
+    >>> from cmdmetric.captions import Captions
+    >>> captions = Captions(("a cat", "a dog", "a bird"), ("cat.jpg", "dog.jpg", "bird.jpg"))
+    >>> pair(["dog.png", "cat_s-1.png", "cow.png"], captions)
+    Pairing(caption_of=((1,), (0,), ()), unpaired_images=(2,), unpaired_captions=(2,))
+    """
+    indices: dict[str, list[int]] = defaultdict(list)
+    for index, name in enumerate(captions.images):
+        if name is not None:
+            indices[name].append(index)
+    found: dict[int, str] = {}
+    left = dict(enumerate(image_names))
+    named = set(indices)
+    for image_key, caption_key in (
+        (str, str),
+        (_base, _base),
+        (_stem, _stem),
+        (_sampled_stem, _stem),
+        (_number, _number),
+    ):
+        agreed = _agree(left, image_key, named, caption_key)
+        if image_key is _number:
+            agreed = _plausible_numbers(agreed, left, named)
+        found |= agreed
+        left = {index: name for index, name in left.items() if index not in agreed}
+        named -= set(agreed.values())
+        if not left or not named:
+            break
+    caption_of = tuple(
+        tuple(indices[found[i]]) if i in found else () for i in range(len(image_names))
+    )
+    used = {index for group in caption_of for index in group}
+    return Pairing(
+        caption_of,
+        tuple(i for i, group in enumerate(caption_of) if not group),
+        tuple(i for i in range(len(captions.texts)) if i not in used),
+    )
+
+
+def _agree(
+    images: dict[int, str],
+    image_key: Callable[[str], str | None],
+    named: set[str],
+    caption_key: Callable[[str], str | None],
+) -> dict[int, str]:
+    """Image -> captioned name where both have the same key and nothing else has it."""
+    name_of: dict[str | None, str] = {}
+    ambiguous: set[str | None] = {None}
+    for name in named:
+        key = caption_key(name)
+        if name_of.setdefault(key, name) != name:
+            ambiguous.add(key)
+    first: dict[str | None, str] = {}
+    candidates = []
+    for index, image in images.items():
+        key = image_key(image)
+        if key in name_of:
+            candidates.append((index, key))
+            other = first.setdefault(key, image)
+            if other != image and _identity(other) != _identity(image):
+                ambiguous.add(key)
+    return {index: name_of[key] for index, key in candidates if key not in ambiguous}
+
+
+def _plausible_numbers(
+    agreed: dict[int, str], images: dict[int, str], named: set[str]
+) -> dict[int, str]:
+    """Of pairs by number, those that have a bare number on one side, unless they are too few."""
+    kept = {
+        index: name
+        for index, name in agreed.items()
+        if _stem(name).isdecimal() or _sampled_stem(images[index]).isdecimal()
+    }
+    possible = min(
+        len({_number(name) for name in images.values()} - {None}),
+        len({_number(name) for name in named} - {None}),
+    )
+    return kept if 2 * len(set(kept.values())) >= possible else {}

@@ -1,0 +1,44 @@
+"""File names: their natural order, and what to say when one does not exist."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from cmdmetric.errors import InputError
+
+_DIGITS = re.compile(r"([0-9]+)")
+
+
+def natural_key(name: str) -> tuple[Any, ...]:
+    """Sort key in which img2 comes before img10; a total order, so that sorting is stable.
+
+    >>> sorted(["img10.png", "img2.png", "img1.png"], key=natural_key)
+    ['img1.png', 'img2.png', 'img10.png']
+    """
+    parts = _DIGITS.split(name)
+    # Digits are compared by their count, then as text: no limit on how many there may be.
+    numbers = [digits.lstrip("0") for digits in parts[1::2]]
+    parts[1::2] = [(len(digits), digits) for digits in numbers]  # type: ignore[call-overload]
+    return (tuple(parts), name)
+
+
+def missing(path: str | os.PathLike[str], advice: str = "") -> InputError:
+    """The error for a path that does not exist, with the nearest names of where it should be."""
+    path = Path(path)
+    parent = path.parent
+    if not parent.is_dir():
+        while not parent.is_dir() and parent != parent.parent:
+            parent = parent.parent
+        return InputError(
+            f"{path}: does not exist; of that path only {parent}{os.sep} does. {advice}"
+        )
+    try:
+        near = difflib.get_close_matches(path.name, os.listdir(parent), n=3, cutoff=0.5)
+    except OSError:
+        near = []
+    hint = f" Near it: {', '.join(near)}." if near else ""
+    return InputError(f"{path}: does not exist.{hint} {advice}".rstrip())
