@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cmdmetric.captions import Captions
@@ -42,23 +42,14 @@ def _without_ending(name: str) -> str:
     return stem if stem and ending.lower() in _ENDINGS else name
 
 
-def _stem(name: str) -> str:
-    return _without_ending(_base(name))
-
-
 def _unsampled(stem: str) -> str:
     return _SAMPLE.sub("", stem) if "_s-1" in stem else stem
 
 
-def _sampled_stem(name: str) -> str:
-    return _unsampled(_stem(name))
-
-
-def _number(name: str) -> str | None:
-    """COCO_val2014_000000318219_s-1.png -> "318219": the digits that the stem ends with."""
-    stem = _sampled_stem(name)
+def _number(stem: str) -> str:
+    """COCO_val2014_000000318219 -> "318219": the digits that the stem ends with, or ""."""
     digits = stem[len(stem.rstrip("0123456789")) :]
-    return (digits.lstrip("0") or "0") if digits else None
+    return digits.lstrip("0") or digits[:1]
 
 
 def _identity(name: str) -> str:
@@ -88,22 +79,27 @@ def pair(image_names: Sequence[str], captions: Captions) -> Pairing:
         if name is not None:
             indices[name].append(index)
     found: dict[int, str] = {}
-    left = dict(enumerate(image_names))
-    named = set(indices)
-    for image_key, caption_key in (
+    # What is left of either side, with the keys that the names have been reduced to.
+    images = dict(enumerate(image_names))
+    named = {name: name for name in indices}
+    for reduce_image, reduce_caption in (
         (str, str),
         (_base, _base),
-        (_stem, _stem),
-        (_sampled_stem, _stem),
+        (_without_ending, _without_ending),
+        (_unsampled, str),
         (_number, _number),
     ):
-        agreed = _agree(left, image_key, named, caption_key)
-        if image_key is _number:
-            agreed = _plausible_numbers(agreed, left, named)
+        stems = images, named
+        images = {index: reduce_image(key) for index, key in images.items()}
+        named = {name: reduce_caption(key) for name, key in named.items()}
+        agreed = _agree(images, named, image_names)
+        if reduce_image is _number:
+            agreed = _plausible(agreed, *stems, min(_distinct(images), _distinct(named)))
         found |= agreed
-        left = {index: name for index, name in left.items() if index not in agreed}
-        named -= set(agreed.values())
-        if not left or not named:
+        for index, name in agreed.items():
+            del images[index]
+            named.pop(name, None)
+        if not images or not named:
             break
     caption_of = tuple(
         tuple(indices[found[i]]) if i in found else () for i in range(len(image_names))
@@ -117,41 +113,38 @@ def pair(image_names: Sequence[str], captions: Captions) -> Pairing:
 
 
 def _agree(
-    images: dict[int, str],
-    image_key: Callable[[str], str | None],
-    named: set[str],
-    caption_key: Callable[[str], str | None],
+    images: dict[int, str], named: dict[str, str], image_names: Sequence[str]
 ) -> dict[int, str]:
     """Image -> captioned name where both have the same key and nothing else has it."""
-    name_of: dict[str | None, str] = {}
-    ambiguous: set[str | None] = {None}
-    for name in named:
-        key = caption_key(name)
-        if name_of.setdefault(key, name) != name:
+    name_of: dict[str, str] = {}
+    ambiguous = {""}
+    for name, key in named.items():
+        if name_of.setdefault(key, name) is not name:
             ambiguous.add(key)
-    first: dict[str | None, str] = {}
-    candidates = []
-    for index, image in images.items():
-        key = image_key(image)
-        if key in name_of:
-            candidates.append((index, key))
-            other = first.setdefault(key, image)
-            if other != image and _identity(other) != _identity(image):
-                ambiguous.add(key)
-    return {index: name_of[key] for index, key in candidates if key not in ambiguous}
+    first: dict[str, str] = {}
+    for index, key in images.items():
+        image = image_names[index]
+        other = first.setdefault(key, image)
+        if other != image and _identity(other) != _identity(image):
+            ambiguous.add(key)
+    return {
+        index: name_of[key]
+        for index, key in images.items()
+        if key in name_of and key not in ambiguous
+    }
 
 
-def _plausible_numbers(
-    agreed: dict[int, str], images: dict[int, str], named: set[str]
+def _plausible(
+    agreed: dict[int, str], image_stems: dict[int, str], name_stems: dict[str, str], possible: int
 ) -> dict[int, str]:
-    """Of pairs by number, those that have a bare number on one side, unless they are too few."""
+    """Of pairs by number, those with the bare number on one side, unless they are too few."""
     kept = {
         index: name
         for index, name in agreed.items()
-        if _stem(name).isdecimal() or _sampled_stem(images[index]).isdecimal()
+        if image_stems[index].isdecimal() or name_stems[name].isdecimal()
     }
-    possible = min(
-        len({_number(name) for name in images.values()} - {None}),
-        len({_number(name) for name in named} - {None}),
-    )
     return kept if 2 * len(set(kept.values())) >= possible else {}
+
+
+def _distinct(keys: dict[Any, str]) -> int:
+    return len(set(keys.values()) - {""})
