@@ -73,6 +73,7 @@ class ItmConfig:
     betas: tuple[float, float] = (0.5, 0.999)
     batch: int = 48
     epochs: int = 150
+    steps: int = 0  # stop after so many steps; 0: after `epochs`
     image_size: int = 299  # of the crop, before CLIP's own size
     resize: int = 355  # shorter side before the crop
 

@@ -180,6 +180,13 @@ def training_batches(
     return iter(loader)
 
 
+def middle_square(data: CaptionedImages, index: int, side: int) -> np.ndarray:
+    """An image as evaluation takes it: (side, side, 3) uint8, nothing random."""
+    image = data.images.load(index, side)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    return np.asarray(image.crop((left, top, left + side, top + side)))
+
+
 def check_captions(data: CaptionedImages) -> None:
     """Raise GrganError where an image has no caption or a caption no words."""
     _refuse([n for n, c in zip(data.names, data.captions, strict=True) if not c], "without caption")

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import importlib
 import json
+import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
 
+from grgan_ref import distributed
 from grgan_ref.errors import GrganError
 from grgan_ref.state import write_atomically
 
@@ -48,6 +52,22 @@ class Log:
         self._file.close()
         if self._board is not None:
             self._board.close()
+
+
+def check_finite(terms: Mapping[str, Tensor], step: int) -> dict[str, float]:
+    """Losses as numbers, the mean over the processes.
+
+    Raises FloatingPointError, naming step and term, where one is infinite or not a number.
+    """
+    values = distributed.average(torch.stack([term.float() for term in terms.values()])).tolist()
+    losses = dict(zip(terms, values, strict=True))
+    bad = [f"{name} = {value}" for name, value in losses.items() if not math.isfinite(value)]
+    if bad:
+        raise FloatingPointError(
+            f"step {step}: {', '.join(bad)}. Training stopped; the last checkpoint is from before. "
+            'A smaller learning rate or train.precision = "float32" may help'
+        )
+    return losses
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:

@@ -9,6 +9,6 @@ from torch import Tensor
 
 
 def noise(key: str, *shape: int) -> Tensor:
-    """float32 N(0, 1) on the CPU; the same key and shape give the same numbers on any machine."""
+    """float32 N(0, 1) on the CPU; the same key and shape give the same numbers."""
     seed = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "little") >> 1
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))

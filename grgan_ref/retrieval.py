@@ -12,14 +12,17 @@ from dataclasses import asdict, dataclass
 from typing import Protocol
 
 import numpy as np
-import open_clip
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
-from grgan_ref.data import Augmentation, CaptionedImages, to_unit
+from cmdmetric.encoder import Encoder
+from grgan_ref.config import Config
+from grgan_ref.data import CaptionedImages, middle_square, to_unit
 from grgan_ref.errors import GrganError
-from grgan_ref.text import clean, tokenise
+from grgan_ref.itm import ITM
+from grgan_ref.model import encode_captions
 
 RANKS = (1, 5, 10)
 
@@ -54,13 +57,47 @@ class Retrieval:
 class Matcher(Protocol):
     """Anything that puts images and captions into one space."""
 
-    def images(self, images: Tensor) -> Tensor:
-        """(B, 3, s, s) in [-1, 1] -> (B, E)."""
+    image_size: int
+
+    def images(self, pixels: NDArray[np.uint8]) -> Tensor:
+        """(B, s, s, 3), s = image_size -> (B, E)."""
         ...
 
     def texts(self, captions: Sequence[str]) -> Tensor:
         """B captions -> (B, E)."""
         ...
+
+
+class ItmMatcher:
+    """The ITM: sentence vectors and image codes."""
+
+    def __init__(self, itm: ITM, config: Config) -> None:
+        self.itm, self.config, self.image_size = itm, config, config.itm.image_size
+        self.device = next(itm.parameters()).device
+
+    def images(self, pixels: NDArray[np.uint8]) -> Tensor:
+        images = to_unit(torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2))
+        return self.itm.encode_image(images)[1]
+
+    def texts(self, captions: Sequence[str]) -> Tensor:
+        words = self.config.itm.words
+        return encode_captions(self.itm, captions, words, self.config, self.device)[1]
+
+
+class ClipMatcher:
+    """Any CLIP that cmdmetric knows, with the normalisation it was trained with."""
+
+    def __init__(
+        self, model: str | None, weights: str | None = None, device: torch.device | None = None
+    ) -> None:
+        self.encoder = Encoder(model, weights, protocol="clip", device=device)
+        self.image_size = self.encoder.image_size
+
+    def images(self, pixels: NDArray[np.uint8]) -> Tensor:
+        return torch.from_numpy(self.encoder.encode_pixels(pixels))
+
+    def texts(self, captions: Sequence[str]) -> Tensor:
+        return torch.from_numpy(self.encoder.encode_texts(captions))
 
 
 def recall(images: Tensor, texts: Tensor, owner: Tensor, block: int = 512) -> Retrieval:
@@ -101,14 +138,13 @@ def evaluate(
     matcher: Matcher,
     data: CaptionedImages,
     *,
-    size: int,
     number: int | None = None,
     captions_per_image: int = 5,
     batch: int = 64,
 ) -> Retrieval:
     """R@k of the first `number` images (all by default) and up to 5 captions of each.
 
-    Images: shorter side resized to `size`, then the square in the middle.
+    Images: shorter side resized (bilinear) to the matcher's size, then the square in the middle.
     """
     count = len(data) if number is None else number
     if not 1 <= count <= len(data):
@@ -117,7 +153,7 @@ def evaluate(
     owner = torch.tensor([i for i, own in enumerate(captions) for _ in own])
     flat = [caption for own in captions for caption in own]
     codes = [
-        matcher.images(_square(data, range(i, min(i + batch, count)), size))
+        matcher.images(_squares(data, range(i, min(i + batch, count)), matcher.image_size))
         for i in range(0, count, batch)
     ]
     sentences = [matcher.texts(flat[i : i + batch]) for i in range(0, len(flat), batch)]
@@ -125,10 +161,5 @@ def evaluate(
     return recall(features, vectors, owner.to(features.device))
 
 
-def _square(data: CaptionedImages, rows: range, size: int) -> Tensor:
-    squares = []
-    for row in rows:
-        image = data.images.load(row, size)
-        left, top = (image.width - size) // 2, (image.height - size) // 2
-        squares.append(np.asarray(image.crop((left, top, left + size, top + size))))
-    return to_unit(torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2))
+def _squares(data: CaptionedImages, rows: range, size: int) -> NDArray[np.uint8]:
+    return np.stack([middle_square(data, row, size) for row in rows])

@@ -21,7 +21,7 @@ from typing import Literal
 
 from PIL import Image, UnidentifiedImageError
 
-from cmdmetric.captions import read_captions
+from cmdmetric.captions import pair, read_captions
 from cmdmetric.scenes import draw_scene
 from grgan_ref.config import DataConfig
 from grgan_ref.cub import cut, read_cub
@@ -164,30 +164,18 @@ def read_folder(root: Path, smallest: int) -> CaptionedImages:
         raise GrganError(f"{root} {what}: it needs one captions.json, .jsonl, .csv, .tsv or .txt")
     read = read_captions(found[0])
     files = sorted(p for p in root.rglob("*") if p.suffix.lower() in IMAGE_ENDINGS)
-    by_name: dict[str, Path] = {}
-    for path in files:
-        relative = path.relative_to(root)
-        for name in (
-            relative.as_posix(),
-            relative.with_suffix("").as_posix(),
-            path.name,
-            path.stem,
-        ):
-            by_name.setdefault(name, path)
-    captions: dict[Path, list[str]] = {path: [] for path in files}
-    missing = []
-    for text, name in zip(read.texts, read.images, strict=True):
-        if name is None:
-            raise GrganError(f"{found[0]} does not say which image each caption belongs to")
-        if name in by_name:
-            captions[by_name[name]].append(text)
-        else:
-            missing.append(name)
-    missing = sorted(set(missing))
+    if None in read.images:
+        raise GrganError(f"{found[0]} does not say which image each caption belongs to")
+    pairing = pair([path.relative_to(root).as_posix() for path in files], read)
+    missing = sorted({str(read.images[i]) for i in pairing.unpaired_captions})
     if missing:
         raise GrganError(
             f"{found[0]} names {len(missing)} images that are not in {root}: {first_few(missing)}"
         )
+    captions = {
+        path: [read.texts[i] for i in own]
+        for path, own in zip(files, pairing.caption_of, strict=True)
+    }
     used = [path for path in files if captions[path]]
     if not used:
         raise GrganError(f"{root} holds no image with a caption")

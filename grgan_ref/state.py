@@ -16,11 +16,19 @@ import os
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 import torch
 
 from grgan_ref.errors import GrganError
+
+
+class Stateful(Protocol):
+    """A model or an optimiser."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state_dict: dict[str, Any], /) -> Any: ...
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
@@ -42,21 +50,47 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     write_atomically(path, lambda file: file.write(text.encode()))
 
 
+def read_json(path: Path) -> dict[str, Any]:
+    """Raises GrganError where the file is no JSON object."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise GrganError(f"{path} cannot be read ({error})") from None
+    if not isinstance(content, dict):
+        raise GrganError(f"{path} is no JSON object")
+    return content
+
+
 def save(
-    folder: Path, step: int, state: Mapping[str, Any], config: Mapping[str, Any], keep: int
+    folder: Path, step: int, parts: Mapping[str, Stateful], config: Mapping[str, Any], keep: int
 ) -> None:
     """Write the checkpoint of `step` and remove all but the newest `keep`.
 
-    state: nested dictionaries of tensors and numbers, all that the next step depends on.
+    parts: models and optimisers, all that the next step depends on.
     config: what must be equal for a run to go on from here, as plain JSON values.
     """
     tensors = folder / f"step-{step:08d}.pt"
-    write_atomically(tensors, lambda file: torch.save(dict(state), file))
+    states = {name: part.state_dict() for name, part in parts.items()}
+    write_atomically(tensors, lambda file: torch.save(states, file))
     manifest = {"step": step, "sha256": _sha256(tensors), "config": dict(config)}
     write_json(tensors.with_suffix(".json"), manifest)
-    for old in _manifests(folder)[keep:]:
+    for old in manifests(folder)[keep:]:
         old.unlink()  # first: without its JSON a checkpoint does not exist
         old.with_suffix(".pt").unlink(missing_ok=True)
+
+
+def resume(folder: Path, parts: Mapping[str, Stateful], config: Mapping[str, Any]) -> int:
+    """Put the newest intact checkpoint into `parts` and return its step; 0 where there is none.
+
+    Warnings and errors are those of `load_latest`.
+    """
+    found = load_latest(folder, config)
+    if found is None:
+        return 0
+    step, states = found
+    for name, part in parts.items():
+        part.load_state_dict(states[name])
+    return step
 
 
 def load_latest(folder: Path, config: Mapping[str, Any]) -> tuple[int, dict[str, Any]] | None:
@@ -67,8 +101,8 @@ def load_latest(folder: Path, config: Mapping[str, Any]) -> tuple[int, dict[str,
     """
     for partial in folder.glob("*.partial"):  # what a killed run was writing
         partial.unlink(missing_ok=True)
-    manifests = _manifests(folder)
-    for path in manifests:
+    found = manifests(folder)
+    for path in found:
         try:
             manifest = json.loads(path.read_text(encoding="utf-8"))
             step, sha256, made_with = manifest["step"], manifest["sha256"], manifest["config"]
@@ -86,8 +120,10 @@ def load_latest(folder: Path, config: Mapping[str, Any]) -> tuple[int, dict[str,
             _warn(f"{tensors} is corrupt; using the checkpoint before it")
             continue
         return step, torch.load(tensors, map_location="cpu", weights_only=True)
-    if manifests:
-        raise GrganError(f"every checkpoint in {folder} is corrupt: remove the folder to start anew")
+    if found:
+        raise GrganError(
+            f"every checkpoint in {folder} is corrupt: remove the folder to start anew"
+        )
     return None
 
 
@@ -102,7 +138,8 @@ def differences(before: Any, now: Any, key: str = "") -> list[str]:
     return [] if before == now else [f"{key}: {before!r} -> {now!r}"]
 
 
-def _manifests(folder: Path) -> list[Path]:
+def manifests(folder: Path) -> list[Path]:
+    """The JSON files of the checkpoints in a folder, newest first."""
     return sorted(folder.glob("step-*.json"), reverse=True)
 
 

@@ -1,0 +1,77 @@
+"""What a preset or a trained model is: configuration, stages and sizes, in text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from grgan_ref.checkpoint import read_model
+from grgan_ref.config import Config, presets
+from grgan_ref.discriminator import build_discriminators
+from grgan_ref.errors import GrganError
+from grgan_ref.generator import Generator
+from grgan_ref.state import manifests, read_json
+
+KINDS = {
+    "I": "image only: unconditional discriminator, no matching loss",
+    "S": "sentence: discriminator and matching loss on the sentence",
+    "W": "words: discriminator on the mean word, sentence and word loss",
+}
+
+
+def describe(what: str, settings: Mapping[str, str]) -> str:
+    """`what` is a preset, a TOML file, a run folder or a model folder.
+
+    Raises GrganError for none of them.
+    """
+    folder = Path(what)
+    if what in presets() or not folder.is_dir():
+        return _describe_config(Config.load(what, settings))
+    if settings:
+        raise GrganError(f"--set changes a preset; {what} is trained already")
+    lines = [
+        f"checkpoint at step {read_json(path)['step']}: {path.with_suffix('.pt')}"
+        for path in manifests(folder / "checkpoints")
+    ]
+    config = None
+    for name in ("itm", "generator"):
+        for file in (folder / f"{name}.safetensors", folder / "model" / f"{name}.safetensors"):
+            if file.is_file():
+                state, config = read_model(file)
+                count = sum(tensor.numel() for tensor in state.values())
+                lines.append(f"{file}: {count:,} numbers, {file.stat().st_size:,} bytes")
+    if config is None:
+        raise GrganError(f"{what} holds no model: give a preset, a TOML file or a run's folder")
+    return "\n".join([*lines, "", _describe_config(config)])
+
+
+def _describe_config(config: Config) -> str:
+    with torch.device("meta"):  # shapes only
+        generator, discriminators = Generator(config), build_discriminators(config)
+    lines = [f"generator: {_parameters(generator):,} parameters"]
+    for k, (stage, network) in enumerate(
+        zip(config.model.stages, discriminators, strict=True), start=1
+    ):
+        lines.append(
+            f"stage {k}: {stage.size}x{stage.size}, {KINDS[stage.kind]}; "
+            f"discriminator {_parameters(network):,} parameters"
+        )
+    return "\n".join([*lines, "", json.dumps(_flat(config.to_dict()), indent=2)])
+
+
+def _parameters(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def _flat(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Dotted keys, as --set takes them."""
+    return {
+        f"{section}.{key}": value
+        for section, values in table.items()
+        for key, value in values.items()
+    }
