@@ -33,9 +33,7 @@ def missing(path: str | os.PathLike[str], advice: str = "") -> InputError:
     if not parent.is_dir():
         while not parent.is_dir() and parent != parent.parent:
             parent = parent.parent
-        return InputError(
-            f"{path}: does not exist; of that path only {parent}{os.sep} does. {advice}"
-        )
+        return InputError(f"{path}: does not exist, of that path only {parent}. {advice}".rstrip())
     try:
         near = difflib.get_close_matches(path.name, os.listdir(parent), n=3, cutoff=0.5)
     except OSError:

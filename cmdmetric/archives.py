@@ -1,0 +1,99 @@
+"""Images in zip and tar archives, read in place: nothing is ever extracted to disk."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from threading import Lock
+
+from PIL import Image
+
+from cmdmetric.image_set import ImageItem, ImageSet, decode, image_names
+
+TAR_ENDINGS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+
+#: No image file is larger; what claims to be is not read into memory.
+_MAX_BYTES = 1 << 30
+
+
+def open_zip(source: str, path: Path) -> ImageSet:
+    """The images of a zip archive in natural order; of equal names the last counts."""
+    archive = zipfile.ZipFile(path)
+    members = {info.filename: info for info in archive.infolist() if not info.is_dir()}
+    lock = Lock()
+
+    def read(name: str) -> bytes:
+        with lock:
+            return archive.read(members[name])
+
+    return _archive(source, {name: info.file_size for name, info in members.items()}, read)
+
+
+def open_tar(source: str, path: Path) -> ImageSet:
+    """The images of a tar archive, in natural order if it is not compressed.
+
+    Links, devices and folders are ignored; of equal names the last counts. A compressed tar is
+    read through once for its names; its items then come in its own order, each with its bytes.
+    """
+    try:
+        with tarfile.open(path, "r:") as archive:
+            members = {member.name: member for member in archive if member.isreg()}
+    except tarfile.ReadError:
+        return _open_stream(source, path)
+
+    def read(name: str) -> bytes:
+        with tarfile.open(path, "r:") as reopened:
+            return _content(reopened, members[name])
+
+    return _archive(source, {name: member.size for name, member in members.items()}, read)
+
+
+def _archive(source: str, sizes: Mapping[str, int], read: Callable[[str], bytes]) -> ImageSet:
+    names = image_names(source, sizes)
+
+    def load(name: str) -> Image.Image:
+        _check_size(sizes[name])
+        return decode(io.BytesIO(read(name)))
+
+    def items() -> Iterator[ImageItem]:
+        for name in names:
+            yield ImageItem(name, partial(load, name))
+
+    return ImageSet(source, items, names)
+
+
+def _open_stream(source: str, path: Path) -> ImageSet:
+    with tarfile.open(path, "r|*") as archive:
+        last = {member.name: member.offset for member in archive if member.isreg()}
+    wanted = set(image_names(source, last))
+    names = sorted(wanted, key=last.__getitem__)
+
+    def items() -> Iterator[ImageItem]:
+        with tarfile.open(path, "r|*") as archive:
+            for member in archive:
+                if member.name in wanted and member.offset == last[member.name]:
+                    small = member.size <= _MAX_BYTES
+                    content = _content(archive, member) if small else b""
+                    yield ImageItem(member.name, partial(_load_member, member.size, content))
+
+    return ImageSet(source, items, names)
+
+
+def _load_member(size: int, content: bytes) -> Image.Image:
+    _check_size(size)
+    return decode(io.BytesIO(content))
+
+
+def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    file = archive.extractfile(member)
+    assert file is not None, "only regular files are asked for"
+    return file.read()
+
+
+def _check_size(size: int) -> None:
+    if size > _MAX_BYTES:
+        raise ValueError(f"unpacks to {size:,} bytes, more than any image file")

@@ -1,0 +1,151 @@
+"""What a set of images is, and how one of them is decoded."""
+
+from __future__ import annotations
+
+import os
+import struct
+import tarfile
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import BinaryIO
+
+from PIL import Image, UnidentifiedImageError
+
+from cmdmetric.errors import InputError
+from cmdmetric.paths import natural_key
+
+#: Formats that Pillow only identifies and cannot decode by itself, and EPS, for which it would
+#: run Ghostscript, a whole interpreter, on the file.
+_NOT_DECODED = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
+
+
+@dataclass(frozen=True)
+class ImageItem:
+    """One image that has not been decoded yet.
+
+    Args:
+        name: unique in its set where the source has names: a path relative to the folder, a
+            member of the archive; "#7" for the eighth image of an array or an iterable.
+        load: decodes it, completely; of an animation the first frame. Safe to call in any
+            thread. Raises what Pillow raises: `describe_failure` puts that in words.
+    """
+
+    name: str
+    load: Callable[[], Image.Image]
+
+
+class ImageSet:
+    """A set of images in a stable order.
+
+    Attributes:
+        source: how the user named it.
+        names: the items' names, in order; None where only a pass through the source would tell.
+        count: how many there are; None likewise.
+
+    Iterating gives `ImageItem`s. A set made from a generator can be iterated once; a second time
+    raises InputError. Sets without a known count raise InputError when they turn out to be
+    empty, or to hold what is no image.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        items: Callable[[], Iterator[ImageItem]],
+        names: Sequence[str] | None = None,
+        count: int | None = None,
+    ) -> None:
+        self.source = source
+        self.names = None if names is None else tuple(names)
+        self.count = count if self.names is None else len(self.names)
+        self._items = items
+
+    def __iter__(self) -> Iterator[ImageItem]:
+        return self._items()
+
+    def __repr__(self) -> str:
+        return f"ImageSet({self.source!r}, count={self.count})"
+
+
+@lru_cache(maxsize=1)
+def endings() -> frozenset[str]:
+    """The endings, lower case and with the dot, of the files that are taken for images."""
+    known = Image.registered_extensions().items()
+    return frozenset(ending for ending, form in known if form in formats())
+
+
+@lru_cache(maxsize=1)
+def formats() -> tuple[str, ...]:
+    """The formats that are decoded, whatever a file's ending says."""
+    Image.init()
+    return tuple(form for form in Image.OPEN if form not in _NOT_DECODED)
+
+
+def _is_image_name(name: str) -> bool:
+    """Whether a file of this relative name counts as an image: by its ending, and not hidden."""
+    parts = name.replace("\\", "/").split("/")
+    hidden = any(part == "__MACOSX" or (part.startswith(".") and part != ".") for part in parts)
+    return not hidden and os.path.splitext(name)[1].lower() in endings()
+
+
+def image_names(source: str, names: Iterable[str], verb: str = "holds") -> list[str]:
+    """Those that are images, in natural order.
+
+    Raises InputError if none is: what is there instead, and what was looked for.
+    """
+    names = list(names)
+    images = sorted(filter(_is_image_name, names), key=natural_key)
+    if images:
+        return images
+    counts = Counter(os.path.splitext(name)[1].lower() or "no ending" for name in names)
+    there = ", ".join(f"{ending} {count}" for ending, count in counts.most_common(5))
+    usual = [
+        e for e in (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif") if e in endings()
+    ]
+    raise InputError(
+        f"{source}: no images; it {verb} {len(names)} files{': ' if there else ''}{there}. Images "
+        f"end in {', '.join(usual)} or one of {len(endings()) - len(usual)} more that Pillow "
+        "decodes, in any case"
+    )
+
+
+def decode(file: BinaryIO | Path) -> Image.Image:
+    """The image of a file, decoded; the first frame of an animation."""
+    with Image.open(file, formats=formats()) as image:
+        image.load()
+        return image
+
+
+def describe_failure(error: BaseException) -> str:
+    """Why an image could not be opened or decoded, in one line and without its name.
+
+    >>> describe_failure(OSError("image file is truncated (3 bytes not processed)"))
+    'truncated or damaged: image file is truncated (3 bytes not processed)'
+    """
+    text = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, InputError):
+        return text
+    if isinstance(error, Image.DecompressionBombError):
+        return f"a decompression bomb? {text}. PIL.Image.MAX_IMAGE_PIXELS is the limit's half"
+    if isinstance(error, UnidentifiedImageError):
+        return "not an image that Pillow decodes, or an empty file"
+    if isinstance(error, PermissionError):
+        return "permission denied"
+    if isinstance(error, FileNotFoundError):
+        return "does not exist (any more)"
+    if isinstance(error, MemoryError):
+        return "too large for the memory that is left"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    if "encrypted" in text:
+        return "encrypted; give an archive without a password"
+    if isinstance(error, NotImplementedError):
+        return f"compressed in a way that is not supported: {text}"
+    damaged = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, LookupError)
+    if isinstance(error, (*damaged, zipfile.BadZipFile, tarfile.TarError)):
+        return f"truncated or damaged: {text}"
+    return f"{type(error).__name__}: {text}"
