@@ -19,7 +19,7 @@ from grgan_ref import distributed
 from grgan_ref.errors import GrganError
 from grgan_ref.state import write_atomically
 
-CAPTION_LINES = 4
+CAPTION_LINES = 6
 LINE_HEIGHT = 11
 
 
