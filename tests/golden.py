@@ -8,6 +8,7 @@ serve as well. The authors' key names go through the loader of their released fi
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -100,3 +101,9 @@ def largest_difference(a: torch.Tensor, b: torch.Tensor) -> float:
     """max |a - b| in float64; the shapes must be equal."""
     assert a.shape == b.shape
     return (a.detach().double() - b.double()).abs().max().item()
+
+
+def our_names(keys: list[str], rename: Callable[[dict], dict]) -> dict[str, str]:
+    """The authors' key names -> ours. `rename` needs all keys of a model at once."""
+    renamed = rename({key: torch.tensor(i) for i, key in enumerate(keys)})
+    return {keys[int(index)]: name for name, index in renamed.items()}
