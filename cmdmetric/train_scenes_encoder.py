@@ -141,6 +141,7 @@ def main(out: Path, steps: int, batch: int, lr: float, save_every: int) -> None:
     """Train the bundled encoder into OUT, an open_clip model folder."""
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)
+    torch.set_flush_denormal(True)  # vanishing gradients would slow a CPU down severalfold
     model = open_clip.CLIP(**MODEL_CONFIG)
     tokenizer = open_clip.SimpleTokenizer()
     matrices = [p for p in model.parameters() if p.ndim >= 2]

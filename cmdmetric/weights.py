@@ -109,6 +109,7 @@ def _from_folder(folder: Path, weights: str | Path | None) -> Checkpoint:
     found = weights or _find_checkpoint_in_dir(folder)
     if found is None:
         raise InputError(f"{folder}: it holds no weights (open_clip_model.safetensors)")
+    _refuse_torchscript(Path(found), "none is published for a model folder")
     preprocess = config.get("preprocess_cfg", {})
     return Checkpoint(
         label=folder.resolve().name,
@@ -126,13 +127,7 @@ def _from_file(name: str, tag: str, file: Path) -> Checkpoint:
     published = get_pretrained_cfg(name, tag or "openai")
     if published and sha256 == _openai_sha256(published):
         return _checkpoint(name, tag or "openai", published, file, sha256)
-    if _is_torchscript(file):
-        expected = _openai_sha256(published)
-        raise InputError(
-            f"{file}: a TorchScript archive can run code, so only the published ones are opened: "
-            f"its sha256 is {sha256}, OpenAI's {name} has {expected or 'none'}. "
-            "Save the weights as safetensors instead"
-        )
+    _refuse_torchscript(file, f"OpenAI's {name} has {_openai_sha256(published) or 'none'}")
     # A tag given beside a file says what kind of weights the file holds, no more.
     kind = published if tag else {}
     return _checkpoint(name, "local", kind, file, sha256)
@@ -204,6 +199,14 @@ def _download_from_hub(repository: str, file: str, target: Path, what: str) -> P
         path = target / f"{repository.replace('/', '--')}--{name}"
         return download(url, path, str(metadata.etag), what)
     raise InputError("; ".join(reasons))
+
+
+def _refuse_torchscript(file: Path, published: str) -> None:
+    if _is_torchscript(file):
+        raise InputError(
+            f"{file}: a TorchScript archive can run code, so only the published ones are opened: "
+            f"its sha256 is {sha256_of(file)}, {published}. Save the weights as safetensors instead"
+        )
 
 
 def _is_torchscript(file: Path) -> bool:
