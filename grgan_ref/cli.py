@@ -17,7 +17,6 @@ from grgan_ref import distributed
 from grgan_ref.config import Config, presets
 from grgan_ref.errors import GrganError
 from grgan_ref.info import describe
-from grgan_ref.itm import build_itm
 from grgan_ref.model import itm_config, load_model, load_released, load_trained_itm
 from grgan_ref.retrieval import ClipMatcher, ItmMatcher, evaluate
 from grgan_ref.sample import choose, sample
@@ -148,7 +147,6 @@ def train_itm_command(
     place = distributed.start(device)
     losses = train_itm(
         config,
-        build_itm(config),
         training,
         held_out,
         out,

@@ -7,8 +7,7 @@ import warnings
 import numpy as np
 
 from cmdmetric.encoder import Encoder
-from cmdmetric.score import cmd
-from cmdmetric.sources import Encoding
+from cmdmetric.score import cmd, moments_of
 from grgan_ref.data import CaptionedImages, middle_square
 from grgan_ref.errors import GrganError
 from grgan_ref.model import TextToImage
@@ -37,12 +36,10 @@ class Scorer:
         self.encoder = Encoder(encoder, weights)
         self.captions = [data.captions[i][0] for i in range(n)]
         side = model.config.model.stages[-1].size
-        encoding = Encoding(lambda: self.encoder)
-        self.real = encoding.images(
-            np.stack([middle_square(data, i, side) for i in range(n)])
-        ).moments
+        real = np.stack([middle_square(data, i, side) for i in range(n)])
         every = [caption for i in range(n) for caption in data.captions[i]]
-        self.texts = encoding.captions(every).moments
+        self.real = moments_of(real, "image", encoder=self.encoder)
+        self.texts = moments_of(every, "text", encoder=self.encoder)
 
     def score(self) -> dict[str, float]:
         """CMD, ITDis and Dis(f, r) of one sample for each held-out image."""

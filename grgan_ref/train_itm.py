@@ -22,7 +22,7 @@ from grgan_ref import distributed, state
 from grgan_ref.checkpoint import save_model
 from grgan_ref.config import Config
 from grgan_ref.data import Augmentation, Batch, CaptionedImages, to_unit, training_batches
-from grgan_ref.itm import ITM
+from grgan_ref.itm import ITM, build_itm
 from grgan_ref.log import Log, check_finite
 from grgan_ref.losses import sentence_loss, word_loss
 from grgan_ref.retrieval import ItmMatcher, evaluate
@@ -31,7 +31,6 @@ from grgan_ref.text import tokenise
 
 def train_itm(
     config: Config,
-    itm: ITM,
     data: CaptionedImages,
     held_out: CaptionedImages,
     out: Path,
@@ -40,17 +39,18 @@ def train_itm(
     workers: int = 0,
     tensorboard: bool = False,
 ) -> dict[str, float]:
-    """Train the heads of `itm` until `itm.steps` (or `itm.epochs`); return the last losses.
+    """Train the heads until `itm.steps` (or `itm.epochs`); return the losses of the last step.
 
     held_out: for the retrieval that is logged every `train.score_every` steps and at the end.
-    Raises GrganError for a run in `out` of another configuration, FloatingPointError where a loss
-    is not finite.
+    Raises GrganError for a run in `out` of another configuration, InputError where the CLIP cannot
+    be had, FloatingPointError where a loss is not finite.
     """
     options = config.itm
     per_epoch = max(1, len(data) // options.batch)
     total = options.steps or options.epochs * per_epoch
 
-    itm = itm.to(device).train()
+    torch.manual_seed(config.train.seed)  # of the heads; what follows draws from (seed, step)
+    itm = build_itm(config).to(device).train()
     optimiser = Adam(itm.heads.parameters(), options.learning_rate, options.betas)
     run = {"heads": itm.heads, "optimiser": optimiser}
     identity = itm_identity(config)
