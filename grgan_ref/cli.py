@@ -275,8 +275,9 @@ def sample_command(
     seed, as in the published evaluation.
 
     An image follows from seed and caption, whatever the batch size and whatever else is in the
-    file; but not with the preset coco-released: the released code mixes the masks of a batch, so an
-    image depends on its neighbours, and batches are made whole.
+    file (a caption that comes again gets another image). Not so with the preset coco-released: the
+    released code mixes the masks of a batch, so that an image depends on its neighbours, and
+    batches are made whole.
 
     Interrupted, the same command makes what is missing.
     """

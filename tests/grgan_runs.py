@@ -70,6 +70,7 @@ def settings(**more: object) -> dict[str, object]:
         "train.log_every": 1,
         "train.checkpoint_every": 4,
         "train.sample_every": 1000,
+        "train.score_samples": 40,
         "model.generator_width": 8,
         "model.discriminator_width": 4,
         "model.embedding_dim": 16,
