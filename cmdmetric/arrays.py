@@ -212,16 +212,19 @@ def _expand(value: Any, what: str, reused: bool = False) -> Iterator[_Named]:
         yield name and os.fspath(name), _copied(value) if reused else partial(_load, value)
     elif isinstance(value, (str, os.PathLike)):
         path = Path(value).expanduser()
-        if not path.is_file():
-            raise missing(path) if not path.exists() else InputError(f"{path}: not a file")
+        if not os.path.isfile(path):
+            exists = os.path.exists(path)
+            raise InputError(f"{what}: {path} is no file") if exists else missing(path)
         yield os.fspath(value), partial(decode, path)
     elif isinstance(value, Mapping) and ("image" in value or "images" in value):
         yield from _expand(value["image" if "image" in value else "images"], what, reused)
     elif isinstance(value, tuple) and value:
         yield from _expand(value[0], what, reused)
     elif isinstance(value, list) and value:
-        # DataLoaders collate pairs to [batch, labels]; a list of images is a batch.
-        is_batch = getattr(value[0], "ndim", 0) < 4 and all(map(_is_image, value))
+        # DataLoaders make lists of pairs, [batch, labels]; a list of images is a batch.
+        is_batch = getattr(value[0], "ndim", 0) < 4 and (
+            all(map(_is_pixels, value)) or all(isinstance(v, (str, os.PathLike)) for v in value)
+        )
         for image in value if is_batch else value[:1]:
             yield from _expand(image, what, reused)
     else:
@@ -231,9 +234,8 @@ def _expand(value: Any, what: str, reused: bool = False) -> Iterator[_Named]:
         )
 
 
-def _is_image(value: Any) -> bool:
-    is_array = getattr(value, "ndim", 0) in (2, 3)
-    return is_array or isinstance(value, (Image.Image, str, os.PathLike))
+def _is_pixels(value: Any) -> bool:
+    return isinstance(value, Image.Image) or getattr(value, "ndim", 0) in (2, 3)
 
 
 def _load(image: Image.Image) -> Image.Image:

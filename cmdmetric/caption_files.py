@@ -6,6 +6,7 @@ import codecs
 import csv
 import io
 import json
+import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -25,11 +26,11 @@ def parse_file(path: Path) -> Any:
     """
     parse = _PARSERS.get(path.suffix.lower())
     known = ", ".join(_PARSERS)
-    if path.is_dir():
+    if os.path.isdir(path):
         inside = sorted(p.name for p in path.iterdir() if p.suffix.lower() in _PARSERS)
         hint = f"it holds {', '.join(inside[:5])}" if inside else f"no {known} file is in it"
         raise InputError(f"{path}: a folder; name the captions file ({hint})")
-    if not path.exists():
+    if not os.path.exists(path):
         raise missing(path, "To give captions themselves, pass them as a list.")
     if parse is None:
         raise InputError(
@@ -61,11 +62,9 @@ def _decode(data: bytes) -> str:
         return data.decode(encoding)
     except UnicodeDecodeError as error:
         # The decoder of utf-8-sig counts from behind the mark.
-        start = error.start + (len(data) - len(error.object))
-        raise InputError(
-            f"not {encoding.removesuffix('-sig').upper()} text: byte {start} "
-            f"(line {data.count(10, 0, start) + 1}) cannot be decoded; save it as UTF-8"
-        ) from None
+        start = error.start + len(data) - len(error.object)
+        name = encoding.removesuffix("-sig").upper()
+        raise InputError(f"not {name}: byte {start} cannot be decoded; save it as UTF-8") from None
 
 
 def _parse_json(text: str, line: int = 1) -> Any:

@@ -167,8 +167,8 @@ def _list_rows(data: list[Any], split: str | None = None) -> Iterator[_Row]:
         key = _first(TEXT_KEYS, record)
         if key is None:
             raise InputError(
-                f"{where} has none of {', '.join(TEXT_KEYS)}; it has "
-                f"{', '.join(map(str, record)) or 'nothing'}"
+                f"{where} has no caption under any of {', '.join(TEXT_KEYS)}; its keys are "
+                f"{', '.join(map(str, record)) or 'none'}"
             )
         image_key = _first(IMAGE_KEYS, record)
         image = None if image_key is None else _image_name(record[image_key], where)

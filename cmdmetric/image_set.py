@@ -88,7 +88,7 @@ def formats() -> tuple[str, ...]:
 def _is_image_name(name: str) -> bool:
     """Whether a file of this relative name counts as an image: by its ending, and not hidden."""
     parts = name.replace("\\", "/").split("/")
-    hidden = any(part == "__MACOSX" or (part.startswith(".") and part != ".") for part in parts)
+    hidden = any(part == "__MACOSX" or (part[:1] == "." and part.strip(".")) for part in parts)
     return not hidden and os.path.splitext(name)[1].lower() in endings()
 
 

@@ -53,13 +53,13 @@ def open_images(source: Any) -> ImageSet:
         return arrays.open_values(source)
     name = os.fspath(source)
     path = Path(name).expanduser()
-    if path.is_dir():
+    if os.path.isdir(path):
         return _open_files(name, path, image_names(name, _walk(path)))
-    if not path.exists():
+    if not os.path.exists(path):
         if glob.has_magic(name):
             return _open_glob(name)
         raise missing(path)
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise InputError(f"{name}: neither a file nor a folder")
     ending = path.name.lower()
     try:
@@ -95,6 +95,7 @@ def _walk(root: Path, depth: int | None = None) -> Iterator[str]:
     """The files below a folder, relative and with slashes, without what is hidden.
 
     A folder is read once, however many links lead to it: loops end, and trees of links stay small.
+    Links to nothing count as files: an image that is missing is to be reported, not left out.
     """
     stack = [("", 1)]
     seen = set()
@@ -117,19 +118,25 @@ def _walk(root: Path, depth: int | None = None) -> Iterator[str]:
         for entry in entries:
             if entry.name.startswith(".") or entry.name == "__MACOSX":
                 continue
-            if entry.is_dir():
+            # What a link leads to may be missing, or be the link itself.
+            linked = entry.is_symlink()
+            if os.path.isdir(entry) if linked else entry.is_dir():
                 folders.append((f"{below}{entry.name}/", level + 1))
-            elif entry.is_file():
+            elif entry.is_file() if not linked else not _is_special(entry):
                 yield below + entry.name
         if depth is None or level < depth:
             stack.extend(reversed(folders))
+
+
+def _is_special(path: os.DirEntry[str]) -> bool:
+    return os.path.exists(path) and not os.path.isfile(path)
 
 
 def _open_glob(pattern: str) -> ImageSet:
     parts = Path(pattern).expanduser().parts
     fixed = next(i for i, part in enumerate(parts) if glob.has_magic(part))
     root, wanted = Path(*parts[:fixed]), parts[fixed:]
-    if not root.is_dir():
+    if not os.path.isdir(root):
         raise missing(root)
     depth = None if "**" in wanted else len(wanted)
     found = [name for name in _walk(root, depth) if _matches(name.split("/"), wanted)]

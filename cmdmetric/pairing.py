@@ -47,7 +47,12 @@ def _unsampled(stem: str) -> str:
 
 
 def _number(stem: str) -> str:
-    """COCO_val2014_000000318219 -> "318219": the digits that the stem ends with, or ""."""
+    """COCO_val2014_000000318219 -> "318219": the digits that the stem ends with, or "".
+
+    "#7" is a place in an array, not a name that ends in a number.
+    """
+    if stem.startswith("#"):
+        return ""
     digits = stem[len(stem.rstrip("0123456789")) :]
     return digits.lstrip("0") or digits[:1]
 

@@ -30,8 +30,8 @@ def missing(path: str | os.PathLike[str], advice: str = "") -> InputError:
     """The error for a path that does not exist, with the nearest names of where it should be."""
     path = Path(path)
     parent = path.parent
-    if not parent.is_dir():
-        while not parent.is_dir() and parent != parent.parent:
+    if not os.path.isdir(parent):
+        while not os.path.isdir(parent) and parent != parent.parent:
             parent = parent.parent
         return InputError(f"{path}: does not exist, of that path only {parent}. {advice}".rstrip())
     try:
