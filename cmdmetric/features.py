@@ -64,6 +64,7 @@ def encode_images(
     names: list[str] = []
     failures: list[tuple[str, str]] = []
     batch: list[NDArray[np.uint8]] = []
+    seen = 0
 
     def flush() -> None:
         nonlocal moments
@@ -77,6 +78,7 @@ def encode_images(
                disable=not progress, mininterval=0.5)  # fmt: skip
     with bar:
         for name, pixels in _decoded(images, encoder, lookahead=4 * encoder.batch_size):
+            seen += 1
             bar.update()
             if isinstance(pixels, str):
                 failures.append((name, pixels))
@@ -89,8 +91,8 @@ def encode_images(
             flush()
     if failures and on_error == "raise":
         raise InputError(
-            f"{images.source}: {len(failures)} of {len(failures) + len(names)} images looked at "
-            f"cannot be decoded:\n{list_failures(failures)}\n"
+            f"{images.source}: {len(failures)} of {seen} images cannot be decoded:\n"
+            f"{list_failures(failures)}\n"
             "Mend or remove them, or score the rest with --on-error skip (on_error='skip')."
         )
     if moments is None:
