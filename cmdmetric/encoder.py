@@ -136,11 +136,6 @@ class Encoder:
         return np.concatenate(features)[np.argsort(np.concatenate(rows))]
 
     def _encode_text(self, tokens: torch.Tensor) -> torch.Tensor:
-        """open_clip's encode_text, without the positions after the batch's last end of text.
-
-        CLIP's text tower is causal and reads its feature off the end-of-text token (the highest
-        index), so what follows cannot change it. Other towers get all positions.
-        """
         model = self._model
         causal = (
             isinstance(model, open_clip.CLIP)
@@ -148,16 +143,7 @@ class Encoder:
             and model.text_pool_type == "argmax"
             and model.attn_mask is not None
         )
-        if not causal:
-            return model.encode_text(tokens)
-        ends = tokens.argmax(dim=1)
-        length = int(ends.max()) + 1
-        x = model.token_embedding(tokens[:, :length]) + model.positional_embedding[:length]
-        x = model.transformer(x, attn_mask=model.attn_mask[:length, :length])
-        x = model.ln_final(x)[torch.arange(len(x), device=x.device), ends]
-        if isinstance(model.text_projection, torch.nn.Linear):
-            return model.text_projection(x)
-        return x if model.text_projection is None else x @ model.text_projection
+        return encode_causal_text(model, tokens) if causal else model.encode_text(tokens)
 
     def _scaled(self, features: torch.Tensor, scale: float) -> NDArray[np.float32]:
         unit = features / features.norm(dim=-1, keepdim=True)
@@ -167,6 +153,22 @@ class Encoder:
                 f"{self.checkpoint.file}: these weights give features that are not finite"
             )
         return scaled
+
+
+def encode_causal_text(model: open_clip.CLIP, tokens: torch.Tensor) -> torch.Tensor:
+    """open_clip's encode_text on tokens (n, context), without the positions that do not matter.
+
+    CLIP's text tower is causal and reads its feature off the end-of-text token (the highest
+    index), so what follows the batch's last one cannot change it. Returns (n, d), not normalised.
+    """
+    ends = tokens.argmax(dim=1)
+    length = int(ends.max()) + 1
+    x = model.token_embedding(tokens[:, :length]) + model.positional_embedding[:length]
+    x = model.transformer(x, attn_mask=model.attn_mask[:length, :length])
+    x = model.ln_final(x)[torch.arange(len(x), device=x.device), ends]
+    if isinstance(model.text_projection, torch.nn.Linear):
+        return model.text_projection(x)
+    return x if model.text_projection is None else x @ model.text_projection
 
 
 @contextlib.contextmanager

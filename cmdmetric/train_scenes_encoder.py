@@ -1,6 +1,6 @@
 """How the bundled encoder `scenes-toy` was made: CLIP's contrastive loss on procedural scenes.
 
-    python -m cmdmetric.train_scenes_encoder out/ --steps 1600
+    python -m cmdmetric.train_scenes_encoder out/ --steps 1100
 
 draws every training pair anew (no scene is seen twice), so the loss is an honest one, and ends
 with the retrieval on held-out scenes. Interrupted, the same command goes on from its last save.
@@ -23,6 +23,7 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 
+from cmdmetric.encoder import encode_causal_text
 from cmdmetric.scenes import draw_scene
 
 IMAGE_SIZE = 64
@@ -83,13 +84,8 @@ def to_tensor(images: np.ndarray) -> torch.Tensor:
 
 
 def encode_text(model: open_clip.CLIP, tokens: torch.Tensor) -> torch.Tensor:
-    """open_clip's encode_text on (B, L) tokens cut at the longest caption: the tower is causal."""
-    length = int(tokens.argmax(dim=1).max()) + 1  # the end of text has the highest index
-    tokens = tokens[:, :length]
-    x = model.token_embedding(tokens) + model.positional_embedding[:length]
-    x = model.transformer(x, attn_mask=model.attn_mask[:length, :length])
-    x = model.ln_final(x)[torch.arange(len(x)), tokens.argmax(dim=1)]
-    return F.normalize(x @ model.text_projection, dim=-1)
+    """Unit features (B, D) of tokens (B, L)."""
+    return F.normalize(encode_causal_text(model, tokens), dim=-1)
 
 
 def contrastive_loss(image: torch.Tensor, text: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
@@ -133,7 +129,7 @@ def export(model: open_clip.CLIP, seen: torch.Tensor, out: Path) -> None:
 
 @click.command()
 @click.argument("out", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--steps", default=1600, show_default=True)
+@click.option("--steps", default=1100, show_default=True)
 @click.option("--batch", default=256, show_default=True, help="Pairs in a batch.")
 @click.option("--lr", default=2e-3, show_default=True, help="Peak learning rate of AdamW.")
 @click.option("--save-every", default=100, show_default=True, help="Steps between saves.")

@@ -44,19 +44,21 @@ def test_without_a_connection_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch
         raise urllib.error.URLError("no network")
 
     monkeypatch.setattr(urllib.request, "urlopen", refuse)
-    with pytest.raises(InputError, match="no network.*CMDMETRIC_REFERENCES") as caught:
+    with pytest.raises(InputError, match=r"no network.*CMDMETRIC_REFERENCES") as caught:
         find_reference_file(COCO2014_VAL, "text")
     assert "sent_feature.npz" in str(caught.value)
 
 
 class Answer(io.BytesIO):
-    headers = {"Content-Length": "5"}
+    def __init__(self) -> None:
+        super().__init__(b"hello")
+        self.headers = {"Content-Length": "5"}
 
 
 def test_download_announces_and_checks(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(urllib.request, "urlopen", lambda *_, **__: Answer(b"hello"))
+    monkeypatch.setattr(urllib.request, "urlopen", lambda *_, **__: Answer())
     right = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
     target = tmp_path / "folder" / "file"
     download("https://example.org/file", target, right, "a greeting")

@@ -185,7 +185,7 @@ class TestRealSide:
     ) -> None:
         write(tmp_path, pictures)
         captions = self.coco(tmp_path, [f"{k}.png" for k in range(40)])
-        with pytest.raises(InputError, match="are the generated ones themselves.*--real"):
+        with pytest.raises(InputError, match=r"are the generated ones themselves.*--real"):
             cmd(tmp_path, captions, encoder=encoder)
 
     def test_coco_captions_lead_to_coco(
@@ -202,7 +202,7 @@ class TestRealSide:
         assert getattr(side, "reference", None) == "coco2014-val"
 
     def test_nothing_leads_to_an_error(self, encoder: Encoder, pictures: np.ndarray) -> None:
-        with pytest.raises(InputError, match="names no images.*--real PATH"):
+        with pytest.raises(InputError, match=r"names no images.*--real PATH"):
             cmd(pictures, CAPTIONS, encoder=encoder)
 
 
