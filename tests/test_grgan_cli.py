@@ -66,6 +66,6 @@ def test_wrong_model(tmp_path):
     layer = flags(itm__region_layer=2)
     refused("itm.region_layer = 1, this configuration has 2", *start, "--itm", itm_run(), *layer)
     refused("no CUDA device", *train_arguments(out), "--device=cuda:7")
-    refused("batch 4 is", *train_arguments(out, data__scenes=3))
+    refused("3 images are fewer than one batch of 4", *train_arguments(out, data__scenes=3))
     refused("give either --itm FOLDER or --clip MODEL", "retrieval")
     assert not (out / "checkpoints").exists()
