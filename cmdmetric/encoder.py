@@ -57,7 +57,7 @@ class Encoder:
         self.device = _device(device)
         self.batch_size = batch_size
         self.checkpoint = find_checkpoint(model, weights)
-        self._model = _build(self.checkpoint)
+        self._model = build_network(self.checkpoint)
         self._model.eval().requires_grad_(False).to(self.device)
         self._tokenizer: Any = _tokenizer(self.checkpoint)
         self._context_length = int(self._model.context_length)
@@ -198,7 +198,11 @@ def _pair(size: int | tuple[int, int]) -> tuple[int, int]:
     return (size, size) if isinstance(size, int) else (size[0], size[1])
 
 
-def _build(checkpoint: Checkpoint) -> open_clip.CLIP:
+def build_network(checkpoint: Checkpoint) -> open_clip.CLIP:
+    """The network of a checkpoint with its weights, in float32 on the CPU.
+
+    Raises InputError where open_clip cannot build it or the file does not fit.
+    """
     try:
         with _quiet():  # open_clip warns that there are no weights yet
             model = open_clip.create_model(

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cmdmetric.encoder import _build as build_network
+from cmdmetric.encoder import build_network
 from cmdmetric.weights import find_checkpoint
 from grgan_ref.clip_features import (
     feature_widths,
