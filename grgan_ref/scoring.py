@@ -33,7 +33,8 @@ class Scorer:
         if n < 2:
             raise GrganError(f"a score needs at least 2 held-out images, not {n}")
         self.model, self.seed = model, seed
-        self.encoder = Encoder(encoder, weights)
+        device = next(model.generator.parameters()).device
+        self.encoder = Encoder(encoder, weights, device=device)
         self.captions = [data.captions[i][0] for i in range(n)]
         side = model.config.model.stages[-1].size
         real = np.stack([middle_square(data, i, side) for i in range(n)])

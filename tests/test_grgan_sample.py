@@ -2,6 +2,7 @@ import json
 import os
 import shutil
 
+import golden
 import numpy as np
 import pytest
 import torch
@@ -172,6 +173,37 @@ def test_a_model_survives_being_saved(tmp_path):
     half = load_model(tmp_path / "half", CPU).generate(captions, keys)[-1].astype(int)
     # float16 keeps 11 bits of every weight: a few levels of 256 behind three stages.
     assert np.abs(half - images).max() <= 8
+
+
+def test_the_authors_files_sample_by_the_same_command(captions, tmp_path):
+    """Files of the released layout, with the golden generator and a random CLIP's ITM."""
+    net_g = golden.Golden("netG.npz").state("netG/")
+    torch.save({"epoch": 1, "netG": net_g, "netD": []}, tmp_path / "checkpoint_0300.pth")
+    config = golden.config()
+    table = config.to_dict()
+    table["itm"] |= {"clip": "ViT-S-32-alt", "region_layer": 1}
+    itm = build_itm(Config.from_dict(table), pretrained=False)
+    names = {"region": "emb_features", "word": "dense_word", "word_norm": "LayerNorm"}
+    names |= {"sentence": "dense_sent", "image": "emb_cnn_code"}
+    released = {f"model.{key}": value for key, value in itm.clip.state_dict().items()}
+    for key, value in itm.heads.state_dict().items():
+        head, _, rest = key.partition(".")
+        released[f"MLP.{names[head]}.{rest}"] = value
+    torch.save(released, tmp_path / "ITM_model149.pth")
+    lines = [f"stages = {json.dumps(table['model'].pop('stages'))}".replace('":', '" =')]
+    lines += [f"{key} = {value}" for key, value in table["model"].items()]
+    preset = ["[model]", *lines, "[itm]", 'clip = "ViT-S-32-alt"', "region_layer = 1", "[quirks]"]
+    preset += [f"{key} = true" for key in table["quirks"]]
+    (tmp_path / "small.toml").write_text("\n".join(preset))
+    arguments = ["sample", tmp_path / "checkpoint_0300.pth", captions, tmp_path / "out"]
+    arguments += ["--itm", tmp_path / "ITM_model149.pth", "--preset", tmp_path / "small.toml"]
+    assert "images depend on their batch" in succeed(*arguments).stderr
+    assert len(pictures(tmp_path / "out")) == 5
+    del net_g["img_net1.img.0.weight"]
+    torch.save({"epoch": 1, "netG": net_g, "netD": []}, tmp_path / "checkpoint_0300.pth")
+    result = grgan(*arguments)
+    assert result.exit_code == 2
+    assert "missing key 'to_image.0.weight'" in result.stderr
 
 
 def test_checkpoint_errors(captions, tmp_path):
