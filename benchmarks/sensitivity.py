@@ -3,7 +3,9 @@
     python benchmarks/sensitivity.py [--out benchmarks/results/sensitivity.md]
 
 The generated side is the bundled example's real side, damaged more and more; so level 0 is a
-perfect generator. The last rows leave the example as it is and exchange its captions.
+perfect generator. "Other captions" replaces a share of it by images drawn for the captions of
+another set (scenes of one shape only). The last rows leave the example's images as they are and
+exchange the captions themselves.
 """
 
 from __future__ import annotations
@@ -44,6 +46,17 @@ def colour_shift(scene: Scene, degrees: float) -> Image.Image:
     return Image.merge("HSV", (turned, saturation, value)).convert("RGB")
 
 
+def draw_other_captions(scene: Scene, share: float) -> Image.Image:
+    if random.Random(scene.seed).random() >= share:
+        return scene.render(SIZE)
+    return other_scene(scene.seed - FIRST_SEED).render(SIZE)
+
+
+def other_scene(number: int) -> Scene:
+    """A scene of the other set: one shape, where the example's scenes have one to four."""
+    return draw_scene(700_000 + number, n_shapes=1)
+
+
 def drop_objects(scene: Scene, share: float) -> Image.Image:
     rng = random.Random(scene.seed)
     kept = tuple(shape for shape in scene.shapes if rng.random() >= share)
@@ -55,6 +68,7 @@ DAMAGES: list[tuple[str, str, Damage, tuple[float, ...]]] = [
     ("noise", "sigma, grey levels", noise, (0, 8, 16, 32, 64)),
     ("colour shift", "degrees of hue", colour_shift, (0, 15, 30, 60, 120)),
     ("dropped objects", "share", drop_objects, (0, 0.1, 0.25, 0.5, 1)),
+    ("other captions", "share", draw_other_captions, (0, 0.1, 0.25, 0.5, 1)),
 ]
 
 
@@ -79,11 +93,10 @@ def main(out: Path | None) -> None:
             row(name, f"{level} ({unit})", images, captions)
     annotations = json.loads(captions.read_text())["annotations"]
     own = [annotation["caption"] for annotation in annotations]
-    # Another set: one shape each, where the example's scenes have one to four.
-    foreign = [draw_scene(700_000 + k, n_shapes=1).captions(1)[0] for k in range(len(own))]
+    foreign = [other_scene(number).captions(1)[0] for number in range(len(own))]
     for share in (0, 0.25, 0.5, 1):
         cut = round(share * len(own))
-        row("example, captions of another set", f"{share} (share)", EXAMPLE / "generated",
+        row("example, captions exchanged", f"{share} (share)", EXAMPLE / "generated",
             foreign[:cut] + own[cut:])  # fmt: skip
     if out:
         out.write_text("\n".join(lines) + "\n")

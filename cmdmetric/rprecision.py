@@ -1,0 +1,134 @@
+"""R-precision (Xu et al., AttnGAN, CVPR 2018) and recall at k: is the right caption the nearest?
+
+A rival that is exactly as similar as the right one counts as nearer, so that an encoder or a
+generator that maps everything to one point retrieves nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from cmdmetric.errors import InputError
+from cmdmetric.vectors import (
+    Array,
+    as_owner,
+    as_vectors,
+    blocks,
+    require_same_dimension,
+    unit,
+)
+
+#: Pairs whose drawn captions are gathered at once: 128 x 100 vectors of 512 are 52 MB.
+_GATHERED = 128
+
+
+class Recall(NamedTuple):
+    """Fractions from 0 to 1, one for each k; higher is better."""
+
+    #: Of the images, those with one of their captions among the k nearest captions.
+    image_to_text: dict[int, float]
+    #: Of the captions, those with their image among the k nearest images.
+    text_to_image: dict[int, float]
+
+
+def r_precision(
+    images: ArrayLike,
+    captions: ArrayLike,
+    owner: ArrayLike | None = None,
+    *,
+    mismatched: int = 99,
+    seed: int = 0,
+) -> float:
+    """How often a caption beats `mismatched` others, drawn at random, on its image: 0 to 1.
+
+    images (n, d) and captions (m, d) meet by their cosine; owner (m,) is the image of each caption
+    (by default caption i has image i). Every caption is tried once, against captions of other
+    images, drawn with `seed` without repetition. 1 against 99 is the published setting; chance is
+    1 / (mismatched + 1); higher is better.
+
+    Raises InputError where images and captions are not paired, or too few to draw from.
+    """
+    x, y, rows = _paired(images, captions, owner)
+    of_image = _grouped(rows, len(x))
+    most = max(map(len, of_image))
+    if not 1 <= mismatched <= len(y) - most:
+        raise InputError(
+            f"R-precision draws {mismatched} captions of other images, of {len(y)} captions that "
+            f"leaves {len(y) - most}: give more pairs, or ask for fewer (mismatched)"
+        )
+    rng = np.random.default_rng(seed)
+    wins = 0
+    for block in blocks(len(y), _GATHERED):
+        drawn = [_draw(rng, len(y), of_image[row], mismatched) for row in rows[block]]
+        queries = x[rows[block]]
+        right = np.einsum("bd,bd->b", queries, y[block])
+        wrong = np.einsum("bd,bkd->bk", queries, y[np.array(drawn)])
+        wins += int((~_rivals(wrong, right[:, None]).any(axis=1)).sum())
+    return wins / len(y)
+
+
+def recall_at_k(
+    images: ArrayLike,
+    captions: ArrayLike,
+    owner: ArrayLike | None = None,
+    *,
+    ks: Sequence[int] = (1, 5, 10),
+) -> Recall:
+    """R@k among all images and all captions, both ways; arguments as for `r_precision`.
+
+    The similarities are made in blocks: memory holds the vectors and one block.
+    """
+    if not ks or min(ks) < 1:
+        raise InputError(f"R@k needs ranks from 1 upwards, not {list(ks)}")
+    x, y, rows = _paired(images, captions, owner)
+    of_caption = np.einsum("md,md->m", x[rows], y)
+    best = np.full(len(x), -np.inf)
+    np.maximum.at(best, rows, of_caption)
+    nearer_texts = np.zeros(len(x), dtype=np.int64)
+    nearer_images = np.zeros(len(y), dtype=np.int64)
+    numbers = np.arange(len(x))
+    for i in blocks(len(x)):
+        for j in blocks(len(y)):
+            similarity = x[i] @ y[j].T
+            similarity[numbers[i, None] == rows[None, j]] = -np.inf  # the right ones are no rivals
+            nearer_texts[i] += _rivals(similarity, best[i, None]).sum(axis=1)
+            nearer_images[j] += _rivals(similarity, of_caption[None, j]).sum(axis=0)
+    return Recall(
+        {k: float((nearer_texts < k).mean()) for k in ks},
+        {k: float((nearer_images < k).mean()) for k in ks},
+    )
+
+
+def _rivals(similarity: Array, right: Array) -> NDArray[np.bool_]:
+    # Equal vectors give products that differ in the last bits, by the block they are made in.
+    rivals: NDArray[np.bool_] = similarity >= right - 1e-12
+    return rivals
+
+
+def _paired(
+    images: ArrayLike, captions: ArrayLike, owner: ArrayLike | None
+) -> tuple[Array, Array, NDArray[np.intp]]:
+    x, y = as_vectors(images, "images"), as_vectors(captions, "captions")
+    require_same_dimension(x, "images", y, "captions")
+    rows = as_owner(owner, len(x), len(y), "images", "captions")
+    return unit(x, "images"), unit(y, "captions"), rows
+
+
+def _grouped(rows: NDArray[np.intp], n: int) -> list[NDArray[np.intp]]:
+    """The captions of each image, ascending."""
+    order = np.argsort(rows, kind="stable")
+    return np.split(order, np.cumsum(np.bincount(rows, minlength=n))[:-1])
+
+
+def _draw(
+    rng: np.random.Generator, m: int, own: NDArray[np.intp], number: int
+) -> NDArray[np.int64]:
+    """`number` different ones of m captions, none of them among `own` (ascending)."""
+    drawn = rng.choice(m - len(own), number, replace=False, shuffle=False)
+    for caption in own:  # step over them
+        drawn += drawn >= caption
+    return drawn

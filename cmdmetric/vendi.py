@@ -1,0 +1,28 @@
+"""The Vendi score (Friedman and Dieng, TMLR 2023): how many different images a set is worth."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import linalg
+from scipy.special import entr
+
+from cmdmetric.vectors import as_vectors, unit
+
+
+def vendi_score(features: ArrayLike) -> float:
+    """exp of the entropy of the eigenvalues of K / n, with K the cosines of features (n, d).
+
+    From 1, all alike, to min(n, d), all orthogonal; higher is more varied. K / n is n x n, but has
+    the nonzero eigenvalues of the second moments d x d: the smaller of the two is decomposed.
+
+    Raises InputError for values that are not finite and for vectors without direction.
+
+    >>> round(vendi_score([[1, 0], [0, 2], [5, 0], [0, 1]]), 12)
+    2.0
+    """
+    x = unit(as_vectors(features, "images"), "images")
+    n, d = x.shape
+    gram = x @ x.T if n <= d else x.T @ x
+    eigenvalues = linalg.eigvalsh(gram / n, check_finite=False)
+    return float(np.exp(entr(np.clip(eigenvalues, 0, None)).sum()))
