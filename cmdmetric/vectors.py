@@ -43,10 +43,8 @@ def unit(vectors: Array, what: str) -> Array:
     # Twice, since the squares of very short and of very long vectors leave the float's range.
     largest = np.abs(vectors).max(axis=1, keepdims=True)
     if not largest.all():
-        number = int((largest == 0).sum())
-        raise InputError(
-            f"{number} of {len(vectors)} {what} are the zero vector: without direction"
-        )
+        zeros = int((largest == 0).sum())
+        raise InputError(f"{zeros} of {len(vectors)} {what} are zero vectors, without direction")
     scaled = vectors / largest
     directions: Array = scaled / np.linalg.norm(scaled, axis=1, keepdims=True)
     return directions
