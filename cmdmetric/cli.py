@@ -117,6 +117,7 @@ def score(
     """
     from cmdmetric.score import cmd
 
+    _check_writable(output)
     result = cmd(
         generated,
         captions,
@@ -163,6 +164,7 @@ def moments(
     """
     from cmdmetric.score import moments_of
 
+    _check_writable(output)
     result = moments_of(
         source,
         side,  # type: ignore[arg-type]  # click.Choice has checked it
@@ -179,6 +181,19 @@ def moments(
 
 
 main.add_command(score)
+
+
+def _check_writable(output: str | None) -> None:
+    """Tell of a wrong place before the work, not after it."""
+    from cmdmetric.errors import InputError
+
+    if output is None:
+        return
+    folder = Path(output).absolute().parent
+    if not folder.is_dir():
+        raise InputError(f"cannot write {output}: {folder} is no folder")
+    if Path(output).is_dir() or not os.access(folder, os.W_OK):
+        raise InputError(f"cannot write {output}: it is a folder, or not yours to write")
 
 
 def _write(path: Path, text: str) -> None:

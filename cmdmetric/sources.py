@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -156,7 +156,9 @@ def find_real(captions: Side | Captions, generated: Side | ImageSet) -> Side | I
         raise InputError(f"{captions.source} leads to no real images. {advice}")
     beside = _images_beside(captions)
     if beside and not _are_generated(beside, generated):
-        return replace(open_images(beside), source=f"images named by {captions.source}")
+        images = open_images(beside)
+        images.source = f"the images that {captions.source} names"
+        return images
     if captions.is_coco_val2014:
         return open_image_side(COCO2014_VAL.name)
     if beside:
