@@ -91,8 +91,8 @@ class Inception:
     def encode_pixels(self, pixels: NDArray[np.uint8]) -> InceptionFeatures:
         """Features of RGB pixels (n, height, width, 3) of any one size.
 
-        In float32 throughout: on GPUs torch-fidelity leaves TF32 to convolutions, which moves its
-        features by about 1e-3 of their size.
+        In float32 throughout: on GPUs torch-fidelity lets convolutions compute in TF32, with 10
+        bits of mantissa, so that its features there differ slightly.
         """
         import torch
 
@@ -121,18 +121,21 @@ class Inception:
         stream = InceptionStream(self)
         names: list[str] = []
         failures: list[tuple[str, str]] = []
-        bar = tqdm(images, total=images.count, desc="Inception", unit="image",
+        items = decoded(images, rgb_pixels, lookahead=4 * self.batch_size)
+        bar = tqdm(items, total=images.count, desc="Inception", unit="image",
                    disable=not progress, mininterval=0.5)  # fmt: skip
-        for name, pixels in decoded(bar, rgb_pixels, lookahead=4 * self.batch_size):
+        for name, pixels in bar:
             if isinstance(pixels, Failure):
                 failures.append((name, pixels.reason))
-            elif not failures or on_error == "skip":  # else: only look for further failures
-                stream.add(pixels)
+            else:
                 names.append(name)
+                if not failures or on_error == "skip":  # else: only look for further failures
+                    stream.add(pixels)
         if failures and (on_error == "raise" or not names):
             raise InputError(
-                f"{images.source}: {len(failures)} images cannot be decoded:\n"
-                f"{list_failures(failures)}"
+                f"{images.source}: {len(failures)} of {len(names) + len(failures)} images cannot "
+                f"be decoded:\n{list_failures(failures)}\n"
+                "Mend or remove them, or score the rest with on_error='skip'."
             )
         return InceptionImages(stream.features(), tuple(names), tuple(failures))
 
