@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -62,3 +65,10 @@ def test_blocks_cover_everything_once() -> None:
     for n in (0, 1, 7, 8, 9):
         covered = [i for block in blocks(n, 4) for i in range(block.start, block.stop)]
         assert covered == list(range(n))
+
+
+def test_the_metrics_import_no_torch() -> None:
+    family = "clipscore cmmd fid fjd inception inception_score kid prdc rprecision vendi"
+    modules = ", ".join(f"cmdmetric.{name}" for name in family.split())
+    code = f"import sys; sys.modules['torch'] = None; import {modules}"
+    subprocess.run([sys.executable, "-c", code], check=True)
