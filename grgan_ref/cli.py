@@ -266,11 +266,13 @@ def sample_command(
     """Make images for the captions of a file, named after the images that the file names.
 
     \b
+    grgan sample scenes-small examples/captions.json images/
     grgan sample runs/gan captions_val2014.json images/ --num 30000 --seed 100
     cmd-score images/ captions_val2014.json
     grgan sample checkpoint_0300.pth captions_val2014.json images/ --itm ITM_model149.pth
 
-    CHECKPOINT is a run folder of grgan train, its model/ folder, or the authors' released file.
+    CHECKPOINT is a run folder of grgan train, its model/ folder, the bundled scenes-small, or the
+    authors' released file.
     CAPTIONS is anything that cmd-score reads. Each of its images gives one caption, drawn by the
     seed, as in the published evaluation.
 

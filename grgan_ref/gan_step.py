@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 
 from grgan_ref import distributed, losses
 from grgan_ref.config import Config, StageConfig
+from grgan_ref.descent import descend
 from grgan_ref.discriminator import Discriminator
 from grgan_ref.generator import Generator, GeneratorOutput
 
@@ -57,7 +58,8 @@ def gan_step(
     The fake images are made once: the discriminators see them detached, the generator is then
     judged by the updated discriminators. Returns the losses as detached scalars, before weighting:
     `discriminator_k`, `adversarial_k`, `sentence_k`, `word_k` for stage k from 1, `kl`, and
-    `generator`, the weighted total.
+    `generator`, the weighted total; and the norms of the gradients, `gradient_discriminator_k` and
+    `gradient_generator`.
     """
     with _autocast(config, z.device):
         output = generator(batch.sentence, batch.words, batch.mask, z, eps)
@@ -71,17 +73,19 @@ def gan_step(
                 output.images[k].detach(),
                 condition_of(stage, batch, config.quirks.mean_word_over_padding),
             )
-        _descend(loss, optimiser, discriminator)
+        norm = descend(loss, optimiser, discriminator.parameters())
         result[f"discriminator_{k + 1}"] = loss.detach()
+        result[f"gradient_discriminator_{k + 1}"] = norm
 
     # The generator's gradient passes through the discriminators; theirs would be thrown away.
     for discriminator in discriminators:
         discriminator.requires_grad_(False)
     terms = generator_losses(output, discriminators, matcher, batch, config)
-    _descend(terms["generator"], generator_optimiser, generator)
+    norm = descend(terms["generator"], generator_optimiser, generator.parameters())
     for discriminator in discriminators:
         discriminator.requires_grad_(True)
-    return result | {name: term.detach() for name, term in terms.items()}
+    result |= {name: term.detach() for name, term in terms.items()}
+    return result | {"gradient_generator": norm}
 
 
 def condition_of(stage: StageConfig, batch: Batch, over_padding: bool) -> Tensor | None:
@@ -180,13 +184,6 @@ def matching_losses(
         gather(regions.to(kind)), gather(batch.words), gather(batch.lengths), config.loss, classes
     )
     return sum(sentence), sum(word)
-
-
-def _descend(loss: Tensor, optimiser: Optimizer, module: nn.Module) -> None:
-    optimiser.zero_grad()
-    loss.backward()
-    distributed.average_gradients(module.parameters())
-    optimiser.step()
 
 
 def _autocast(config: Config, device: torch.device) -> torch.autocast:

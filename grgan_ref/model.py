@@ -34,6 +34,9 @@ from grgan_ref.itm import ITM, build_itm
 from grgan_ref.noise import noise
 from grgan_ref.text import Tokens, tokenise
 
+#: Models that come with the package: a folder's name stands for the folder.
+BUNDLED = Path(__file__).parent / "bundled"
+
 
 class TextToImage:
     """A generator and the ITM whose text features it was trained on."""
@@ -138,10 +141,15 @@ def itm_config(path: Path) -> Config:
 
 
 def model_folder(path: Path, file: str) -> Path:
-    """The folder with `file`: `path` itself or `path`/model. Raises GrganError for neither."""
-    for folder in (path, path / "model"):
+    """The folder with `file`: `path` itself, `path`/model, or the bundled model of that name.
+
+    Raises GrganError where it is none of them.
+    """
+    for folder in (path, path / "model", BUNDLED / path):
         if (folder / file).is_file():
             return folder
+    bundled = ", ".join(sorted(folder.name for folder in BUNDLED.iterdir()))
     raise GrganError(
-        f"{path} holds no {file}, nor does {path / 'model'}: give a folder that training wrote"
+        f"{path} holds no {file}, nor does {path / 'model'}: give a folder that training wrote, or "
+        f"a bundled model ({bundled})"
     )

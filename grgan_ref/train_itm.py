@@ -22,6 +22,7 @@ from grgan_ref import distributed, state
 from grgan_ref.checkpoint import save_model
 from grgan_ref.config import Config
 from grgan_ref.data import Augmentation, Batch, CaptionedImages, to_unit, training_batches
+from grgan_ref.descent import descend
 from grgan_ref.itm import ITM, build_itm
 from grgan_ref.log import Log, check_finite
 from grgan_ref.losses import sentence_loss, word_loss
@@ -77,10 +78,7 @@ def train_itm(
             run["optimiser"] = optimiser
 
         terms = matching_terms(itm, batch, config, device)
-        optimiser.zero_grad()
-        terms["total"].backward()
-        distributed.average_gradients(itm.heads.parameters())
-        optimiser.step()
+        terms["gradient"] = descend(terms["total"], optimiser, itm.heads.parameters())
         losses = check_finite(terms, step)
 
         if log is None:
