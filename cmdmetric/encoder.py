@@ -14,6 +14,7 @@ import open_clip
 import torch
 from numpy.typing import NDArray
 
+from cmdmetric.device import choose_device, exact_float32
 from cmdmetric.errors import InputError
 from cmdmetric.moments import Provenance
 from cmdmetric.protocol import Protocol, get_protocol
@@ -54,7 +55,7 @@ class Encoder:
         if batch_size < 1:
             raise InputError(f"the batch size is {batch_size}, it must be at least 1")
         self.protocol = get_protocol(protocol)
-        self.device = _device(device)
+        self.device = choose_device(device)
         self.batch_size = batch_size
         self.checkpoint = find_checkpoint(model, weights)
         self._model = build_network(self.checkpoint)
@@ -91,7 +92,7 @@ class Encoder:
 
     def encode_pixels(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Features (n, d) of pixels (n, image_size, image_size, 3) from `preprocess.to_pixels`."""
-        with _exact_float32():
+        with exact_float32():
             x = torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2).float() / 255
             if self.protocol.normalise == "encoder":
                 x = (x - self._mean) / self._std
@@ -124,7 +125,7 @@ class Encoder:
         """
         order = torch.argsort(tokens.argmax(dim=1), stable=True)
         for batch in order.split(TEXT_BATCH_SIZE):
-            with _exact_float32():
+            with exact_float32():
                 encoded = self._encode_text(tokens[batch].to(self.device))
                 features = self._scaled(encoded, self.protocol.text_scale)
             yield batch.numpy(), features
@@ -169,29 +170,6 @@ def encode_causal_text(model: open_clip.CLIP, tokens: torch.Tensor) -> torch.Ten
     if isinstance(model.text_projection, torch.nn.Linear):
         return model.text_projection(x)
     return x if model.text_projection is None else x @ model.text_projection
-
-
-@contextlib.contextmanager
-def _exact_float32() -> Iterator[None]:
-    """No gradients, and float32 that stays float32: CUDA would take TF32 for convolutions."""
-    cudnn, matmul = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
-    try:
-        with torch.inference_mode():
-            yield
-    finally:
-        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = cudnn, matmul
-
-
-def _device(device: str | torch.device | None) -> torch.device:
-    if device is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        chosen = torch.device(device)
-        torch.empty(1, device=chosen)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise InputError(f"no device {str(device)!r}: {str(error).splitlines()[0]}") from None
-    return chosen
 
 
 def _pair(size: int | tuple[int, int]) -> tuple[int, int]:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import os
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from tqdm import tqdm
 
 from cmdmetric.captions import Captions
+from cmdmetric.decoding import Failure, decoded
 from cmdmetric.errors import InputError
-from cmdmetric.images import ImageItem, ImageSet, describe_failure
+from cmdmetric.image_set import ImageSet
 from cmdmetric.moments import Moments
 from cmdmetric.preprocess import to_pixels
 
@@ -66,6 +65,9 @@ def encode_images(
     batch: list[NDArray[np.uint8]] = []
     seen = 0
 
+    def prepare(image: Image.Image) -> NDArray[np.uint8]:
+        return to_pixels(image, encoder.image_size, encoder.protocol)
+
     def flush() -> None:
         nonlocal moments
         features = encoder.encode_pixels(np.stack(batch))
@@ -77,11 +79,11 @@ def encode_images(
     bar = tqdm(total=images.count, desc=f"images {_short(images.source)}", unit="image",
                disable=not progress, mininterval=0.5)  # fmt: skip
     with bar:
-        for name, pixels in _decoded(images, encoder, lookahead=4 * encoder.batch_size):
+        for name, pixels in decoded(images, prepare, lookahead=4 * encoder.batch_size):
             seen += 1
             bar.update()
-            if isinstance(pixels, str):
-                failures.append((name, pixels))
+            if isinstance(pixels, Failure):
+                failures.append((name, pixels.reason))
             elif not failures or on_error == "skip":  # else: only look for further failures
                 batch.append(pixels)
                 names.append(name)
@@ -134,35 +136,6 @@ def list_failures(failures: Sequence[tuple[str, str]]) -> str:
     if len(failures) > LISTED:
         lines.append(f"  and {len(failures) - LISTED} more")
     return "\n".join(lines)
-
-
-def _decoded(
-    images: Iterable[ImageItem], encoder: Encoder, lookahead: int
-) -> Iterator[tuple[str, NDArray[np.uint8] | str]]:
-    """Name and pixels of each image in order, or the reason why it has none.
-
-    Threads decode ahead of the network: Pillow releases the interpreter while it works.
-    """
-
-    def prepare(item: ImageItem) -> NDArray[np.uint8] | str:
-        try:
-            return to_pixels(item.load(), encoder.image_size, encoder.protocol)
-        except Exception as error:  # a broken file makes Pillow's plugins raise almost anything
-            return describe_failure(error)
-
-    pool = ThreadPoolExecutor(os.cpu_count() or 1)
-    waiting: deque[tuple[str, Future[NDArray[np.uint8] | str]]] = deque()
-    try:
-        for item in images:
-            waiting.append((item.name, pool.submit(prepare, item)))
-            if len(waiting) > lookahead:
-                name, future = waiting.popleft()
-                yield name, future.result()
-        while waiting:
-            name, future = waiting.popleft()
-            yield name, future.result()
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _chunks(texts: Sequence[str], size: int) -> Iterator[Sequence[str]]:

@@ -77,11 +77,11 @@ class Inception:
         device is torch's, by default a GPU where there is one; batch_size changes the speed only.
         Raises InputError for weights that cannot be had or read, and for an unknown device.
         """
-        from cmdmetric.encoder import _device
+        from cmdmetric.device import choose_device
 
         if batch_size < 1:
             raise InputError(f"the batch size is {batch_size}, it must be at least 1")
-        self.device = _device(device)
+        self.device = choose_device(device)
         self.batch_size = batch_size
         self.file = find_inception_weights(weights)
         #: sha256 (hex) of the weights file; only with `SHA256` are scores the published ones.
@@ -96,9 +96,9 @@ class Inception:
         """
         import torch
 
-        from cmdmetric.encoder import _exact_float32
+        from cmdmetric.device import exact_float32
 
-        with _exact_float32():
+        with exact_float32():
             x = torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device).permute(0, 3, 1, 2)
             pool, logits = self._model(x)
             features = InceptionFeatures(pool.cpu().numpy(), logits.cpu().numpy())
