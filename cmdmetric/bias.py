@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from functools import reduce
+from collections.abc import Sequence
 
 import numpy as np
 from scipy import linalg
 
+from cmdmetric.errors import InputError
 from cmdmetric.influence import Sample, SideLike, Sides, units
 from cmdmetric.metrics import CrossModelDistance
 from cmdmetric.moments import Moments
@@ -29,49 +30,65 @@ def extrapolate(f: SideLike, r: SideLike, l: SideLike, seed: int = 0) -> CrossMo
     together (`Sample.groups`), so the excess that pairing brings or takes is extrapolated too.
 
     f, r, l are Sample, features (n, d) or Moments; the last are taken as they are. The result may
-    be slightly negative. Raises InputError as `influences` does.
+    be slightly negative. Raises InputError as `Sides.of` does, and for a side of fewer than 8
+    samples or draws.
     """
     sides = Sides.of(f, r, l)
-    samples = sides.samples
-    quarters = dict(zip(samples, _quarters(list(samples.values()), seed), strict=True))
+    quarters = _quarters(sides.samples, seed)
+    for name, parts in quarters.items():
+        if min(part.n or 0 for part in parts) < 2:
+            raise InputError(f"side {name} has too few samples to be parted into quarters")
+    return extrapolate_quarters(
+        *(quarters.get(n, m) for n, m in zip("frl", sides.moments, strict=True))
+    )
+
+
+def extrapolate_quarters(
+    f: Moments | Sequence[Moments],
+    r: Moments | Sequence[Moments],
+    l: Moments | Sequence[Moments],  # noqa: E741
+) -> CrossModelDistance:
+    """`extrapolate` from the moments of four parts of a side, or Moments that are not parted."""
+    sides = (f, r, l)
     levels = []
-    for parts in (1, 2, 4):
-        merged = {
-            name: [reduce(_union, q[i::parts], Moments(q[0].d)) for i in range(parts)]
-            for name, q in quarters.items()
-        }
-        fixed = dict(zip("frl", sides.moments, strict=True))
-        found = [
-            [
-                _distance(merged[a][i] if a in merged else fixed[a],
-                          merged[b][i] if b in merged else fixed[b])
-                if a in merged or b in merged or i == 0 else np.nan
-                for a, b in ("fr", "fl", "rl")
-            ]
-            for i in range(parts)
-        ]  # fmt: skip
-        levels.append(np.nanmean(found, axis=0))
+    for count in (1, 2, 4):
+        parts = [side if isinstance(side, Moments) else _merge(side, count) for side in sides]
+        levels.append([_mean_distance(parts[i], parts[j]) for i, j in ((0, 1), (0, 2), (1, 2))])
     return CrossModelDistance(*(WEIGHTS @ np.array(levels)).tolist())
 
 
-def _quarters(samples: list[Sample], seed: int) -> list[list[Moments]]:
-    """The moments of four parts of each side. Parts i, i + 2 together are one half."""
-    units_of, count = units(samples)
-    # Units that occur on the same sides are dealt out evenly, so that parts have equal sizes.
+def _merge(quarters: Sequence[Moments], count: int) -> list[Moments]:
+    """The moments of `count` parts, from those of four."""
+    merged = []
+    for i in range(count):
+        whole = Moments(quarters[0].d)
+        for quarter in quarters[i::count]:
+            whole.merge(quarter)
+        merged.append(whole)
+    return merged
+
+
+def _mean_distance(a: Moments | list[Moments], b: Moments | list[Moments]) -> float:
+    """The mean over the parts; a side that is not parted meets each of the other's."""
+    count = max(len(side) if isinstance(side, list) else 1 for side in (a, b))
+    ones, twos = (side if isinstance(side, list) else [side] * count for side in (a, b))
+    return float(np.mean([_distance(x, y) for x, y in zip(ones, twos, strict=True)]))
+
+
+def _quarters(samples: dict[str, Sample], seed: int) -> dict[str, list[Moments]]:
+    """The moments of four parts of each side."""
+    units_of, count = units(list(samples.values()))
+    # Draws that occur on the same sides are dealt out evenly, so that the parts have equal sizes.
     present = np.zeros(count, dtype=int)
     for i, unit in enumerate(units_of):
         present[unit] |= 1 << i
     order = np.lexsort((np.random.default_rng(seed).permutation(count), present))
     part = np.empty(count, dtype=int)
     part[order] = np.arange(count) % 4
-    return [
-        [Moments.from_features(sample.features[part[unit] == i]) for i in range(4)]
-        for sample, unit in zip(samples, units_of, strict=True)
-    ]
-
-
-def _union(a: Moments, b: Moments) -> Moments:
-    return a.merge(b)
+    return {
+        name: [Moments.from_features(sample.features[part[unit] == i]) for i in range(4)]
+        for (name, sample), unit in zip(samples.items(), units_of, strict=True)
+    }
 
 
 def _distance(a: Moments, b: Moments) -> float:

@@ -135,7 +135,7 @@ class Influences:
 
     distances: CrossModelDistance
     of: dict[str, Array]
-    #: (3,) by distance, the variance that squared first-order noise adds: see `uncertainty`.
+    #: (3,) by distance, the variance of the second-order term under Gaussian noise.
     second_order: Array
     #: (3,) by distance, the finite-sample excess to second order, of all sides with features.
     bias: Array
@@ -147,12 +147,12 @@ class Influences:
         """
         if side not in self.of:
             raise InputError(f"the features of side {side} are not at hand")
-        return self.of[side] @ cmd_weights(self.distances)
+        return self.of[side] @ cmd_weights(self.distances.dis_fl - self.distances.dis_rl)
 
 
-def cmd_weights(distances: CrossModelDistance) -> Array:
+def cmd_weights(signed_itdis: float) -> Array:
     """(3,) the derivative of CMD = Dis(f,r) + |Dis(f,l) - Dis(r,l)| by the three distances."""
-    sign = 1.0 if distances.dis_fl >= distances.dis_rl else -1.0
+    sign = 1.0 if signed_itdis >= 0 else -1.0
     return np.array([1.0, sign, -sign])
 
 

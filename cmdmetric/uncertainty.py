@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import special
 
-from cmdmetric import bias
-from cmdmetric.influence import Array, Influences, Sample, SideLike, Sides, influences, units
-from cmdmetric.influence import cmd_weights as _cmd_weights
-from cmdmetric.metrics import CrossModelDistance
+from cmdmetric.bias import NOISE, extrapolate
+from cmdmetric.errors import InputError
+from cmdmetric.influence import (
+    Array,
+    Influences,
+    Sample,
+    SideLike,
+    Sides,
+    cmd_weights,
+    influences,
+    units,
+)
 
-Method = Literal["extrapolation", "second-order", "none"]
+#: How the finite-sample excess is found; "none" where it is not.
+Debiasing = Literal["extrapolation", "second-order", "none"]
 
-#: Of a normal distribution, for 95 % between.
+#: 95 % of a normal distribution are within this many standard deviations.
 Z95 = 1.959963984540054
-_NAMES = {"f": "generated", "r": "real", "l": "captions"}
+
+#: The quantities as combinations of Dis(f,r), Dis(f,l), Dis(r,l).
+_FR, _FL, _RL = np.eye(3)
 
 
 @dataclass(frozen=True)
@@ -30,9 +41,9 @@ class Estimate:
     raw: float
     #: Without the excess; None where the samples are too few to know it (n <= d).
     debiased: float | None
-    #: Of the debiased value; never smaller than that of the raw one.
+    #: Of the debiased value; never smaller than the raw value's. 0 where nothing was sampled.
     standard_error: float
-    #: The 95 % interval of what an infinite sample would score; None where debiased is.
+    #: The 95 % interval of what infinitely many samples would score; None where debiased is.
     low: float | None
     high: float | None
 
@@ -46,16 +57,41 @@ class Uncertainty:
     dis_fr: Estimate
     dis_fl: Estimate
     dis_rl: Estimate
-    #: Dis(f,l) - Dis(r,l) without excess; ITDis is its absolute value.
+    #: Dis(f,l) - Dis(r,l) without excess, None where debiased is; ITDis is its absolute value.
     signed_itdis: float | None
     #: Whose sampling the error bars include, of "generated", "real", "captions".
     sides: tuple[str, ...]
-    #: The number of independent draws: images with their captions count once.
+    #: The number of independent draws: an image with its captions counts once.
     draws: int
     #: How the excess was found.
-    debiasing: Method
-    #: The largest share of second-order noise in a variance; near 1/2 a distance is near zero.
+    debiasing: Debiasing
+    #: The share of second-order noise in the first-order variance of Dis(f,r), 0 to 1/2. It is
+    #: 1/2 where f and r cannot be told apart, and 0 where first order is all there is.
     second_order: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields, for JSON."""
+        return {**dataclasses.asdict(self), "sides": list(self.sides)}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """CMD of a first generator minus CMD of a second; negative where the first is better."""
+
+    raw: float
+    #: Without the finite-sample excess of both; None where the samples are too few (n <= d).
+    debiased: float | None
+    #: Of the debiased difference; never smaller than the raw one's.
+    standard_error: float
+    #: The 95 % interval, around `debiased` where there is one.
+    low: float
+    high: float
+    #: Two-sided, of the hypothesis that both have the same CMD; normal approximation.
+    p_value: float
+    #: Whose sampling the error bar includes, of "generated", "real", "captions".
+    sides: tuple[str, ...]
+    #: The number of independent draws.
+    draws: int
 
     def to_dict(self) -> dict[str, Any]:
         """All fields, for JSON."""
@@ -67,102 +103,197 @@ def uncertainty(
     r: SideLike,
     l: SideLike,  # noqa: E741
     *,
-    debiasing: Method | None = None,
+    debiasing: Debiasing | None = None,
     seed: int = 0,
 ) -> Uncertainty:
     """Error bars of CMD, ITDis and the three distances, and their values at infinite samples.
 
-    f, r, l: each a `Sample` (features with groups), features (n, d), or no more than Moments; the
-        sampling of the first two is included. Sides of one score share groups where an image and a
-        caption were drawn together: their influences are added before the variance is taken.
-    debiasing: by default "extrapolation" where every side at hand has n > 2 d, "second-order" (for
-        Gaussian features) where n > d, else "none".
+    f, r, l: generated images, real images, captions; each a `Sample` (features with groups),
+        features (n, d), or no more than Moments. The sampling of the first two is included.
+        Samples of one group were drawn together, and their influences are summed before the
+        variance is taken.
+    debiasing: by default "extrapolation" where every side at hand has n > 2 d; "second-order",
+        which takes the features as Gaussian, where n > d; else "none".
     seed: of the partition that the extrapolation uses.
 
+    The standard error is the influence function's (delta method). Near a distance of zero, as of a
+    perfect generator, that counts the noise of the moments to second order twice; it is corrected
+    for, see `docs/uncertainty.md`. ITDis is the larger of a smooth quantity and its negative: the
+    bounds of its interval, and of CMD's, are the larger of the two branches' bounds, which covers
+    at zero as it does far from it.
+
     Raises InputError where no side has features or the dimensions differ.
+
+    >>> rng = np.random.default_rng(0)
+    >>> f, r, l = (rng.standard_normal((400, 8)) + shift for shift in (0.1, 0, 1))
+    >>> found = uncertainty(f, r, l)
+    >>> found.sides
+    ('generated', 'real', 'captions')
+    >>> found.dis_fr.low <= 8 * 0.1**2 <= found.dis_fr.high
+    True
     """
-    sides = Sides.of(f, r, l)
-    samples = sides.samples
-    found = influences(*sides)
-    method = _method(list(samples.values())) if debiasing is None else debiasing
-    debiased = _debiased(sides, found, method, seed)
-    contributions = [found.of[name] / len(s.features) for name, s in samples.items()]
-    covariance, draws = _covariance(list(samples.values()), contributions)
-    shares: list[float] = []
-
-    def error(weights: Array) -> float:
-        variance, share = _variance(weights, covariance, found.second_order, method)
-        shares.append(share)
-        return float(np.sqrt(variance))
-
-    def estimate(weights: Array, raw: float) -> Estimate:
-        se = error(weights)
-        if debiased is None:
-            return Estimate(raw, None, se, None, None)
-        value = float(weights @ debiased)
-        return Estimate(raw, value, se, max(0.0, value - Z95 * se), max(0.0, value + Z95 * se))
-
-    def folded(base: Array, raw: float, sign: float) -> Estimate:
-        """Of base + |Dis(f,l) - Dis(r,l)|, the larger of two smooth quantities."""
-        difference = np.array([0.0, sign, -sign])
-        se = error(base + difference)
-        if debiased is None:
-            return Estimate(raw, None, se, None, None)
-        value = base @ debiased + _unfolded(float(difference @ debiased), error(difference))
-        branches = [(w @ debiased, error(w)) for w in (base + difference, base - difference)]
-        low, high = (max(v + z * e for v, e in branches) for z in (-Z95, Z95))
-        return Estimate(raw, float(value), se, max(0.0, float(low)), max(0.0, float(high)))
-
-    d = found.distances
-    signed = None if debiased is None else float(debiased[1] - debiased[2])
-    sign = _cmd_weights(d)[1] if signed is None else float(np.copysign(1.0, signed))
-    basis = np.eye(3)
+    errors = _Errors.of(Sides.of(f, r, l), debiasing, seed)
+    d = errors.found.distances
+    nothing, signed = np.zeros(3), errors.signed_itdis
     return Uncertainty(
-        cmd=folded(basis[0], d.cmd, sign),
-        itdis=folded(np.zeros(3), d.itdis, sign),
-        dis_fr=estimate(basis[0], d.dis_fr),
-        dis_fl=estimate(basis[1], d.dis_fl),
-        dis_rl=estimate(basis[2], d.dis_rl),
-        signed_itdis=signed,
-        sides=tuple(_NAMES[name] for name in samples),
-        draws=draws,
-        debiasing=method,
-        second_order=max(shares),
+        cmd=errors.folded(_FR, d.cmd),
+        itdis=errors.folded(nothing, d.itdis),
+        dis_fr=errors.estimate(_FR, d.dis_fr),
+        dis_fl=errors.estimate(_FL, d.dis_fl),
+        dis_rl=errors.estimate(_RL, d.dis_rl),
+        signed_itdis=None if errors.debiased is None else signed,
+        sides=_names(errors.samples),
+        draws=errors.draws,
+        debiasing=errors.debiasing,
+        second_order=_second_order_share(_FR, errors.covariance, errors.found.second_order),
     )
 
 
-def _method(samples: list[Sample]) -> Method:
-    ratio = min(len(s.features) / s.moments.d for s in samples)
-    return "extrapolation" if ratio > 2 else "second-order" if ratio > 1 else "none"
+def paired_difference(
+    f1: SideLike,
+    f2: SideLike,
+    r: SideLike,
+    l: SideLike,  # noqa: E741
+    *,
+    debiasing: Debiasing | None = None,
+    seed: int = 0,
+) -> Difference:
+    """CMD of generator f1 minus CMD of generator f2, against the same real images and captions.
+
+    Images of both made of one caption should share its group, as for `uncertainty`: what they
+    have in common then cancels. So does what the shared sides do to both scores alike. Without
+    groups the two sets of images are taken as independent. Arguments and errors as there.
+    """
+    one = _Errors.of(Sides.of(f1, r, l), debiasing, seed)
+    two = _Errors.of(Sides.of(f2, r, l), debiasing, seed)
+    parts = {}
+    for key, errors, sign in ((1, one, 1), (2, two, -1)):
+        for name, sample in errors.samples.items():
+            side = f"f{key}" if name == "f" else name
+            influence = sign * errors.found.of[name] @ errors.weights / len(sample.features)
+            before = parts[side][1] if side in parts else 0.0
+            # Both scores have made their own view of a shared side; they are the same samples.
+            parts[side] = (sample, before + influence[:, None])
+    covariance, draws = _covariance(
+        [sample for sample, _ in parts.values()], [share for _, share in parts.values()]
+    )
+    noise = sum(e.weights**2 @ e.found.second_order for e in (one, two))
+    debiasings = {one.debiasing, two.debiasing}
+    worst: Debiasing = next(x for x in ("none", "extrapolation", "second-order") if x in debiasings)
+    se = _standard_error(np.ones(1), covariance, np.array([noise]), worst)
+    raw = one.found.distances.cmd - two.found.distances.cmd
+    values = [e.folded(_FR, e.found.distances.cmd).debiased for e in (one, two)]
+    debiased = None if None in values else values[0] - values[1]
+    best = raw if debiased is None else debiased
+    return Difference(
+        raw=raw,
+        debiased=debiased,
+        standard_error=se,
+        low=best - Z95 * se,
+        high=best + Z95 * se,
+        p_value=float(special.erfc(abs(best) / se / np.sqrt(2))) if se else float(best == 0),
+        sides=_names({**one.samples, **two.samples}),
+        draws=draws,
+    )
 
 
-def _debiased(sides: Sides, found: Influences, method: Method, seed: int) -> Array | None:
-    if method == "none":
-        return None
-    if method == "second-order":
-        return np.array(found.distances) - found.bias
-    return np.array(bias.extrapolate(*sides, seed=seed))
+@dataclass(frozen=True, eq=False)
+class _Errors:
+    """What the error bar of any combination of the three distances is made of."""
+
+    samples: Mapping[str, Sample]
+    found: Influences
+    #: (3,) distances without excess.
+    debiased: Array | None
+    debiasing: Debiasing
+    #: (3, 3) of the distances, to first order.
+    covariance: Array
+    draws: int
+
+    @classmethod
+    def of(cls, sides: Sides, debiasing: Debiasing | None, seed: int) -> _Errors:
+        samples = sides.samples
+        if debiasing is None:
+            ratio = min(len(s.features) / s.moments.d for s in samples.values())
+            debiasing = "extrapolation" if ratio > 2 else "second-order" if ratio > 1 else "none"
+        found = influences(*sides)
+        if debiasing == "extrapolation":
+            debiased = np.array(extrapolate(*sides, seed=seed))
+        elif debiasing == "second-order":
+            debiased = np.array(found.distances) - found.bias
+        elif debiasing == "none":
+            debiased = None
+        else:
+            raise InputError(
+                f"debiasing is {debiasing!r}, it must be 'extrapolation', 'second-order' or 'none'"
+            )
+        shares = [found.of[name] / len(sample.features) for name, sample in samples.items()]
+        covariance, draws = _covariance(list(samples.values()), shares)
+        return cls(samples, found, debiased, debiasing, covariance, draws)
+
+    @property
+    def signed_itdis(self) -> float:
+        values = np.array(self.found.distances) if self.debiased is None else self.debiased
+        return float(values[1] - values[2])
+
+    @property
+    def weights(self) -> Array:
+        """(3,) the derivative of CMD by the distances."""
+        return cmd_weights(self.signed_itdis)
+
+    def error(self, weights: Array) -> float:
+        return _standard_error(weights, self.covariance, self.found.second_order, self.debiasing)
+
+    def estimate(self, weights: Array, raw: float) -> Estimate:
+        """Of a quantity that is linear in the distances."""
+        se = self.error(weights)
+        if self.debiased is None:
+            return Estimate(raw, None, se, None, None)
+        value = float(weights @ self.debiased)
+        return Estimate(raw, value, se, max(0.0, value - Z95 * se), max(0.0, value + Z95 * se))
+
+    def folded(self, base: Array, raw: float) -> Estimate:
+        """Of base + |Dis(f,l) - Dis(r,l)|, the larger of two linear quantities.
+
+        The absolute value of a noisy number is too large on average; its square by the variance,
+        which is taken off.
+        """
+        itdis = self.weights - _FR  # with the sign that makes it positive
+        se = self.error(base + itdis)
+        if self.debiased is None:
+            return Estimate(raw, None, se, None, None)
+        size = np.sqrt(max(0.0, (itdis @ self.debiased) ** 2 - self.error(itdis) ** 2))
+        branches = [(w @ self.debiased, self.error(w)) for w in (base + itdis, base - itdis)]
+        low, high = (max(0.0, *(float(v + z * e) for v, e in branches)) for z in (-Z95, Z95))
+        return Estimate(raw, float(base @ self.debiased + size), se, low, high)
 
 
-def _covariance(samples: list[Sample], contributions: list[Array]) -> tuple[Array, int]:
-    """(c, c) covariance of the sums of contributions (n, c), from sums over what came together."""
+def _names(samples: Mapping[str, Sample]) -> tuple[str, ...]:
+    names = {"f": "generated", "r": "real", "l": "captions"}
+    return tuple(name for side, name in names.items() if side in samples)
+
+
+def _covariance(samples: list[Sample], shares: list[Array]) -> tuple[Array, int]:
+    """(c, c) covariance of the sums of shares (n, c), by what was drawn together, and how many."""
     units_of, count = units(samples)
-    sums = np.zeros((count, contributions[0].shape[1]))
-    for unit, contribution in zip(units_of, contributions, strict=True):
-        for column in range(sums.shape[1]):
-            sums[:, column] += np.bincount(unit, contribution[:, column], minlength=count)
+    sums = np.zeros((count, shares[0].shape[1]))
+    for unit, share in zip(units_of, shares, strict=True):
+        for column, values in enumerate(share.T):
+            sums[:, column] += np.bincount(unit, values, minlength=count)
     return sums.T @ sums * (count / max(1, count - 1)), count
 
 
-def _variance(
-    weights: Array, covariance: Array, second_order: Array, method: Method
-) -> tuple[float, float]:
-    noise = bias.NOISE if method == "extrapolation" else 1.0
-    plugin = float(weights @ covariance @ weights)
-    second = min(float(weights**2 @ second_order), plugin / 2)
-    share = second / plugin if plugin else 0.0
-    return plugin + (noise - 2) * second, share
+def _second_order_share(weights: Array, covariance: Array, second_order: Array) -> float:
+    """Of the first-order variance, at most the half that it is where that is all noise."""
+    variance = float(weights @ covariance @ weights)
+    return min(0.5, float(weights**2 @ second_order) / variance) if variance > 0 else 0.0
 
 
-def _unfolded(signed: float, se: float) -> float:
-    return float(np.sqrt(max(0.0, signed**2 - se**2)))
+def _standard_error(
+    weights: Array, covariance: Array, second_order: Array, debiasing: Debiasing
+) -> float:
+    """First-order variance, in which second-order noise counts twice, corrected to what it is."""
+    # Below n = d the second-order term is not known well: what is measured is left as it is.
+    noise = {"extrapolation": NOISE, "second-order": 1.0, "none": 2.0}[debiasing]
+    share = _second_order_share(weights, covariance, second_order)
+    return float(np.sqrt(weights @ covariance @ weights * (1 + (noise - 2) * share)))
