@@ -49,30 +49,27 @@ def extrapolate_quarters(
     l: Moments | Sequence[Moments],  # noqa: E741
 ) -> CrossModelDistance:
     """`extrapolate` from the moments of four parts of a side, or Moments that are not parted."""
-    sides = (f, r, l)
-    levels = []
-    for count in (1, 2, 4):
-        parts = [side if isinstance(side, Moments) else _merge(side, count) for side in sides]
-        levels.append([_mean_distance(parts[i], parts[j]) for i, j in ((0, 1), (0, 2), (1, 2))])
-    return CrossModelDistance(*(WEIGHTS @ np.array(levels)).tolist())
+    sides = [{1: [m]} if isinstance(m, Moments) else _parts(m) for m in (f, r, l)]
+    found = []
+    for one, two in ((0, 1), (0, 2), (1, 2)):
+        a, b = sides[one], sides[two]
+        if len(a) == len(b) == 1:
+            found.append(_distance(a[1][0], b[1][0]))
+            continue
+        # A side that is not parted meets each part of the other.
+        levels = [zip(a.get(k, a[1] * k), b.get(k, b[1] * k), strict=True) for k in (1, 2, 4)]
+        means = [np.mean([_distance(x, y) for x, y in level]) for level in levels]
+        found.append(float(WEIGHTS @ means))
+    return CrossModelDistance(*found)
 
 
-def _merge(quarters: Sequence[Moments], count: int) -> list[Moments]:
-    """The moments of `count` parts, from those of four."""
-    merged = []
-    for i in range(count):
-        whole = Moments(quarters[0].d)
-        for quarter in quarters[i::count]:
-            whole.merge(quarter)
-        merged.append(whole)
-    return merged
-
-
-def _mean_distance(a: Moments | list[Moments], b: Moments | list[Moments]) -> float:
-    """The mean over the parts; a side that is not parted meets each of the other's."""
-    count = max(len(side) if isinstance(side, list) else 1 for side in (a, b))
-    ones, twos = (side if isinstance(side, list) else [side] * count for side in (a, b))
-    return float(np.mean([_distance(x, y) for x, y in zip(ones, twos, strict=True)]))
+def _parts(quarters: Sequence[Moments]) -> dict[int, list[Moments]]:
+    """The moments of the whole, its halves and its quarters."""
+    halves = [
+        Moments(q.d).merge(q).merge(p) for q, p in zip(quarters[:2], quarters[2:], strict=True)
+    ]
+    whole = Moments(halves[0].d).merge(halves[0]).merge(halves[1])
+    return {1: [whole], 2: halves, 4: list(quarters)}
 
 
 def _quarters(samples: dict[str, Sample], seed: int) -> dict[str, list[Moments]]:

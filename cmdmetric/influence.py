@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import linalg
 
 from cmdmetric.errors import InputError
+from cmdmetric.frechet import frechet_distance
 from cmdmetric.metrics import CrossModelDistance
 from cmdmetric.moments import Moments
 from cmdmetric.pairing import Pairing
@@ -178,7 +179,7 @@ def influences(f: SideLike, r: SideLike, l: SideLike) -> Influences:  # noqa: E7
 
     The derivative of Dis(a, b) by mean_a is 2 (mean_a - mean_b) and by cov_a it is I - T, where T
     is the optimal transport map from N_a to N_b (T cov_a T = cov_b). A sample x = mean_a + y thus
-    has the influence 2 y.(mean_a - mean_b) + y.(I - T) y, less its mean over the set.
+    has the influence 2 y.(mean_a - mean_b) + n / (n - 1) y.(I - T) y, less its mean over the set.
 
     With R_a R_b^T = U S V^T, the decomposition that the distance itself is made of, y.T y is
     |S^(1/2) U^T R_a^(-T) y|^2. Where cov_a is singular (n <= d) the inverse is the pseudo-inverse:
@@ -188,13 +189,17 @@ def influences(f: SideLike, r: SideLike, l: SideLike) -> Influences:  # noqa: E7
     InputError where no side has features or the dimensions differ.
     """
     sides = Sides.of(f, r, l)
-    gaussians = {n: _Gaussian.of(m) for n, m in zip("frl", sides.moments, strict=True)}
+    moments = dict(zip("frl", sides.moments, strict=True))
+    gaussians = {name: _Gaussian.of(m) for name, m in moments.items()}
     samples = sides.samples
     units_of, _ = units(list(samples.values()))
     counts = {n: len(np.unique(u)) for n, u in zip(samples, units_of, strict=True)}
     of = {name: np.zeros((len(sample.features), 3)) for name, sample in samples.items()}
     distances, noise, bias = np.zeros(3), np.zeros(3), np.zeros(3)
     for column, (a, b) in enumerate(("fr", "fl", "rl")):
+        if a not in samples and b not in samples:
+            distances[column] = frechet_distance(moments[a], moments[b])
+            continue
         one, two = gaussians[a], gaussians[b]
         gap = one.mean - two.mean
         left, s, right = linalg.svd(one.root @ two.root.T, full_matrices=False, check_finite=False)
@@ -205,24 +210,24 @@ def influences(f: SideLike, r: SideLike, l: SideLike) -> Influences:  # noqa: E7
                 half = np.sqrt(s)[:, None] * (basis @ this.inverse)
                 of[name][:, column] = _influence(samples[name], half, sign * gap)
                 n = len(samples[name].features)
-                bias[column] += np.sum(this.root**2) / n + _curvature(s) / (n - 1)
+                bias[column] += np.sum(this.root**2) / n + curvature(s) / (n - 1)
         noise[column] = _second_order(one, two, s, counts.get(a), counts.get(b))
     return Influences(CrossModelDistance(*distances.tolist()), of, noise, bias)
 
 
 def _influence(sample: Sample, half: Array, gap: Array) -> Array:
-    """(n,) 2 y.gap + |y|^2 - |half y|^2, centred."""
-    found = np.empty(len(sample.features))
-    for start in range(0, len(found), _ROWS):
+    """(n,) 2 y.gap + n / (n - 1) (|y|^2 - |half y|^2), centred."""
+    n = len(sample.features)
+    found = np.empty(n)
+    for start in range(0, n, _ROWS):
         rows = sample.features[start : start + _ROWS] - sample.moments.mean
         moved = rows @ half.T
-        found[start : start + _ROWS] = (
-            2 * rows @ gap + np.einsum("ij,ij->i", rows, rows) - np.einsum("ij,ij->i", moved, moved)
-        )
+        excess = np.einsum("ij,ij->i", rows, rows) - np.einsum("ij,ij->i", moved, moved)
+        found[start : start + _ROWS] = 2 * rows @ gap + excess * (n / (n - 1))
     return found - found.mean()
 
 
-def _curvature(s: Array) -> float:
+def curvature(s: Array) -> float:
     """Half the trace of the Hessian of -2 Tr (cov_a cov_b)^(1/2) times Gaussian noise of cov_a.
 
     s (m,) are the singular values of R_a R_b^T. In the basis where cov_b^(1/2) cov_a cov_b^(1/2)
