@@ -210,15 +210,25 @@ def _table(result: CMDScore) -> str:
         return "count not recorded" if n is None else f"{n} {noun}"
 
     paired = "" if result.paired is None else f", {result.paired} of them with a caption"
+    bars = result.uncertainty
     rows = [
-        ("CMD", f"{result.cmd:.4f}", "Dis(f,r) + ITDis, lower is better"),
-        ("ITDis", f"{result.itdis:.4f}", "|Dis(f,l) - Dis(r,l)|, consistency"),
-        ("Dis(f,r)", f"{result.dis_fr:.4f}", "generated to real"),
-        ("Dis(f,l)", f"{result.dis_fl:.4f}", "generated to captions"),
-        ("Dis(r,l)", f"{result.dis_rl:.4f}", "real to captions"),
+        ("CMD", result.cmd, bars and bars.cmd, "Dis(f,r) + ITDis, lower is better"),
+        ("ITDis", result.itdis, bars and bars.itdis, "|Dis(f,l) - Dis(r,l)|, consistency"),
+        ("Dis(f,r)", result.dis_fr, bars and bars.dis_fr, "generated to real"),
+        ("Dis(f,l)", result.dis_fl, bars and bars.dis_fl, "generated to captions"),
+        ("Dis(r,l)", result.dis_rl, bars and bars.dis_rl, "real to captions"),
     ]
-    width = max(len(value) for _, value, _ in rows)
-    lines = [f"{name:<10}{value:>{width}}   {about}" for name, value, about in rows]
+    lines = []
+    for name, value, bar, about in rows:
+        error = "" if bar is None else f" ± {bar.standard_error:.4f}"
+        lines.append(f"{name:<10}{value:>10.4f}{error:<12} {about}")
+    if bars is not None:
+        lines += ["", f"± one standard error, of the sampling of {', '.join(bars.sides)}"]
+    if bars is not None and bars.cmd.debiased is not None:
+        lines += [
+            f"CMD without the excess of {result.n} samples: {bars.cmd.debiased:.4f} "
+            f"(95 %: {bars.cmd.low:.4f} to {bars.cmd.high:.4f})"
+        ]
     lines += [
         "",
         f"generated f  {result.generated} ({count(result.n, 'images')}{paired})",

@@ -1,8 +1,8 @@
-"""Streams images and captions through an encoder into moments; nothing is held but the moments."""
+"""Streams images and captions through an encoder; what is held is a feature vector for each."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -30,9 +30,11 @@ LISTED = 20
 
 @dataclass(frozen=True)
 class EncodedImages:
-    """The moments of an image set, and what became of its images."""
+    """The moments and features of an image set, and what became of its images."""
 
     moments: Moments
+    #: (n, d), in the order of `names`.
+    features: NDArray[np.float32]
     #: Names of the encoded images, in order.
     names: tuple[str, ...]
     #: Images that could not be decoded, with the reason.
@@ -41,13 +43,15 @@ class EncodedImages:
 
 @dataclass(frozen=True)
 class EncodedTexts:
-    """The moments of a caption set, and what became of its captions."""
+    """The moments and features of a caption set, and what became of its captions."""
 
     moments: Moments
+    #: (n, d), of the captions numbered in `kept`.
+    features: NDArray[np.float32]
+    #: The captions that were encoded: ascending positions in the set.
+    kept: tuple[int, ...]
     #: Captions longer than the encoder's context: cut, with the end-of-text token kept.
     truncated: int
-    #: Captions without a word left after the protocol's cleaning: left out.
-    empty: int
 
 
 def encode_images(
@@ -59,7 +63,7 @@ def encode_images(
     where none is left.
     """
     provenance = encoder.provenance("image", images.source)
-    moments: Moments | None = None
+    encoded: list[NDArray[np.float32]] = []
     names: list[str] = []
     failures: list[tuple[str, str]] = []
     batch: list[NDArray[np.uint8]] = []
@@ -69,11 +73,7 @@ def encode_images(
         return to_pixels(image, encoder.image_size, encoder.protocol)
 
     def flush() -> None:
-        nonlocal moments
-        features = encoder.encode_pixels(np.stack(batch))
-        if moments is None:
-            moments = Moments(features.shape[1], provenance)
-        moments.update(features)
+        encoded.append(encoder.encode_pixels(np.stack(batch)))
         batch.clear()
 
     bar = tqdm(total=images.count, desc=f"images {_short(images.source)}", unit="image",
@@ -97,9 +97,11 @@ def encode_images(
             f"{list_failures(failures)}\n"
             "Mend or remove them, or score the rest with --on-error skip (on_error='skip')."
         )
-    if moments is None:
+    if not encoded:
         raise InputError(f"{images.source}: no image could be decoded:\n{list_failures(failures)}")
-    return EncodedImages(moments, tuple(names), tuple(failures))
+    features = np.concatenate(encoded)
+    moments = Moments.from_features(features, provenance)
+    return EncodedImages(moments, features, tuple(names), tuple(failures))
 
 
 def encode_captions(
@@ -109,25 +111,28 @@ def encode_captions(
 
     Raises InputError where no caption has a word left.
     """
-    texts = [text for text in captions.texts if encoder.protocol.clean(text).strip()]
-    if not texts:
+    clean = encoder.protocol.clean
+    kept = tuple(i for i, text in enumerate(captions.texts) if clean(text).strip())
+    if not kept:
         raise InputError(f"{captions.source}: no caption has a word in it")
-    moments: Moments | None = None
+    encoded: list[NDArray[np.float32]] = []
+    rows: list[NDArray[np.int64]] = []
     truncated = 0
-    bar = tqdm(total=len(texts), desc=f"captions {_short(captions.source)}", unit="caption",
+    bar = tqdm(total=len(kept), desc=f"captions {_short(captions.source)}", unit="caption",
                disable=not progress, mininterval=0.5)  # fmt: skip
     with bar:
-        for chunk in _chunks(texts, TEXT_CHUNK):
-            tokens, cut = encoder.tokenise(chunk)
+        for start in range(0, len(kept), TEXT_CHUNK):
+            tokens, cut = encoder.tokenise(
+                [captions.texts[i] for i in kept[start : start + TEXT_CHUNK]]
+            )
             truncated += cut
-            for _, features in encoder.encode_tokens(tokens):
-                if moments is None:
-                    provenance = encoder.provenance("text", captions.source)
-                    moments = Moments(features.shape[1], provenance)
-                moments.update(features)
-                bar.update(len(features))
-    assert moments is not None
-    return EncodedTexts(moments, truncated, empty=len(captions.texts) - len(texts))
+            for batch, features in encoder.encode_tokens(tokens):
+                rows.append(start + batch)
+                encoded.append(features)
+                bar.update(len(batch))
+    features = np.concatenate(encoded)[np.argsort(np.concatenate(rows))]
+    moments = Moments.from_features(features, encoder.provenance("text", captions.source))
+    return EncodedTexts(moments, features, kept, truncated)
 
 
 def list_failures(failures: Sequence[tuple[str, str]]) -> str:
@@ -136,11 +141,6 @@ def list_failures(failures: Sequence[tuple[str, str]]) -> str:
     if len(failures) > LISTED:
         lines.append(f"  and {len(failures) - LISTED} more")
     return "\n".join(lines)
-
-
-def _chunks(texts: Sequence[str], size: int) -> Iterator[Sequence[str]]:
-    for start in range(0, len(texts), size):
-        yield texts[start : start + size]
 
 
 def _short(source: str, width: int = 32) -> str:

@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from cmdmetric.captions import Captions, Pairing, pair
+from cmdmetric.captions import Pairing, pair
 from cmdmetric.errors import InputError
 from cmdmetric.features import list_failures
 from cmdmetric.frechet import frechet_distance
+from cmdmetric.influence import Sample, groups_of_pairing
 from cmdmetric.metrics import cross_model_distance
 from cmdmetric.moments import Moments, Provenance, refuse_differences
 from cmdmetric.protocol import CLIP, GRGAN, Protocol, get_protocol
@@ -31,6 +33,7 @@ from cmdmetric.sources import (
     open_image_side,
     open_text_side,
 )
+from cmdmetric.uncertainty import Uncertainty, uncertainty
 from cmdmetric.version import __version__
 
 if TYPE_CHECKING:
@@ -73,6 +76,9 @@ class CMDScore:
     skipped: int
     truncated: int
     empty: int
+    #: Error bars and values without the excess of finite samples; None where only moments are
+    #: at hand on every side.
+    uncertainty: Uncertainty | None
     #: What a reader of the numbers must know.
     warnings: tuple[str, ...]
 
@@ -81,7 +87,8 @@ class CMDScore:
 
     def to_dict(self) -> dict[str, Any]:
         """All fields, for JSON."""
-        return {**dataclasses.asdict(self), "warnings": list(self.warnings)}
+        bars = self.uncertainty and self.uncertainty.to_dict()
+        return {**dataclasses.asdict(self), "uncertainty": bars, "warnings": list(self.warnings)}
 
 
 def cmd(
@@ -125,12 +132,20 @@ def cmd(
     opened_f, opened_l = open_image_side(generated), open_text_side(captions)
     opened_r = find_real(opened_l, opened_f) if real is None else open_image_side(real)
     f, r, l = (encoding.side(opened) for opened in (opened_f, opened_r, opened_l))  # noqa: E741
+    score = score_of(f, r, l)
+    for note in score.warnings:
+        warnings.warn(note, UserWarning, stacklevel=2)
+    return score
+
+
+def score_of(f: Side, r: Side, l: Side) -> CMDScore:  # noqa: E741
+    """The score of three sides that are encoded or were stored.
+
+    Raises InputError where they were made differently or have fewer than 2 samples.
+    """
     made = _common_provenance(f, r, l)
     distances = cross_model_distance(f.moments, r.moments, l.moments)
-    pairing = _pairing(f, opened_l)
-    notes = tuple(_notes(f, r, l, made))
-    for note in notes:
-        warnings.warn(note, UserWarning, stacklevel=2)
+    pairing = _pairing(f, l)
     return CMDScore(
         cmd=distances.cmd,
         itdis=distances.itdis,
@@ -149,7 +164,8 @@ def cmd(
         skipped=len(f.skipped) + len(r.skipped),
         truncated=l.truncated,
         empty=l.empty,
-        warnings=notes,
+        uncertainty=_uncertainty(f, r, l),
+        warnings=tuple(_notes(f, r, l, made)),
     )
 
 
@@ -263,11 +279,32 @@ def _common_provenance(*sides: Side) -> Provenance | None:
     return made[0] if made else None
 
 
-def _pairing(f: Side, captions: Side | Captions) -> Pairing | None:
-    """Which generated image each caption belongs to, where both sides have names."""
-    if f.names is None or isinstance(captions, Side) or not captions.image_names:
+def _pairing(images: Side, captions: Side) -> Pairing | None:
+    """Which image each caption belongs to, where both sides have names."""
+    if images.names is None or captions.texts is None or not captions.texts.image_names:
         return None
-    return pair(f.names, captions)
+    return pair(images.names, captions.texts)
+
+
+def _uncertainty(f: Side, r: Side, l: Side) -> Uncertainty | None:  # noqa: E741
+    """Error bars from the sides whose features are at hand; an image and its captions: one draw."""
+    if f.features is None and r.features is None and l.features is None:
+        return None
+    groups: dict[str, NDArray | None] = {"f": None, "r": None, "l": None}
+    for name, images in (("f", f), ("r", r)):
+        pairing = _pairing(images, l)
+        if pairing is None or l.texts is None:
+            continue
+        of_images, of_captions = groups_of_pairing(pairing, len(l.texts))
+        # Unpaired images are numbered from -1 down: those of the two sides must not meet.
+        shift = 0 if name == "f" else len(f.names or ())
+        groups[name] = np.where(of_images < 0, of_images - shift, of_images)
+        groups["l"] = of_captions[list(l.kept)]
+    sides = (
+        side.moments if side.features is None else Sample(side.features, groups[name], side.moments)
+        for name, side in (("f", f), ("r", r), ("l", l))
+    )
+    return uncertainty(*sides)
 
 
 def _notes(f: Side, r: Side, l: Side, made: Provenance | None) -> Iterator[str]:  # noqa: E741

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cmdmetric.captions import Captions, read_captions
 from cmdmetric.errors import InputError
@@ -35,14 +36,22 @@ class Side:
     source: str
     #: The name of a registered reference, which then stands in the signature.
     reference: str | None = None
+    #: (n, d), what the moments were made of; None where only these were given.
+    features: NDArray | None = None
     #: Image files, in order; None where only moments or features were given.
     names: tuple[str, ...] | None = None
+    #: The captions that the features are of, and the positions of these among them.
+    texts: Captions | None = None
+    kept: tuple[int, ...] = ()
     #: Images that could not be decoded (name, reason), with on_error="skip".
     skipped: tuple[tuple[str, str], ...] = ()
     #: Captions that were cut at the encoder's context length.
     truncated: int = 0
-    #: Captions without any word, left out.
-    empty: int = 0
+
+    @property
+    def empty(self) -> int:
+        """Captions without any word, left out."""
+        return len(self.texts) - len(self.kept) if self.texts else 0
 
     @property
     def label(self) -> str:
@@ -75,11 +84,24 @@ class Encoding:
             return opened
         if isinstance(opened, Captions):
             texts = encode_captions(opened, self.encoder(), progress=self.progress)
-            return Side(texts.moments, opened.source, truncated=texts.truncated, empty=texts.empty)
+            return Side(
+                texts.moments,
+                opened.source,
+                features=texts.features,
+                texts=opened,
+                kept=texts.kept,
+                truncated=texts.truncated,
+            )
         images = encode_images(
             opened, self.encoder(), on_error=self.on_error, progress=self.progress
         )
-        return Side(images.moments, opened.source, names=images.names, skipped=images.skipped)
+        return Side(
+            images.moments,
+            opened.source,
+            features=images.features,
+            names=images.names,
+            skipped=images.skipped,
+        )
 
 
 def read_stored(source: Source, side: Literal["image", "text"]) -> Side | None:
@@ -93,7 +115,7 @@ def read_stored(source: Source, side: Literal["image", "text"]) -> Side | None:
         return Side(source, "moments in memory")
     if isinstance(source, np.ndarray):
         if source.ndim == 2 and source.dtype.kind == "f":
-            return Side(Moments.from_features(source), "features in memory")
+            return Side(Moments.from_features(source), "features in memory", features=source)
         return None
     if not isinstance(source, (str, os.PathLike)):
         return None
@@ -102,16 +124,17 @@ def read_stored(source: Source, side: Literal["image", "text"]) -> Side | None:
         return Side(load_reference(name, side), name, reference=name)
     if Path(name).suffix.lower() not in (".npz", ".npy") or not Path(name).is_file():
         return None
-    moments = _read_numpy(Path(name))
-    if moments is not None and moments.provenance and moments.provenance.side != side:
+    stored = _read_numpy(Path(name))
+    made = stored and stored.moments.provenance
+    if made and made.side != side:
         raise InputError(
-            f"{name} holds moments of {moments.provenance.side} features where {side} features "
-            "belong: are two arguments swapped?"
+            f"{name} holds moments of {made.side} features where {side} features belong: "
+            "are two arguments swapped?"
         )
-    return moments and Side(moments, name)
+    return stored
 
 
-def _read_numpy(path: Path) -> Moments | None:
+def _read_numpy(path: Path) -> Side | None:
     """Moments or features of a numpy file; None where it holds something else (images)."""
     provenance = None
     try:
@@ -121,7 +144,7 @@ def _read_numpy(path: Path) -> Moments | None:
         else:
             with loaded:
                 if "mu" in loaded or "sigma" in loaded:
-                    return Moments.load(path)
+                    return Side(Moments.load(path), str(path))
                 if "features" not in loaded:
                     return None
                 features = loaded["features"]
@@ -134,7 +157,7 @@ def _read_numpy(path: Path) -> Moments | None:
     if features.ndim != 2 or features.dtype.kind != "f":
         return None
     try:
-        return Moments.from_features(features, provenance)
+        return Side(Moments.from_features(features, provenance), str(path), features=features)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
 

@@ -16,8 +16,11 @@ from PIL import Image
 from cmdmetric import CMDScore, Encoder, InputError, Moments, Protocol, clip_fd, cmd, itdis
 from cmdmetric.metrics import cross_model_distance
 from cmdmetric.score import moments_of
+from cmdmetric.uncertainty import uncertainty
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*too few for:UserWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*too few for:UserWarning", "ignore:.*taken on trust:UserWarning"
+)
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +134,37 @@ def test_result_is_a_value(encoder: Encoder, pictures: np.ndarray) -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         score.cmd = 0.0  # type: ignore[misc]
     assert CMDScore(**json.loads(json.dumps(score.to_dict()))).cmd == score.cmd
+
+
+def test_error_bars_come_from_the_features(encoder: Encoder, pictures: np.ndarray) -> None:
+    f, r = pictures[:25], pictures[15:]
+    score = cmd(f, CAPTIONS, r, encoder=encoder)
+    assert score.uncertainty is not None
+    assert score.uncertainty.sides == ("generated", "real", "captions")
+    assert score.uncertainty.cmd.raw == pytest.approx(score.cmd, rel=1e-9)
+    direct = uncertainty(
+        encoder.encode_pixels(f), encoder.encode_pixels(r), encoder.encode_texts(CAPTIONS)
+    )
+    got = score.uncertainty.cmd.standard_error
+    assert got == pytest.approx(direct.cmd.standard_error, rel=1e-5) and got > 0
+    stored = Moments.from_features(encoder.encode_pixels(r))
+    assert cmd(f, CAPTIONS, stored, encoder=encoder).uncertainty.sides == ("generated", "captions")
+    texts = Moments.from_features(encoder.encode_texts(CAPTIONS))
+    assert cmd(stored, texts, stored, encoder=encoder).uncertainty is None
+
+
+def test_an_image_and_its_captions_are_one_draw(
+    encoder: Encoder, pictures: np.ndarray, tmp_path: Path
+) -> None:
+    folder = write(tmp_path / "f", pictures[:20])
+    captions = {f"{k}.png": [CAPTIONS[k], CAPTIONS[k] + " again"] for k in range(20)}
+    paired = cmd(folder, captions, write(tmp_path / "r", pictures[20:]), encoder=encoder)
+    # 20 images with two captions each; the real ones have the same names, so the same captions.
+    assert paired.uncertainty is not None and paired.uncertainty.draws == 20
+    texts = [text for own in captions.values() for text in own]
+    unpaired = cmd(folder, texts, tmp_path / "r", encoder=encoder)
+    assert unpaired.uncertainty is not None and unpaired.uncertainty.draws == 20 + 20 + 40
+    assert unpaired.cmd == pytest.approx(paired.cmd, rel=1e-9)
 
 
 def test_sets_of_other_protocols_do_not_meet(
