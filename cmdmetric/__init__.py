@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from cmdmetric.version import __version__
 
 if TYPE_CHECKING:
+    from cmdmetric.comparison import Versus, versus
     from cmdmetric.encoder import Encoder
     from cmdmetric.errors import InputError
     from cmdmetric.frechet import frechet_distance
@@ -28,11 +29,13 @@ _HOMES = {
     "InputError": "errors",
     "Moments": "moments",
     "Protocol": "protocol",
+    "Versus": "comparison",
     "clip_fd": "score",
     "cmd": "score",
     "cross_model_distance": "metrics",
     "frechet_distance": "frechet",
     "itdis": "score",
+    "versus": "comparison",
 }
 
 __all__ = [
@@ -42,12 +45,14 @@ __all__ = [
     "InputError",
     "Moments",
     "Protocol",
+    "Versus",
     "__version__",
     "clip_fd",
     "cmd",
     "cross_model_distance",
     "frechet_distance",
     "itdis",
+    "versus",
 ]
 
 

@@ -16,6 +16,7 @@ import click
 from cmdmetric.version import __version__
 
 if TYPE_CHECKING:
+    from cmdmetric.comparison import Versus
     from cmdmetric.score import CMDScore
 
 INTERRUPTED = 130  # what a shell reports for Ctrl-C: 128 + SIGINT
@@ -90,6 +91,8 @@ Examples:
 @click.option("--real", metavar="PATH|NAME", help="Real images, their moments (.npz), or "
               "coco2014-val.  [default: what the captions lead to]")  # fmt: skip
 @_encoder_options
+@click.option("--versus", metavar="PATH", help="A second generator's images: is the difference "
+              "significant?")  # fmt: skip
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table",
               show_default=True, help="What goes to stdout.")  # fmt: skip
 @click.option("-o", "--output", metavar="FILE", help="Write the JSON result to a file as well.")
@@ -106,6 +109,7 @@ def score(
     batch_size: int,
     on_error: str,
     quiet: bool,
+    versus: str | None,
     form: str,
     output: str | None,
 ) -> None:
@@ -115,25 +119,30 @@ def score(
     file or moments (.npz). CAPTIONS is COCO annotations, Karpathy's split, JSON, JSONL, CSV, TSV
     or TXT; captions need not be one an image.
     """
+    from cmdmetric.comparison import versus as compare
     from cmdmetric.score import cmd
 
     _check_writable(output)
-    result = cmd(
-        generated,
-        captions,
-        real,
-        model=model,
-        weights=weights,
-        protocol=protocol,
-        device=device,
-        batch_size=batch_size,
-        on_error=on_error,  # type: ignore[arg-type]  # click.Choice has checked it
-        progress=not quiet,
-    )
+    options: Any = {  # checked by click.Choice
+        "model": model,
+        "weights": weights,
+        "protocol": protocol,
+        "device": device,
+        "batch_size": batch_size,
+        "on_error": on_error,
+        "progress": not quiet,
+    }
+    result: CMDScore | Versus
+    if versus is None:
+        result = cmd(generated, captions, real, **options)
+        table = _table(result)
+    else:
+        result = compare(generated, versus, captions, real, **options)
+        table = _versus_table(result)
     text = json.dumps(result.to_dict(), indent=2)
     if output:
         _write(Path(output), text + "\n")
-    click.echo(text if form == "json" else _table(result))
+    click.echo(text if form == "json" else table)
 
 
 @main.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -237,3 +246,24 @@ def _table(result: CMDScore) -> str:
         f"signature    {result.signature}",
     ]
     return "\n".join(lines)
+
+
+def _versus_table(result: Versus) -> str:
+    difference = result.difference
+    verdict = "significant" if difference.p_value < 0.05 else "not significant"
+    debiased = "" if difference.debiased is None else ", without the excess of finite samples"
+    best = difference.raw if difference.debiased is None else difference.debiased
+    return "\n".join(
+        [
+            "first",
+            _table(result.first),
+            "",
+            "second",
+            _table(result.second),
+            "",
+            f"CMD first - second  {difference.raw:.4f} as scored",
+            f"                    {best:.4f} ± {difference.standard_error:.4f}{debiased} "
+            f"(95 %: {difference.low:.4f} to {difference.high:.4f})",
+            f"p-value             {difference.p_value:.3g}, {verdict} at 5 %",
+        ]
+    )

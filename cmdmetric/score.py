@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,7 +20,7 @@ from cmdmetric.captions import Pairing, pair
 from cmdmetric.errors import InputError
 from cmdmetric.features import list_failures
 from cmdmetric.frechet import frechet_distance
-from cmdmetric.influence import Sample, groups_of_pairing
+from cmdmetric.influence import Sample, SideLike, groups_of_pairing
 from cmdmetric.metrics import cross_model_distance
 from cmdmetric.moments import Moments, Provenance, refuse_differences
 from cmdmetric.protocol import CLIP, GRGAN, Protocol, get_protocol
@@ -127,15 +127,29 @@ def cmd(
     >>> texts = [scene.captions(1)[0] for scene in scenes]
     >>> score = cmd(images[:30], texts, real=images[30:], model="scenes-toy")  # doctest: +SKIP
     """
-    encoding = _encoding(model, weights, protocol, device, batch_size, on_error, progress, encoder)
-    # Every input is looked up before the network is built: a wrong path is told at once.
-    opened_f, opened_l = open_image_side(generated), open_text_side(captions)
-    opened_r = find_real(opened_l, opened_f) if real is None else open_image_side(real)
-    f, r, l = (encoding.side(opened) for opened in (opened_f, opened_r, opened_l))  # noqa: E741
+    encoding = encoding_of(
+        model, weights, protocol, device, batch_size, on_error, progress, encoder
+    )
+    (f,), r, l = encode_sides([generated], captions, real, encoding)  # noqa: E741
     score = score_of(f, r, l)
     for note in score.warnings:
         warnings.warn(note, UserWarning, stacklevel=2)
     return score
+
+
+def encode_sides(
+    generated: Sequence[Source], captions: Source, real: Source | None, encoding: Encoding
+) -> tuple[list[Side], Side, Side]:
+    """The sides of one or several generators, of the real images and of the captions.
+
+    Raises InputError for anything wrong with the inputs.
+    """
+    # Every input is looked up before the network is built: a wrong path is told at once.
+    opened_f = [open_image_side(source) for source in generated]
+    opened_l = open_text_side(captions)
+    opened_r = find_real(opened_l, opened_f[0]) if real is None else open_image_side(real)
+    f = [encoding.side(opened) for opened in opened_f]
+    return f, encoding.side(opened_r), encoding.side(opened_l)
 
 
 def score_of(f: Side, r: Side, l: Side) -> CMDScore:  # noqa: E741
@@ -214,7 +228,9 @@ def clip_fd(
     encoder: Encoder | None = None,
 ) -> float:
     """Dis(f, r), the Fréchet distance of CLIP features alone. Arguments as for `cmd`."""
-    encoding = _encoding(model, weights, protocol, device, batch_size, on_error, progress, encoder)
+    encoding = encoding_of(
+        model, weights, protocol, device, batch_size, on_error, progress, encoder
+    )
     opened = open_image_side(generated), open_image_side(real)
     f, r = (encoding.side(side) for side in opened)
     _common_provenance(f, r)
@@ -242,12 +258,14 @@ def moments_of(
     if side is None:
         ending = Path(source).suffix.lower() if isinstance(source, (str, os.PathLike)) else ""
         side = "text" if ending in CAPTION_ENDINGS else "image"
-    encoding = _encoding(model, weights, protocol, device, batch_size, on_error, progress, encoder)
+    encoding = encoding_of(
+        model, weights, protocol, device, batch_size, on_error, progress, encoder
+    )
     opened = open_text_side(source) if side == "text" else open_image_side(source)
     return encoding.side(opened).moments
 
 
-def _encoding(
+def encoding_of(
     model: str | Path | None,
     weights: str | Path | None,
     protocol: Protocol | str | Path,
@@ -257,6 +275,8 @@ def _encoding(
     progress: bool,
     encoder: Encoder | None,
 ) -> Encoding:
+    """How images and captions are encoded; arguments as for `cmd`, checked here."""
+
     @functools.cache
     def build() -> Encoder:
         if encoder is not None:
@@ -287,24 +307,35 @@ def _pairing(images: Side, captions: Side) -> Pairing | None:
 
 
 def _uncertainty(f: Side, r: Side, l: Side) -> Uncertainty | None:  # noqa: E741
-    """Error bars from the sides whose features are at hand; an image and its captions: one draw."""
-    if f.features is None and r.features is None and l.features is None:
+    """Error bars from the sides whose features are at hand."""
+    if all(side.features is None for side in (f, r, l)):
         return None
-    groups: dict[str, NDArray | None] = {"f": None, "r": None, "l": None}
-    for name, images in (("f", f), ("r", r)):
-        pairing = _pairing(images, l)
-        if pairing is None or l.texts is None:
-            continue
-        of_images, of_captions = groups_of_pairing(pairing, len(l.texts))
-        # Unpaired images are numbered from -1 down: those of the two sides must not meet.
-        shift = 0 if name == "f" else len(f.names or ())
-        groups[name] = np.where(of_images < 0, of_images - shift, of_images)
-        groups["l"] = of_captions[list(l.kept)]
-    sides = (
-        side.moments if side.features is None else Sample(side.features, groups[name], side.moments)
-        for name, side in (("f", f), ("r", r), ("l", l))
-    )
-    return uncertainty(*sides)
+    (of_f, of_r), of_l = as_samples([f, r], l)
+    return uncertainty(of_f, of_r, of_l)
+
+
+def as_samples(images: Sequence[Side], l: Side) -> tuple[list[SideLike], SideLike]:  # noqa: E741
+    """Image sides and captions with what was drawn together: an image and its captions.
+
+    A side without features is its moments.
+    """
+    of_captions: NDArray | None = None
+    samples: list[SideLike] = []
+    unpaired = 0
+    for side in images:
+        groups, pairing = None, _pairing(side, l)
+        if pairing is not None and l.texts is not None:
+            groups, of_captions = groups_of_pairing(pairing, len(l.texts))
+            # Unpaired images are numbered from -1 down: those of two sides must not meet.
+            groups = np.where(groups < 0, groups - unpaired, groups)
+            unpaired += len(groups)
+        samples.append(_as_sample(side, groups))
+    kept = None if of_captions is None else of_captions[list(l.kept)]
+    return samples, _as_sample(l, kept)
+
+
+def _as_sample(side: Side, groups: NDArray | None) -> SideLike:
+    return side.moments if side.features is None else Sample(side.features, groups, side.moments)
 
 
 def _notes(f: Side, r: Side, l: Side, made: Provenance | None) -> Iterator[str]:  # noqa: E741

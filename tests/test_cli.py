@@ -179,3 +179,14 @@ def test_interrupt_leaves_no_traceback(tmp_path: Path) -> None:
     out, err = process.communicate(timeout=30)
     assert process.returncode == 130
     assert out == "" and "interrupted" in err and "Traceback" not in err
+
+
+def test_two_generators(example: Path, arguments: tuple[object, ...]) -> None:
+    done = run("cmd-score", *arguments, "--versus", example / "real", "--real", example / "real",
+               "--format", "json", "-q")  # fmt: skip
+    result = json.loads(done.stdout)
+    assert result["second"]["cmd"] < 1e-6 < result["first"]["cmd"]
+    assert 0 < result["difference"]["p_value"] < 0.05
+    table = run("cmd-score", *arguments, "--versus", example / "real", "--real",
+                example / "real").stdout  # fmt: skip
+    assert "p-value" in table and ", significant at 5 %" in table

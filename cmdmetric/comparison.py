@@ -1,0 +1,77 @@
+"""Two generators on the same captions: is one better, beyond what sampling explains?"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cmdmetric.errors import InputError
+from cmdmetric.protocol import Protocol
+from cmdmetric.score import CMDScore, as_samples, encode_sides, encoding_of, score_of
+from cmdmetric.sources import Source
+from cmdmetric.uncertainty import Difference, paired_difference
+
+if TYPE_CHECKING:
+    import torch
+
+    from cmdmetric.encoder import Encoder
+    from cmdmetric.features import OnError
+
+
+@dataclass(frozen=True)
+class Versus:
+    """The scores of two generators and their difference."""
+
+    first: CMDScore
+    second: CMDScore
+    #: CMD of the first minus CMD of the second: negative where the first is better.
+    difference: Difference
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields, for JSON."""
+        return {
+            "first": self.first.to_dict(),
+            "second": self.second.to_dict(),
+            "difference": self.difference.to_dict(),
+        }
+
+
+def versus(
+    first: Source,
+    second: Source,
+    captions: Source,
+    real: Source | None = None,
+    *,
+    model: str | Path | None = None,
+    weights: str | Path | None = None,
+    protocol: Protocol | str | Path = "grgan",
+    device: str | torch.device | None = None,
+    batch_size: int = 32,
+    on_error: OnError = "raise",
+    progress: bool = False,
+    encoder: Encoder | None = None,
+) -> Versus:
+    """Score two sets of generated images against the same captions and real images.
+
+    Images of both that belong to one caption by their names are paired, which takes what they have
+    in common out of the error bar. Arguments as for `cmdmetric.cmd`.
+
+    Raises InputError as `cmd` does, and where either set is given as moments alone.
+    """
+    encoding = encoding_of(
+        model, weights, protocol, device, batch_size, on_error, progress, encoder
+    )
+    (a, b), r, l = encode_sides([first, second], captions, real, encoding)  # noqa: E741
+    for side in (a, b):
+        if side.features is None:
+            raise InputError(
+                f"{side.source} is moments alone: a difference needs the features of both sets; "
+                "give the images, or their features (.npz with `features`)"
+            )
+    scores = score_of(a, r, l), score_of(b, r, l)
+    for note in dict.fromkeys(scores[0].warnings + scores[1].warnings):
+        warnings.warn(note, UserWarning, stacklevel=2)
+    (of_a, of_b, of_r), of_l = as_samples([a, b, r], l)
+    return Versus(*scores, paired_difference(of_a, of_b, of_r, of_l))
