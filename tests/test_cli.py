@@ -176,7 +176,7 @@ def test_interrupt_leaves_no_traceback(tmp_path: Path) -> None:
     while "image/s" not in (line := process.stderr.read(80)):
         assert line, "ended before it began to encode"
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=120)
     assert process.returncode == 130
     assert out == "" and "interrupted" in err and "Traceback" not in err
 

@@ -184,7 +184,7 @@ def test_the_itm_learns_to_match(tmp_path):
     assert lines[-1]["images"] == 50
 
 
-@pytest.mark.parametrize("option", ["train__precision=bfloat16", "train__optimiser=adam"])
+@pytest.mark.parametrize("option", ["train__precision=bfloat16", "train__optimiser=adamax"])
 def test_options_of_training(tmp_path, option):
     key, value = option.split("=")
     train(tmp_path, "--steps=2", **{key: value})
