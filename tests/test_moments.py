@@ -122,7 +122,7 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         Moments.load(path)
     np.savez(path, mu=np.zeros(2))
-    with pytest.raises(InputError, match="no sigma.*this one has mu"):
+    with pytest.raises(InputError, match=r"no sigma.*this one has mu"):
         Moments.load(path)
     np.savez(path, mu=np.array([object()]), sigma=np.eye(1))
     with pytest.raises(InputError, match=re.escape(str(path))):
