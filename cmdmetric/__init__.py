@@ -15,17 +15,20 @@ if TYPE_CHECKING:
     from cmdmetric.comparison import Versus, versus
     from cmdmetric.encoder import Encoder
     from cmdmetric.errors import InputError
+    from cmdmetric.evaluator import Evaluator
     from cmdmetric.frechet import frechet_distance
     from cmdmetric.metrics import CrossModelDistance, cross_model_distance
     from cmdmetric.moments import Moments
     from cmdmetric.protocol import Protocol
     from cmdmetric.score import CMDScore, clip_fd, cmd, itdis
 
-# Looked up on first use: importing the package costs nothing, and only Encoder needs torch.
+# Looked up on first use: importing the package costs nothing, and only Encoder and Evaluator
+# need torch.
 _HOMES = {
     "CMDScore": "score",
     "CrossModelDistance": "metrics",
     "Encoder": "encoder",
+    "Evaluator": "evaluator",
     "InputError": "errors",
     "Moments": "moments",
     "Protocol": "protocol",
@@ -42,6 +45,7 @@ __all__ = [
     "CMDScore",
     "CrossModelDistance",
     "Encoder",
+    "Evaluator",
     "InputError",
     "Moments",
     "Protocol",

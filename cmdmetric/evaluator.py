@@ -1,0 +1,278 @@
+"""CMD while a model trains: images come in batches from memory, the real side is encoded once."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from cmdmetric.captions import Captions, read_captions
+from cmdmetric.encoder import Encoder
+from cmdmetric.errors import InputError
+from cmdmetric.features import encode_captions, encode_images
+from cmdmetric.image_set import ImageSet
+from cmdmetric.images import open_images
+from cmdmetric.moments import Moments, refuse_differences
+from cmdmetric.protocol import Protocol
+from cmdmetric.score import CMDScore, score_of
+from cmdmetric.sources import Encoding, Side, Source, open_image_side, open_text_side
+
+#: What the sides that come in batches are called in a score.
+IMAGES, CAPTIONS = "images in memory", "captions in memory"
+
+
+class Evaluator:
+    """Collects generated images batch by batch; `compute` gives what `cmd` gives for all of them.
+
+    Images are resized as files are, by Pillow, so that the numbers equal `cmd`'s on the same images
+    saved without loss. The moments are taken in float64 from features that are kept (4 d bytes an
+    image). Neither random numbers, nor precision, nor any other setting of torch is changed for
+    the training around it, and autocast around it does not reach the encoder.
+
+    >>> from cmdmetric.scenes import draw_scene
+    >>> scenes = [draw_scene(seed) for seed in range(120)]
+    >>> images = np.stack([np.asarray(scene.render(64)) for scene in scenes])
+    >>> texts = [scene.captions(1)[0] for scene in scenes]
+    >>> evaluator = Evaluator(real=images[:60], model="scenes-toy")
+    >>> evaluator.update(images[60:90], texts[60:90])
+    >>> evaluator.update(images[90:], texts[90:])
+    >>> evaluator.compute().n
+    60
+    """
+
+    def __init__(
+        self,
+        real: Source,
+        captions: Source | None = None,
+        *,
+        model: str | Path | None = None,
+        weights: str | Path | None = None,
+        protocol: Protocol | str | Path = "grgan",
+        device: str | torch.device | None = None,
+        encoder: Encoder | None = None,
+    ) -> None:
+        """Encode the real images, and the captions where these are the same for every evaluation.
+
+        real, captions: in any form that `cmd` takes. Without captions, every `update` brings those
+            of its images.
+        model, weights, protocol, device: as for `cmdmetric.Encoder`; an `encoder` that is already
+            there takes their place.
+
+        Raises InputError for anything wrong with the inputs, also where stored moments were made
+        otherwise than this encoder would.
+        """
+        # Every input is looked up before the network is built: a wrong path is told at once.
+        opened_r = open_image_side(real)
+        opened_l = None if captions is None else open_text_side(captions)
+        self.encoder = encoder or build_encoder(model, weights, protocol, device)
+        self.real: Side = encode_side(self.encoder, opened_r)
+        #: The captions of every evaluation; None where every update brings its own.
+        self.captions: Side | None = None
+        if opened_l is not None:
+            self.captions = encode_side(self.encoder, opened_l)
+        self._batches: list[Batch] = []
+
+    def update(self, images: Source, captions: Sequence[str | Sequence[str]] | None = None) -> None:
+        """Add generated images, and their captions where the evaluator was made without.
+
+        images: uint8 with values 0 to 255, (N, C, H, W) or (N, H, W, C), a tensor on any device or
+            an array; or PIL images, or whatever else `cmdmetric.images.open_images` takes.
+        captions: one for each image, or a list of several for each.
+
+        Raises InputError for images of another kind, and for captions that are missing, too many,
+        too few, or empty; nothing is added then.
+        """
+        refuse_captions(given=captions is not None, expected=self.captions is None)
+        self._batches.append(encode_batch(self.encoder, images, captions))
+
+    def compute(self) -> CMDScore:
+        """The score of all images since the last `reset`, as `cmd` returns it.
+
+        It warns as `cmd` does. Raises InputError for fewer than 2 images or captions.
+        """
+        if not self._batches:
+            raise InputError("there is no image to score: call update first")
+        batch = Batch.join(self._batches)
+        provenance = self.encoder.provenance("image", IMAGES)
+        moments = Moments.from_features(batch.images, provenance)
+        names = tuple(map(_name, range(len(batch.images))))
+        f = Side(moments, IMAGES, features=batch.images, names=names)
+        score = score_of(f, self.real, self.captions or batch.caption_side(self.encoder))
+        for note in score.warnings:
+            warnings.warn(note, UserWarning, stacklevel=2)
+        return score
+
+    def reset(self) -> None:
+        """Forget the generated images and their captions; the real side stays."""
+        self._batches = []
+
+    def merge(self, other: Evaluator) -> Evaluator:
+        """Add what another evaluator has collected, in place; returns itself.
+
+        Raises InputError where the two have different encoders, real images or captions.
+        """
+        here, there = (e.encoder.provenance("image", IMAGES) for e in (self, other))
+        refuse_differences(here, there)
+        for what, ours, theirs in (
+            ("real images", self.real, other.real),
+            ("captions", self.captions, other.captions),
+        ):
+            if not _are_same(ours, theirs):
+                raise InputError(f"evaluators with different {what} cannot be merged")
+        self._batches = [*self._batches, *other._batches]
+        return self
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The features of generated images and, where they came along, of their captions."""
+
+    #: (n, d)
+    images: NDArray[np.float32]
+    #: Captions as written, and for each the row of its image.
+    texts: tuple[str, ...]
+    owner: tuple[int, ...]
+    #: (m, d), of the m captions with a word in them, which `kept` numbers.
+    captions: NDArray[np.float32]
+    kept: tuple[int, ...]
+    #: Captions that were cut at the encoder's context length.
+    truncated: int
+
+    @classmethod
+    def join(cls, batches: Sequence[Batch]) -> Batch:
+        """Several batches (at least one) as one, in their order."""
+        images = np.cumsum([0, *(len(batch.images) for batch in batches)]).tolist()
+        texts = np.cumsum([0, *(len(batch.texts) for batch in batches)]).tolist()
+        return cls(
+            images=np.concatenate([batch.images for batch in batches]),
+            texts=tuple(text for batch in batches for text in batch.texts),
+            owner=tuple(
+                n + i for n, batch in zip(images, batches, strict=False) for i in batch.owner
+            ),
+            captions=np.concatenate([batch.captions for batch in batches]),
+            kept=tuple(n + i for n, batch in zip(texts, batches, strict=False) for i in batch.kept),
+            truncated=sum(batch.truncated for batch in batches),
+        )
+
+    def caption_side(self, encoder: Encoder) -> Side:
+        """The captions as one side of a score, each with the name of its image."""
+        return Side(
+            Moments.from_features(self.captions, encoder.provenance("text", CAPTIONS)),
+            CAPTIONS,
+            features=self.captions,
+            texts=Captions(self.texts, tuple(map(_name, self.owner)), CAPTIONS),
+            kept=self.kept,
+            truncated=self.truncated,
+        )
+
+
+def build_encoder(
+    model: str | Path | None,
+    weights: str | Path | None,
+    protocol: Protocol | str | Path,
+    device: str | torch.device | None,
+) -> Encoder:
+    """An encoder like any other, whatever trainer it is built in."""
+    with _apart_from_training():
+        return Encoder(model, weights, protocol, device=device)
+
+
+def encode_side(encoder: Encoder, opened: Side | ImageSet | Captions) -> Side:
+    """The real images or the captions, encoded if need be.
+
+    Raises InputError where they were stored under another protocol or encoder.
+    """
+    with _apart_from_training(encoder.device.type):
+        side = Encoding(lambda: encoder).side(opened)
+    if side.moments.provenance is not None:
+        refuse_differences(side.moments.provenance, encoder.provenance("image", IMAGES))
+    dimensions = encoder.checkpoint.config["embed_dim"]
+    if side.moments.d != dimensions:
+        raise InputError(
+            f"{side.source} has features of {side.moments.d} dimensions, those of "
+            f"{encoder.checkpoint.label} have {dimensions}: they come from two encoders"
+        )
+    return side
+
+
+def encode_batch(
+    encoder: Encoder, images: Source, captions: Sequence[str | Sequence[str]] | None
+) -> Batch:
+    """The images and captions of `Evaluator.update`, encoded; errors as there."""
+    with _apart_from_training(encoder.device.type):
+        encoded = encode_images(open_images(images), encoder).features
+        nothing: NDArray[np.float32] = np.empty((0, encoded.shape[1]), np.float32)
+        if captions is None:
+            return Batch(encoded, (), (), nothing, (), 0)
+        found = _read_captions(captions, len(encoded))
+        owner = tuple(map(_index, found.images))
+        if not any(encoder.protocol.clean(text).strip() for text in found.texts):
+            return Batch(encoded, found.texts, owner, nothing, (), 0)
+        texts = encode_captions(found, encoder)
+        return Batch(encoded, found.texts, owner, texts.features, texts.kept, texts.truncated)
+
+
+def refuse_captions(*, given: bool, expected: bool) -> None:
+    """Raise InputError where an update brings captions that are fixed, or none where it must."""
+    if given and not expected:
+        raise InputError(
+            "the captions were given once, for all images: update takes none then. To give each "
+            "image its own, leave out captions where the evaluator is made"
+        )
+    if expected and not given:
+        raise InputError(
+            "these images have no captions: give theirs to update, or captions for all of them "
+            "where the evaluator is made"
+        )
+
+
+def _read_captions(captions: Any, count: int) -> Captions:
+    what = "captions are a list with an entry for each image, one caption or a list of several"
+    if isinstance(captions, (str, Mapping)):
+        raise InputError(f"{what}, not a {type(captions).__name__}")
+    captions = list(captions)
+    if len(captions) != count:
+        raise InputError(f"{what}: there are {count} images and {len(captions)} entries")
+    return read_captions({_name(i): caption for i, caption in enumerate(captions)})
+
+
+def _name(index: int) -> str:
+    """The name by which a generated image pairs with its captions, and no real image does."""
+    return f"#generated-{index}"
+
+
+def _index(name: str | None) -> int:
+    """The inverse of `_name`."""
+    return int(str(name).rpartition("-")[2])
+
+
+def _are_same(a: Side | None, b: Side | None) -> bool:
+    """Whether two sides are one set, to the rounding of the machines that encoded them."""
+    if a is None or b is None:
+        return a is b
+    x, y = a.moments, b.moments
+    gap = float(np.linalg.norm(x.mean - y.mean))
+    return x.n == y.n and gap <= 1e-4 * float(np.linalg.norm(x.mean))
+
+
+@contextlib.contextmanager
+def _apart_from_training(device: str = "cpu") -> Iterator[None]:
+    """No autocast on a kind of device, float32 by default, and the random numbers left alone.
+
+    Trainers set the first two for training, and a network that is built inherits the second:
+    features would change without a word. Building one also draws random numbers.
+    """
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        with torch.random.fork_rng(devices=[]), torch.autocast(device, enabled=False):
+            yield
+    finally:
+        torch.set_default_dtype(before)

@@ -1,0 +1,249 @@
+"""The evaluator against `cmd` on the same images as files, and what it leaves alone."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from cmdmetric import CMDScore, Encoder, Evaluator, InputError, Moments, cmd
+from cmdmetric.scenes import draw_scene
+from cmdmetric.score import moments_of
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*too few for:UserWarning")
+N = 90
+
+
+@pytest.fixture(scope="module")
+def encoder() -> Encoder:
+    return Encoder("scenes-toy", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def scenes() -> tuple[np.ndarray, list[str]]:
+    """(2 N, 48, 60, 3) uint8, neither square nor of the encoder's size, and a caption each."""
+    drawn = [draw_scene(seed) for seed in range(2 * N)]
+    images = [np.asarray(scene.render(64).resize((60, 48))) for scene in drawn]
+    return np.stack(images), [scene.captions(1)[0] for scene in drawn]
+
+
+@pytest.fixture
+def generated(scenes: tuple[np.ndarray, list[str]]) -> np.ndarray:
+    return scenes[0][:N]
+
+
+@pytest.fixture
+def real(scenes: tuple[np.ndarray, list[str]]) -> np.ndarray:
+    return scenes[0][N:]
+
+
+@pytest.fixture
+def texts(scenes: tuple[np.ndarray, list[str]]) -> list[str]:
+    return scenes[1][:N]
+
+
+@pytest.fixture
+def files(generated: np.ndarray, tmp_path: Path) -> Path:
+    folder = tmp_path / "generated"
+    folder.mkdir()
+    for i, image in enumerate(generated):
+        Image.fromarray(image).save(folder / f"{i:03}.png")
+    return folder
+
+
+def nchw(images: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(images).permute(0, 3, 1, 2)
+
+
+def batches(*parallel: np.ndarray | torch.Tensor | list[str], size: int = 25) -> Iterator[tuple]:
+    for start in range(0, len(parallel[0]), size):
+        yield tuple(values[start : start + size] for values in parallel)
+
+
+def same(a: CMDScore, b: CMDScore, rel: float = 1e-6) -> bool:
+    """The numbers to 1e-6: a batch of another size may round the last bit of float32 otherwise."""
+    fields = ("cmd", "itdis", "dis_fr", "dis_fl", "dis_rl")
+    return all(getattr(a, f) == pytest.approx(getattr(b, f), rel=rel) for f in fields)
+
+
+def test_equals_cmd_on_the_saved_files(
+    encoder: Encoder, generated: np.ndarray, real: np.ndarray, texts: list[str], files: Path
+) -> None:
+    own = {f"{i:03}.png": [text, f"{text}!"] for i, text in enumerate(texts)}
+    expected = cmd(files, own, real, encoder=encoder)
+    evaluator = Evaluator(real, encoder=encoder)
+    for images, captions in batches(nchw(generated), [[t, f"{t}!"] for t in texts]):
+        evaluator.update(images, captions)
+    score = evaluator.compute()
+    assert same(score, expected)
+    assert score.signature == expected.signature
+    for field in ("n", "n_real", "n_captions", "paired", "truncated", "empty", "warnings"):
+        assert getattr(score, field) == getattr(expected, field), field
+    assert score.paired == N
+    assert score.uncertainty is not None and expected.uncertainty is not None
+    assert score.uncertainty.draws == expected.uncertainty.draws
+    assert score.uncertainty.cmd.standard_error == pytest.approx(
+        expected.uncertainty.cmd.standard_error, rel=1e-4
+    )
+
+
+def test_real_side_and_captions_in_other_forms(
+    encoder: Encoder, generated: np.ndarray, real: np.ndarray, texts: list[str], tmp_path: Path
+) -> None:
+    expected = cmd(generated, texts, real, encoder=encoder)
+    (tmp_path / "captions.txt").write_text("\n".join(texts))
+    moments_of(real, encoder=encoder).save(tmp_path / "real.npz")
+    moments_of(texts, "text", encoder=encoder).save(tmp_path / "captions.npz")
+    for form in ("captions.txt", "captions.npz"):
+        evaluator = Evaluator(tmp_path / "real.npz", tmp_path / form, encoder=encoder)
+        for (images,) in batches(generated):
+            evaluator.update(images)
+        score = evaluator.compute()
+        assert same(score, expected)
+        assert score.signature == expected.signature
+        assert evaluator.compute() == score  # computing changes nothing
+
+
+def test_images_of_every_kind(encoder: Encoder, generated: np.ndarray, real: np.ndarray) -> None:
+    expected = cmd(generated[:8], ["a red square", "a blue circle"], real, encoder=encoder)
+    pictures = [Image.fromarray(image) for image in generated[:8]]
+    for form in (generated[:8], nchw(generated[:8]), torch.from_numpy(generated[:8]), pictures):
+        evaluator = Evaluator(real, ["a red square", "a blue circle"], encoder=encoder)
+        evaluator.update(form)
+        assert same(evaluator.compute(), expected)
+
+
+def test_merge_and_reset(
+    encoder: Encoder, generated: np.ndarray, real: np.ndarray, texts: list[str]
+) -> None:
+    whole, one, two = (Evaluator(real, encoder=encoder) for _ in range(3))
+    whole.update(generated, texts)
+    expected = whole.compute()
+    one.update(generated[:50], texts[:50])
+    two.update(generated[50:], texts[50:])
+    assert same(one.merge(two).compute(), expected)
+    assert two.compute().n == N - 50
+    one.reset()
+    with pytest.raises(InputError, match="call update first"):
+        one.compute()
+    one.update(generated, texts)
+    assert same(one.compute(), expected)
+    one.merge(Evaluator(real, encoder=encoder))  # which has seen nothing
+    assert one.compute() == expected
+
+
+def test_merge_refuses_other_references(
+    encoder: Encoder, real: np.ndarray, texts: list[str], tiny_clip: Path
+) -> None:
+    evaluator = Evaluator(real, texts, encoder=encoder)
+    with pytest.raises(InputError, match="different real images"):
+        evaluator.merge(Evaluator(real[:50], texts, encoder=encoder))
+    with pytest.raises(InputError, match="different captions"):
+        evaluator.merge(Evaluator(real, encoder=encoder))
+    with pytest.raises(InputError, match="made differently"):
+        evaluator.merge(Evaluator(real, texts, model=tiny_clip))
+
+
+def test_survives_pickling(encoder: Encoder, generated: np.ndarray, real: np.ndarray) -> None:
+    evaluator = Evaluator(real, ["a red square", "a blue circle"], encoder=encoder)
+    evaluator.update(generated)
+    assert pickle.loads(pickle.dumps(evaluator)).compute() == evaluator.compute()
+
+
+def test_the_training_is_left_alone(real: np.ndarray, generated: np.ndarray) -> None:
+    torch.manual_seed(0)
+    torch.set_grad_enabled(True)
+    before = torch.get_rng_state()
+    tf32 = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    evaluator = Evaluator(real, ["a red square", "a blue circle"], model="scenes-toy", device="cpu")
+    evaluator.update(generated)
+    evaluator.compute()
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.is_grad_enabled() and torch.get_default_dtype() == torch.float32
+    assert (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32) == tf32
+
+
+def test_the_trainers_precision_does_not_reach_the_encoder(
+    encoder: Encoder, generated: np.ndarray, real: np.ndarray, texts: list[str]
+) -> None:
+    def score(**how: object) -> CMDScore:
+        evaluator = Evaluator(real, **how)  # type: ignore[arg-type]
+        evaluator.update(generated, texts)
+        return evaluator.compute()
+
+    expected = score(encoder=encoder)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert same(score(encoder=encoder), expected)
+    try:
+        torch.set_default_dtype(torch.bfloat16)
+        assert same(score(model="scenes-toy", device="cpu"), expected)
+        assert torch.get_default_dtype() == torch.bfloat16
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def test_captions_without_a_word_are_counted(
+    encoder: Encoder, generated: np.ndarray, real: np.ndarray, texts: list[str]
+) -> None:
+    evaluator = Evaluator(real, encoder=encoder)
+    evaluator.update(generated[:1], ["!!!"])  # a batch that has nothing else
+    evaluator.update(generated[1:], texts[1:])
+    with pytest.warns(UserWarning, match="1 captions have no word"):
+        score = evaluator.compute()
+        expected = cmd(generated, ["!!!", *texts[1:]], real, encoder=encoder)
+    assert (score.n, score.n_captions, score.empty, score.paired) == (N, N - 1, 1, N)
+    assert same(score, expected)
+
+
+def test_one_image_a_batch(
+    encoder: Encoder, generated: np.ndarray, real: np.ndarray, texts: list[str]
+) -> None:
+    evaluator = Evaluator(real, encoder=encoder)
+    for images, captions in batches(nchw(generated[:3]), texts[:3], size=1):
+        evaluator.update(images, captions)
+    assert same(evaluator.compute(), cmd(generated[:3], texts[:3], real, encoder=encoder))
+
+
+@pytest.mark.parametrize(
+    ("fixed", "images", "captions", "told"),
+    [
+        (None, np.zeros((2, 3, 8, 8), np.float32), ["a", "b"], "multiply by 255"),
+        (None, np.zeros((3, 8, 8), np.uint8), ["a", "b"], "add an axis"),
+        (None, np.zeros((2, 3, 8, 8), np.uint8), None, "have no captions"),
+        (None, np.zeros((2, 3, 8, 8), np.uint8), ["a"], "2 images and 1 entries"),
+        (None, np.zeros((2, 3, 8, 8), np.uint8), "ab", "not a str"),
+        (None, np.zeros((2, 3, 8, 8), np.uint8), {"a": "b", "c": "d"}, "not a dict"),
+        (None, np.zeros((2, 3, 8, 8), np.uint8), ["a", " "], "captions are empty"),
+        (None, np.zeros((2, 3, 8, 8), np.uint8), ["a", 3], "is no text"),
+        (["a cat"], np.zeros((2, 3, 8, 8), np.uint8), ["a", "b"], "given once"),
+    ],
+)
+def test_wrong_updates_are_told_and_add_nothing(
+    encoder: Encoder, real: np.ndarray, fixed: object, images: object, captions: object, told: str
+) -> None:
+    evaluator = Evaluator(real[:4], fixed, encoder=encoder)
+    with pytest.raises(InputError, match=told):
+        evaluator.update(images, captions)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="call update first"):
+        evaluator.compute()
+
+
+def test_wrong_references_are_told_before_the_first_update(
+    encoder: Encoder, real: np.ndarray, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="nowhere"):
+        Evaluator(tmp_path / "nowhere", model="no network is looked for")
+    moments_of(real, model="scenes-toy", protocol="clip").save(tmp_path / "clip.npz")
+    with pytest.raises(InputError, match="image_scale"):
+        Evaluator(tmp_path / "clip.npz", encoder=encoder)
+    with pytest.raises(InputError, match="of 7 dimensions"):
+        Evaluator(Moments.from_features(np.eye(7)), encoder=encoder)
+    with pytest.raises(InputError, match="at least 2"):
+        evaluator = Evaluator(real, ["a red square", "a blue circle"], encoder=encoder)
+        evaluator.update(real[:1])
+        evaluator.compute()
