@@ -1,0 +1,1 @@
+"""cmdmetric inside other libraries: each module needs the one that it is named after."""

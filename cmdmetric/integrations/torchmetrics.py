@@ -1,0 +1,170 @@
+"""CMD as a metric of torchmetrics, for Lightning and for training on several devices."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torchmetrics import Metric
+
+from cmdmetric.encoder import Encoder
+from cmdmetric.errors import InputError
+from cmdmetric.evaluator import (
+    CAPTIONS,
+    IMAGES,
+    build_encoder,
+    encode_batch,
+    encode_side,
+    refuse_captions,
+)
+from cmdmetric.moments import Moments, Provenance
+from cmdmetric.protocol import Protocol, get_protocol
+from cmdmetric.score import CMDScore, score_of
+from cmdmetric.sources import Side, Source, open_image_side, open_text_side
+from cmdmetric.weights import find_checkpoint
+
+
+class CrossModelDistance(Metric):
+    """CMD of generated images, summed up over processes; lower is better.
+
+    >>> metric = CrossModelDistance(real="photos.npz")  # doctest: +SKIP
+    >>> metric.update(images, captions)  # doctest: +SKIP
+    >>> metric.compute()  # doctest: +SKIP
+    tensor(12.3456, dtype=torch.float64)
+
+    Each process encodes its own images. What is exchanged is a matrix of (d + 1)^2 float64 numbers,
+    the sum of [1, x][1, x]^T over features x, so that any number of processes gives the moments of
+    one; there are no error bars, which would need the features.
+    """
+
+    is_differentiable = False
+    higher_is_better = False
+    full_state_update = False
+    plot_lower_bound = 0.0
+
+    #: (d + 1, d + 1) float64 sums over the images, and over their captions.
+    generated: Tensor
+    described: Tensor
+    #: (2,) int64: captions that were cut, and captions without a word, which are left out.
+    lost: Tensor
+    #: All of what `compute` found last, with the signature; None before.
+    score: CMDScore | None
+
+    def __init__(
+        self,
+        real: Source,
+        captions: Source | None = None,
+        *,
+        model: str | Path | None = None,
+        weights: str | Path | None = None,
+        protocol: Protocol | str | Path = "grgan",
+        device: str | torch.device | None = None,
+        encoder: Encoder | None = None,
+    ) -> None:
+        """Arguments as for `cmdmetric.Evaluator`; device is by default the metric's own.
+
+        Inputs are looked up here and encoded at the first `update`, when the metric has been moved
+        to its device. Every process encodes the real images: give stored moments where they are
+        many. Raises InputError as `Evaluator` does.
+        """
+        super().__init__()
+        open_image_side(real)
+        if captions is not None:
+            open_text_side(captions)
+        checkpoint = encoder.checkpoint if encoder else find_checkpoint(model, weights)
+        self._sources = real, captions
+        self._building = model, weights, get_protocol(protocol), device
+        self._encoder = encoder
+        self._encoded: tuple[Side, Side | None] | None = None
+        self.score = None
+        size = int(checkpoint.config["embed_dim"]) + 1
+        for name in ("generated", "described"):
+            zero = torch.zeros(size, size, dtype=torch.float64)
+            self.add_state(name, zero, dist_reduce_fx="sum")
+        self.add_state("lost", torch.zeros(2, dtype=torch.int64), dist_reduce_fx="sum")
+
+    def update(self, images: Source, captions: Sequence[str | Sequence[str]] | None = None) -> None:
+        """Add generated images, and their captions where the metric was made without.
+
+        Arguments and errors as for `cmdmetric.Evaluator.update`.
+        """
+        refuse_captions(given=captions is not None, expected=self._sources[1] is None)
+        encoder, _, _ = self._prepared()
+        batch = encode_batch(encoder, images, captions)
+        lost = torch.tensor([batch.truncated, len(batch.texts) - len(batch.kept)])
+        self.generated = self.generated + _sums(batch.images).to(self.generated.device)
+        self.described = self.described + _sums(batch.captions).to(self.described.device)
+        self.lost = self.lost + lost.to(self.lost.device)
+
+    def compute(self) -> Tensor:
+        """CMD, a float64 scalar; `score` then has the rest of it. It warns as `cmd` does.
+
+        Raises InputError for fewer than 2 images or captions over all processes.
+        """
+        encoder, real, captions = self._prepared()
+        made = encoder.provenance("image", IMAGES)
+        generated = Side(_moments(self.generated, made), IMAGES)
+        truncated, empty = self.lost.tolist()
+        if captions is None:
+            moments = _moments(self.described, encoder.provenance("text", CAPTIONS))
+            captions = Side(moments, CAPTIONS, truncated=truncated)
+        score = score_of(generated, real, captions)
+        if empty:
+            note = f"{empty} captions have no word in them and are left out"
+            score = dataclasses.replace(score, empty=empty, warnings=(*score.warnings, note))
+        for note in score.warnings:
+            warnings.warn(note, UserWarning, stacklevel=2)
+        self.score = score
+        return torch.tensor(score.cmd, dtype=torch.float64, device=self.generated.device)
+
+    def _prepared(self) -> tuple[Encoder, Side, Side | None]:
+        if self._encoder is None:
+            model, weights, protocol, device = self._building
+            self._encoder = build_encoder(model, weights, protocol, device or self.device)
+        if self._encoded is None:
+            real, captions = self._sources
+            opened = [open_image_side(real)]
+            if captions is not None:
+                opened.append(open_text_side(captions))
+            # Without features: error bars of these sides only would be mistaken for the score's.
+            r, *l = (  # noqa: E741
+                dataclasses.replace(encode_side(self._encoder, side), features=None)
+                for side in opened
+            )
+            self._encoded = r, l[0] if l else None
+        return self._encoder, *self._encoded
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], exclude_state: Sequence[str] = "") -> Any:
+        """Move the sums to a device, but leave them float64 where a model is cast to less."""
+
+        def move(tensor: Tensor) -> Tensor:
+            device = fn(torch.zeros((), device=tensor.device)).device
+            if device.type == "mps" and tensor.dtype == torch.float64:  # which it does not have
+                return tensor
+            return tensor.to(device)
+
+        return super()._apply(move, exclude_state)
+
+
+def _sums(features: NDArray[np.float32]) -> Tensor:
+    """The sum of [1, x][1, x]^T over rows x: their count, sum, and products, in float64."""
+    rows = np.insert(features.astype(np.float64), 0, 1.0, axis=1)
+    return torch.from_numpy(rows.T @ rows)
+
+
+def _moments(sums: Tensor, provenance: Provenance) -> Moments:
+    """The moments of what `_sums` has summed up."""
+    values = sums.cpu().numpy()
+    n = round(float(values[0, 0]))
+    if n < 2:
+        raise InputError(f"a score needs at least 2 {provenance.source}, there are {n}")
+    mean = values[0, 1:] / n
+    cov = (values[1:, 1:] - n * np.outer(mean, mean)) / (n - 1)
+    return Moments.from_statistics(mean, cov, n, provenance)
