@@ -11,12 +11,17 @@ from cmdmetric.errors import InputError
 
 
 @contextlib.contextmanager
-def exact_float32() -> Iterator[None]:
-    """No gradients, and float32 that stays float32: CUDA would take TF32 for convolutions."""
+def exact_float32(device: torch.device) -> Iterator[None]:
+    """No gradients, and float32 that stays float32, also inside a training loop's autocast.
+
+    CUDA would take TF32 for convolutions.
+    """
+    # Not every device type knows autocast; where it does not, none can be on.
+    kind = device.type if device.type in ("cuda", "xpu") else "cpu"
     cudnn, matmul = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     try:
-        with torch.inference_mode():
+        with torch.inference_mode(), torch.autocast(kind, enabled=False):
             yield
     finally:
         torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = cudnn, matmul

@@ -92,7 +92,7 @@ class Encoder:
 
     def encode_pixels(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Features (n, d) of pixels (n, image_size, image_size, 3) from `preprocess.to_pixels`."""
-        with exact_float32():
+        with exact_float32(self.device):
             x = torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2).float() / 255
             if self.protocol.normalise == "encoder":
                 x = (x - self._mean) / self._std
@@ -125,7 +125,7 @@ class Encoder:
         """
         order = torch.argsort(tokens.argmax(dim=1), stable=True)
         for batch in order.split(TEXT_BATCH_SIZE):
-            with exact_float32():
+            with exact_float32(self.device):
                 encoded = self._encode_text(tokens[batch].to(self.device))
                 features = self._scaled(encoded, self.protocol.text_scale)
             yield batch.numpy(), features

@@ -98,7 +98,7 @@ class Inception:
 
         from cmdmetric.device import exact_float32
 
-        with exact_float32():
+        with exact_float32(self.device):
             x = torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device).permute(0, 3, 1, 2)
             pool, logits = self._model(x)
             features = InceptionFeatures(pool.cpu().numpy(), logits.cpu().numpy())

@@ -324,7 +324,7 @@ def as_samples(images: Sequence[Side], l: Side) -> tuple[list[SideLike], SideLik
     unpaired = 0
     for side in images:
         groups, pairing = None, _pairing(side, l)
-        if pairing is not None and l.texts is not None:
+        if pairing is not None and l.texts is not None and any(pairing.caption_of):
             groups, of_captions = groups_of_pairing(pairing, len(l.texts))
             # Unpaired images are numbered from -1 down: those of two sides must not meet.
             groups = np.where(groups < 0, groups - unpaired, groups)

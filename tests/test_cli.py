@@ -171,6 +171,8 @@ def test_interrupt_leaves_no_traceback(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [BIN / "cmd-score", "many.npy", "l.txt", "--real", "many.npy", "--model", "scenes-toy"],
         cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        # A test run in the background of a script has SIGINT ignored, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     assert process.stderr is not None
     while "image/s" not in (line := process.stderr.read(80)):

@@ -211,6 +211,15 @@ def test_global_torch_settings_are_restored(tiny_clip: Path) -> None:
     assert not torch.is_inference_mode_enabled()
 
 
+def test_autocast_around_it_changes_nothing(tiny_clip: Path) -> None:
+    encoder = Encoder(tiny_clip)
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), np.uint8)
+    expected = encoder.encode_pixels(pixels), encoder.encode_texts(["a cat"])
+    with torch.autocast("cpu", torch.bfloat16):
+        np.testing.assert_array_equal(encoder.encode_pixels(pixels), expected[0])
+        np.testing.assert_array_equal(encoder.encode_texts(["a cat"]), expected[1])
+
+
 def test_importing_the_package_does_not_import_torch() -> None:
     code = (
         "import sys, cmdmetric; cmdmetric.cmd; cmdmetric.Moments; import cmdmetric.cli;"

@@ -162,6 +162,12 @@ def test_an_image_and_its_captions_are_one_draw(
     # 20 images with two captions each; the real ones have the same names, so the same captions.
     assert paired.uncertainty is not None and paired.uncertainty.draws == 20
     texts = [text for own in captions.values() for text in own]
+    # Real images that pair with nothing are draws of their own, and leave the others' pairs alone.
+    others = [f"other {chr(ord('a') + k)}.png" for k in range(20)]
+    for k, name in enumerate(others):
+        (tmp_path / "r" / f"{k}.png").rename(tmp_path / "r" / name)
+    half = cmd(folder, captions, tmp_path / "r", encoder=encoder)
+    assert half.uncertainty is not None and half.uncertainty.draws == 20 + 20
     unpaired = cmd(folder, texts, tmp_path / "r", encoder=encoder)
     assert unpaired.uncertainty is not None and unpaired.uncertainty.draws == 20 + 20 + 40
     assert unpaired.cmd == pytest.approx(paired.cmd, rel=1e-9)
