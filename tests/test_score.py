@@ -105,14 +105,15 @@ def test_every_form_gives_the_same_score(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
             got = cmd(form, CAPTIONS, r, encoder=encoder).cmd
-        assert got == pytest.approx(expected, rel=1e-6), form
+        assert got == pytest.approx(expected, abs=1e-4), form  # as above: 1e-6 of Dis(r,l)
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 64])
 def test_batch_size_changes_nothing(tiny_clip: Path, pictures: np.ndarray, batch_size: int) -> None:
-    base = cmd(pictures[:25], CAPTIONS, pictures[15:], model=tiny_clip).cmd
-    other = cmd(pictures[:25], CAPTIONS, pictures[15:], model=tiny_clip, batch_size=batch_size).cmd
-    assert other == pytest.approx(base, rel=1e-6)
+    base = cmd(pictures[:25], CAPTIONS, pictures[15:], model=tiny_clip)
+    other = cmd(pictures[:25], CAPTIONS, pictures[15:], model=tiny_clip, batch_size=batch_size)
+    # Float32 sums in another order; CMD is a small difference of distances of this size.
+    assert other.cmd == pytest.approx(base.cmd, abs=1e-6 * base.dis_rl)
 
 
 def test_signature(encoder: Encoder, pictures: np.ndarray, tiny_clip: Path) -> None:
