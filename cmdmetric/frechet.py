@@ -6,7 +6,7 @@ import numpy as np
 from scipy import linalg
 
 from cmdmetric.errors import InputError
-from cmdmetric.moments import Moments
+from cmdmetric.moments import Moments, refuse_differences
 
 
 def frechet_distance(a: Moments, b: Moments) -> float:
@@ -29,6 +29,8 @@ def frechet_distance(a: Moments, b: Moments) -> float:
             f"features of {a.d} and of {b.d} dimensions cannot be compared: "
             "they come from two encoders"
         )
+    if a.provenance and b.provenance:
+        refuse_differences(a.provenance, b.provenance)
     root_a, root_b = a.root(), b.root()
     gap = a.mean - b.mean
     traces = np.sum(root_a**2) + np.sum(root_b**2)

@@ -259,9 +259,10 @@ class Moments:
         Nothing is unpickled. Raises InputError naming the file and what is wrong with it.
         """
         try:
-            with np.load(path, allow_pickle=False) as file:
-                if not isinstance(file, np.lib.npyio.NpzFile):
-                    raise InputError("it is no .npz")
+            loaded = np.load(path, allow_pickle=False)
+            if not isinstance(loaded, np.lib.npyio.NpzFile):
+                raise InputError("it is no .npz but one array; moments hold mu and sigma")
+            with loaded as file:
                 missing = [key for key in ("mu", "sigma") if key not in file]
                 if missing:
                     raise InputError(
@@ -271,14 +272,14 @@ class Moments:
                 n = int(file["n"]) if "n" in file else None
                 provenance = None
                 if "provenance" in file:
-                    provenance = Provenance.from_json(str(file["provenance"]))
+                    provenance = read_provenance(file["provenance"])
                 return cls.from_statistics(file["mu"], file["sigma"], n, provenance)
         except FileNotFoundError:
             raise InputError(f"{path}: no such file") from None
         except InputError as error:
             raise InputError(f"{path}: {error}") from None
         except (OSError, EOFError, zipfile.BadZipFile, ValueError, TypeError, KeyError) as error:
-            raise InputError(f"{path}: not a readable moments file: {error}") from None
+            raise InputError(f"{path}: not a readable moments file: {unreadable(error)}") from None
 
     def _need_count(self) -> None:
         if self.n is None:
@@ -303,13 +304,34 @@ class Moments:
         return self._settled
 
 
-def refuse_differences(a: Provenance, b: Provenance) -> None:
-    """Raise InputError, naming every field, where two sets must not meet in one score."""
+def read_provenance(stored: NDArray[Any]) -> Provenance:
+    """What a file holds under `provenance`. Raises InputError where that is damaged."""
+    try:
+        return Provenance.from_json(str(stored))
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError(
+            f"its record of how it was made (`provenance`) is damaged: {error!r}; make it anew"
+        ) from None
+
+
+def unreadable(error: Exception) -> str:
+    """Why numpy could not read a file; never its advice to unpickle what it does not know."""
+    if "pickle" in str(error):
+        return "no numpy file, or one of Python objects, which are never unpickled"
+    return str(error)
+
+
+def refuse_differences(a: Provenance, b: Provenance, names: tuple[str, str] | None = None) -> None:
+    """Raise InputError, naming every field, where two sets must not meet in one score.
+
+    names are what the user calls the two; by default what they were made from.
+    """
     differences = a.differences(b)
     if differences:
+        x_name, y_name = names or (a.source, b.source)
         fields = "; ".join(f"{field}: {x!r} against {y!r}" for field, (x, y) in differences.items())
         raise InputError(
-            f"{a.source} and {b.source} were made differently and cannot meet in one score: "
+            f"{x_name} and {y_name} were made differently and cannot meet in one score: "
             f"{fields}. Make both under the same protocol and encoder."
         )
 

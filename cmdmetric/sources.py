@@ -16,7 +16,7 @@ from cmdmetric.captions import Captions, read_captions
 from cmdmetric.errors import InputError
 from cmdmetric.features import OnError, encode_captions, encode_images
 from cmdmetric.images import ImageSet, open_images
-from cmdmetric.moments import Moments, Provenance
+from cmdmetric.moments import Moments, read_provenance, unreadable
 from cmdmetric.references import COCO2014_VAL, REFERENCES, load_reference
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def read_stored(source: Source, side: Literal["image", "text"]) -> Side | None:
 
 def _read_numpy(path: Path) -> Side | None:
     """Moments or features of a numpy file; None where it holds something else (images)."""
-    provenance = None
+    record = None
     try:
         loaded = np.load(path, mmap_mode="r", allow_pickle=False)
         if isinstance(loaded, np.ndarray):
@@ -149,14 +149,15 @@ def _read_numpy(path: Path) -> Side | None:
                     return None
                 features = loaded["features"]
                 if "provenance" in loaded:
-                    provenance = Provenance.from_json(str(loaded["provenance"]))
+                    record = loaded["provenance"]
     except InputError:
         raise
     except (OSError, EOFError, zipfile.BadZipFile, ValueError, TypeError, KeyError) as error:
-        raise InputError(f"{path}: not a readable numpy file: {error}") from None
+        raise InputError(f"{path}: not a readable numpy file: {unreadable(error)}") from None
     if features.ndim != 2 or features.dtype.kind != "f":
         return None
     try:
+        provenance = None if record is None else read_provenance(record)
         return Side(Moments.from_features(features, provenance), str(path), features=features)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None

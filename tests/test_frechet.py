@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import mpmath
 import numpy as np
 import pytest
@@ -10,6 +12,8 @@ from hypothesis import strategies as st
 from scipy import linalg
 
 from cmdmetric import InputError, Moments, frechet_distance
+from cmdmetric.moments import Provenance
+from cmdmetric.protocol import GRGAN
 
 
 def gaussian_features(seed: int, n: int, d: int, decay: float = 1.0) -> np.ndarray:
@@ -109,6 +113,14 @@ def test_other_dimensions_are_an_error() -> None:
     a = Moments.from_features(np.eye(4))
     b = Moments.from_features(np.eye(5))
     with pytest.raises(InputError, match="4 and of 5 dimensions"):
+        frechet_distance(a, b)
+
+
+def test_other_encoders_are_an_error() -> None:
+    made = Provenance(GRGAN, "A", "0" * 64, "1" * 64, "fp32", "image", "a/")
+    a = Moments.from_features(np.eye(4), made)
+    b = Moments.from_features(np.eye(4), replace(made, weights="2" * 64, source="b/"))
+    with pytest.raises(InputError, match=r"a/ and b/ were made differently.*weights"):
         frechet_distance(a, b)
 
 

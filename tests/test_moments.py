@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from cmdmetric import InputError, Moments, Protocol
 from cmdmetric.moments import Provenance
+from cmdmetric.sources import read_stored
 
 PROVENANCE = Provenance(
     protocol=Protocol(name="grgan"),
@@ -156,3 +157,19 @@ def test_wrong_features_are_refused() -> None:
         moments.update(np.array([[0, np.nan, 0]]))
     with pytest.raises(InputError, match="empty set"):
         _ = moments.mean
+
+
+def test_damaged_record_and_objects_are_named(tmp_path: Path) -> None:
+    np.savez(tmp_path / "m.npz", mu=np.zeros(2), sigma=np.eye(2), provenance=np.array("junk"))
+    np.savez(tmp_path / "f.npz", features=np.eye(2), provenance=np.array("junk"))
+    np.save(tmp_path / "one.npy", np.zeros(2))
+    objects = np.array([{"a": 1}], dtype=object)
+    np.savez(tmp_path / "o.npz", mu=objects, sigma=objects)
+    with pytest.raises(InputError, match=r"m\.npz: its record of how it was made .* is damaged"):
+        Moments.load(tmp_path / "m.npz")
+    with pytest.raises(InputError, match=r"f\.npz: its record of how it was made .* is damaged"):
+        read_stored(tmp_path / "f.npz", "image")
+    with pytest.raises(InputError, match=r"one\.npy: it is no \.npz but one array"):
+        Moments.load(tmp_path / "one.npy")
+    with pytest.raises(InputError, match=r"o\.npz: .*never unpickled"):
+        Moments.load(tmp_path / "o.npz")
