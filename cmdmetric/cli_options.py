@@ -1,0 +1,86 @@
+"""What the commands share: options, how mistakes are told, and files that are written."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+INTERRUPTED = 130  # what a shell reports for Ctrl-C: 128 + SIGINT
+
+
+def explain(command: Callable[..., None]) -> Callable[..., None]:
+    """Turn a user's mistake into one message and exit status 2, warnings into lines on stderr."""
+
+    @functools.wraps(command)
+    def run(*args: Any, **kwargs: Any) -> None:
+        from cmdmetric.errors import InputError
+
+        def show(message: Warning | str, *_: Any, **__: Any) -> None:
+            click.echo(f"warning: {message}", err=True)
+
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("default", UserWarning)
+                warnings.showwarning = show
+                command(*args, **kwargs)
+        except InputError as error:
+            click.echo(f"error: {error}", err=True)
+            sys.exit(2)
+        except KeyboardInterrupt:
+            click.echo("interrupted", err=True)
+            # Threads that still decode must not hold up the exit.
+            sys.stdout.flush()
+            os._exit(INTERRUPTED)
+
+    return run
+
+
+def encoder_options(command: Callable[..., None]) -> Callable[..., None]:
+    for option in reversed(
+        (
+            click.option("--model", metavar="NAME|FOLDER", help="Encoder: a name of open_clip's "
+                         "list, NAME/TAG, an open_clip model folder, or scenes-toy (bundled).  "
+                         "[default: ViT-B-32/openai]"),
+            click.option("--weights", metavar="FILE", help="Its weights: safetensors, state dict, "
+                         "or OpenAI's archive.  [default: caches, then an announced download]"),
+            click.option("--protocol", default="grgan", show_default=True, metavar="NAME|FILE",
+                         help="grgan (published numbers), clip (new work), or a JSON file."),
+            click.option("--device", metavar="DEVICE", help="cpu, cuda, cuda:1, mps.  "
+                         "[default: a GPU where there is one]"),
+            click.option("--batch-size", default=32, show_default=True, help="Changes speed only."),
+            click.option("--on-error", type=click.Choice(["raise", "skip"]), default="raise",
+                         show_default=True, help="Images that cannot be decoded."),
+            click.option("-q", "--quiet", is_flag=True, help="No progress bars."),
+        )
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def check_writable(output: str | None) -> None:
+    """Tell of a wrong place before the work, not after it."""
+    from cmdmetric.errors import InputError
+
+    if output is None:
+        return
+    folder = Path(output).absolute().parent
+    if not folder.is_dir():
+        raise InputError(f"cannot write {output}: {folder} is no folder")
+    if Path(output).is_dir() or not os.access(folder, os.W_OK):
+        raise InputError(f"cannot write {output}: it is a folder, or not yours to write")
+
+
+def write(path: Path, text: str) -> None:
+    from cmdmetric.errors import InputError
+
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}") from None

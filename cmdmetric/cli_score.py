@@ -1,0 +1,85 @@
+"""The command `cmd-score`, which is also `cmdmetric score`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cmdmetric.cli_options import check_writable, encoder_options, explain, write
+from cmdmetric.tables import score_table, versus_table
+from cmdmetric.version import __version__
+
+if TYPE_CHECKING:
+    from cmdmetric.comparison import Versus
+    from cmdmetric.score import CMDScore
+
+
+@click.command(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="""\b
+Examples:
+  cmd-score samples/ captions_val2014.json            # against MS-COCO, as published
+  cmd-score samples/ captions.json --real photos/     # against your own images
+  cmd-score a.zip captions.csv --real real.npz --format json -o score.json
+""",
+)
+@click.argument("generated")
+@click.argument("captions")
+@click.option("--real", metavar="PATH|NAME", help="Real images, their moments (.npz), or "
+              "coco2014-val.  [default: what the captions lead to]")  # fmt: skip
+@encoder_options
+@click.option("--versus", metavar="PATH", help="A second generator's images: is the difference "
+              "significant?")  # fmt: skip
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table",
+              show_default=True, help="What goes to stdout.")  # fmt: skip
+@click.option("-o", "--output", metavar="FILE", help="Write the JSON result to a file as well.")
+@click.version_option(__version__, prog_name="cmd-score")
+@explain
+def score(
+    generated: str,
+    captions: str,
+    real: str | None,
+    model: str | None,
+    weights: str | None,
+    protocol: str,
+    device: str | None,
+    batch_size: int,
+    on_error: str,
+    quiet: bool,
+    versus: str | None,
+    form: str,
+    output: str | None,
+) -> None:
+    """Cross Model Distance of generated images: CMD = Dis(f,r) + ITDis; lower is better.
+
+    GENERATED is a folder, glob, archive (zip, tar), array (.npy, .npz of uint8 images), feature
+    file or moments (.npz). CAPTIONS is COCO annotations, Karpathy's split, JSON, JSONL, CSV, TSV
+    or TXT; captions need not be one an image.
+    """
+    from cmdmetric.comparison import versus as compare
+    from cmdmetric.score import cmd
+
+    check_writable(output)
+    options: Any = {  # checked by click.Choice
+        "model": model,
+        "weights": weights,
+        "protocol": protocol,
+        "device": device,
+        "batch_size": batch_size,
+        "on_error": on_error,
+        "progress": not quiet,
+    }
+    result: CMDScore | Versus
+    if versus is None:
+        result = cmd(generated, captions, real, **options)
+        table = score_table(result)
+    else:
+        result = compare(generated, versus, captions, real, **options)
+        table = versus_table(result)
+    text = json.dumps(result.to_dict(), indent=2)
+    if output:
+        write(Path(output), text + "\n")
+    click.echo(text if form == "json" else table)
