@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from cmdmetric.cli_moments import moments
+from cmdmetric.cli_published import published
 from cmdmetric.cli_score import score
 from cmdmetric.version import __version__
 
@@ -17,5 +18,5 @@ def main() -> None:
     """Reproducible scores for text-to-image models."""
 
 
-for command in (score, moments):
+for command in (score, moments, published):
     main.add_command(command)
