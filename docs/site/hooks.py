@@ -1,0 +1,34 @@
+"""What the site shows beyond docs/: the README as its first page, and the committed results.
+
+On disk these are linked as files of the repository (`../benchmarks/results/x.md`); here every link
+becomes one within the site.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from mkdocs.structure.files import File, Files
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def on_files(files: Files, config: Any) -> Files:
+    """Add README.md as index.md, and benchmarks/."""
+    files.append(File.generated(config, "index.md", abs_src_path=str(ROOT / "README.md")))
+    for path in sorted((ROOT / "benchmarks").rglob("*")):
+        if path.suffix in (".md", ".png", ".jpg", ".json"):
+            name = path.relative_to(ROOT).as_posix()
+            files.append(File.generated(config, name, abs_src_path=str(path)))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
+    """Links between docs/ and the rest of the repository, as the site lays them out."""
+    if page.file.src_uri == "index.md":
+        return re.sub(r"\]\(docs/", "](", markdown)
+    if page.file.src_uri.startswith("benchmarks/"):
+        return re.sub(r"\]\(((?:\.\./)+)docs/", r"](\1", markdown)
+    return re.sub(r"\]\(\.\./", "](", markdown)
