@@ -10,8 +10,6 @@ from functools import partial
 from pathlib import Path
 from threading import Lock
 
-from PIL import Image
-
 from cmdmetric.image_set import ImageItem, ImageSet, decode, image_names
 
 TAR_ENDINGS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
@@ -30,7 +28,8 @@ def open_zip(source: str, path: Path) -> ImageSet:
         with lock:
             return archive.read(members[name])
 
-    return _archive(source, {name: info.file_size for name, info in members.items()}, read)
+    sizes = {name: info.file_size for name, info in members.items()}
+    return _archive(source, path, sizes, read)
 
 
 def open_tar(source: str, path: Path) -> ImageSet:
@@ -49,21 +48,33 @@ def open_tar(source: str, path: Path) -> ImageSet:
         with tarfile.open(path, "r:") as reopened:
             return _content(reopened, members[name])
 
-    return _archive(source, {name: member.size for name, member in members.items()}, read)
+    return _archive(source, path, {name: member.size for name, member in members.items()}, read)
 
 
-def _archive(source: str, sizes: Mapping[str, int], read: Callable[[str], bytes]) -> ImageSet:
+def _archive(
+    source: str, path: Path, sizes: Mapping[str, int], read: Callable[[str], bytes]
+) -> ImageSet:
     names = image_names(source, sizes)
 
-    def load(name: str) -> Image.Image:
+    def checked(name: str) -> bytes:
         _check_size(sizes[name])
-        return decode(io.BytesIO(read(name)))
+        return read(name)
 
     def items() -> Iterator[ImageItem]:
         for name in names:
-            yield ImageItem(name, partial(load, name))
+            yield _item(name, partial(checked, name))
 
-    return ImageSet(source, items, names)
+    return _image_set(source, path, items, names)
+
+
+def _item(name: str, read: Callable[[], bytes]) -> ImageItem:
+    return ImageItem(name, lambda: decode(io.BytesIO(read())), read)
+
+
+def _image_set(
+    source: str, path: Path, items: Callable[[], Iterator[ImageItem]], names: list[str]
+) -> ImageSet:
+    return ImageSet(source, items, names, files=lambda: [(str(path), name) for name in names])
 
 
 def _open_stream(source: str, path: Path) -> ImageSet:
@@ -78,14 +89,14 @@ def _open_stream(source: str, path: Path) -> ImageSet:
                 if member.name in wanted and member.offset == last[member.name]:
                     small = member.size <= _MAX_BYTES
                     content = _content(archive, member) if small else b""
-                    yield ImageItem(member.name, partial(_load_member, member.size, content))
+                    yield _item(member.name, partial(_checked, member.size, content))
 
-    return ImageSet(source, items, names)
+    return _image_set(source, path, items, names)
 
 
-def _load_member(size: int, content: bytes) -> Image.Image:
+def _checked(size: int, content: bytes) -> bytes:
     _check_size(size)
-    return decode(io.BytesIO(content))
+    return content
 
 
 def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from threading import Lock
@@ -15,7 +16,7 @@ from numpy.lib import format as npy
 from PIL import Image
 
 from cmdmetric.errors import InputError
-from cmdmetric.image_set import ImageItem, ImageSet, decode
+from cmdmetric.image_set import ImageItem, ImageSet, file_item
 from cmdmetric.paths import missing
 
 _CHANNELS = (1, 3, 4)
@@ -29,7 +30,7 @@ _PIL_LOCK = Lock()
 
 def open_npy(source: str, path: Path) -> ImageSet:
     """The images of a .npy file, which is mapped into memory, not read."""
-    return _open_array(source, np.load(path, mmap_mode="r", allow_pickle=False))
+    return _open_array(source, np.load(path, mmap_mode="r", allow_pickle=False), path)
 
 
 def open_npz(source: str, path: Path) -> ImageSet:
@@ -47,7 +48,8 @@ def open_npz(source: str, path: Path) -> ImageSet:
             shape, fortran_order, dtype = _header(file)
     what = f"{source}: its array {member.removesuffix('.npy')!r}"
     if fortran_order:
-        return _open_array(source, np.load(path, allow_pickle=False)[member.removesuffix(".npy")])
+        array = np.load(path, allow_pickle=False)[member.removesuffix(".npy")]
+        return _open_array(source, array, path)
     channels_first = _channels_first(shape, dtype, what)
     names = _numbered(shape[0])
 
@@ -60,9 +62,9 @@ def open_npz(source: str, path: Path) -> ImageSet:
                 if len(data) < size:
                     raise InputError(f"{what} ends before image {name}: the file is truncated")
                 row = np.frombuffer(data, np.uint8).reshape(shape[1:])
-                yield ImageItem(name, partial(_to_image, row, channels_first))
+                yield _row_item(name, row, channels_first)
 
-    return ImageSet(source, items, names)
+    return ImageSet(source, items, names, files=lambda: [(str(path), name) for name in names])
 
 
 def _header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
@@ -70,15 +72,28 @@ def _header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     return (npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0)(file)
 
 
-def _open_array(source: str, array: np.ndarray) -> ImageSet:
+def _open_array(source: str, array: np.ndarray, path: Path | None = None) -> ImageSet:
+    """The images of an array: of a file, where there is a path."""
     channels_first = _channels_first(array.shape, array.dtype, source)
     names = _numbered(len(array))
 
     def items() -> Iterator[ImageItem]:
-        for index, name in enumerate(names):
-            yield ImageItem(name, partial(_to_image, array[index], channels_first))
+        for name, row in zip(names, array, strict=True):
+            if path is None:
+                yield ImageItem(name, partial(_to_image, row, channels_first))
+            else:
+                yield _row_item(name, row, channels_first)
 
-    return ImageSet(source, items, names)
+    if path is None:
+        return ImageSet(source, items, names)
+    return ImageSet(source, items, names, files=lambda: [(str(path), name) for name in names])
+
+
+def _row_item(name: str, row: np.ndarray, channels_first: bool) -> ImageItem:
+    """An image of a file of arrays, whose content is its shape and its pixels."""
+    load = partial(_to_image, row, channels_first)
+    what = f"{row.shape} {channels_first}\n".encode()
+    return ImageItem(name, load, lambda: what + row.tobytes(), lambda _: load())
 
 
 def _numbered(count: int) -> list[str]:
@@ -154,11 +169,14 @@ def open_values(values: Any) -> ImageSet:
         return _open_array(f"{kind} {'x'.join(map(str, array.shape))}", array)
     if isinstance(values, (list, tuple)):
         source = f"{kind} of {len(values)}"
-        found = [pair for i, value in enumerate(values) for pair in _expand(value, f"{kind}[{i}]")]
+        found = [item for i, value in enumerate(values) for item in _expand(value, f"{kind}[{i}]")]
         if not found:
             raise InputError(f"{source}: no images")
-        items = [ImageItem(name or f"#{i}", load) for i, (name, load) in enumerate(found)]
-        return ImageSet(source, lambda: iter(items), [item.name for item in items])
+        items = [_named(item, i) for i, item in enumerate(found)]
+        files = [item.read and (os.path.expanduser(item.name), "") for item in items]
+        return ImageSet(
+            source, lambda: iter(items), [item.name for item in items], files=lambda: files
+        )
     indexable = hasattr(values, "__getitem__") and hasattr(values, "__len__")
     if isinstance(values, (bytes, Mapping)) or not (isinstance(values, Iterable) or indexable):
         raise InputError(
@@ -183,8 +201,8 @@ def _stream(source: str, values: Any) -> Callable[[], Iterator[ImageItem]]:
         each = (values[i] for i in range(len(values))) if derived else values
         count = 0
         for position, value in enumerate(each):
-            for name, load in _expand(value, f"{source}: item {position}", reused=True):
-                yield ImageItem(name or f"#{count}", load)
+            for found in _expand(value, f"{source}: item {position}", reused=True):
+                yield _named(found, count)
                 count += 1
         if not count:
             raise InputError(f"{source}: no images")
@@ -192,11 +210,12 @@ def _stream(source: str, values: Any) -> Callable[[], Iterator[ImageItem]]:
     return items
 
 
-_Named = tuple[str | None, Callable[[], Image.Image]]
+def _named(item: ImageItem, position: int) -> ImageItem:
+    return item if item.name else replace(item, name=f"#{position}")
 
 
-def _expand(value: Any, what: str, reused: bool = False) -> Iterator[_Named]:
-    """The images in one element of a list or iterable, with their names where they have any.
+def _expand(value: Any, what: str, reused: bool = False) -> Iterator[ImageItem]:
+    """The images in one element of a list or iterable; the name is "" where they have none.
 
     Whoever yields an image may overwrite it for the next one: `reused` ones are copied.
     """
@@ -206,16 +225,16 @@ def _expand(value: Any, what: str, reused: bool = False) -> Iterator[_Named]:
         channels_first = _channels_first(batch.shape, batch.dtype, what)
         batch = batch.copy() if reused else batch
         for row in batch:
-            yield None, partial(_to_image, row, channels_first)
+            yield ImageItem("", partial(_to_image, row, channels_first))
     elif isinstance(value, Image.Image):
-        name = getattr(value, "filename", None) or None
-        yield name and os.fspath(name), _copied(value) if reused else partial(_load, value)
+        name = os.fspath(getattr(value, "filename", None) or "")
+        yield ImageItem(name, _copied(value) if reused else partial(_load, value))
     elif isinstance(value, (str, os.PathLike)):
         path = Path(value).expanduser()
         if not os.path.isfile(path):
             exists = os.path.exists(path)
             raise InputError(f"{what}: {path} is no file") if exists else missing(path)
-        yield os.fspath(value), partial(decode, path)
+        yield file_item(os.fspath(value), str(path))
     elif isinstance(value, Mapping) and ("image" in value or "images" in value):
         yield from _expand(value["image" if "image" in value else "images"], what, reused)
     elif isinstance(value, tuple) and value:

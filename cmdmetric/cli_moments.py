@@ -27,6 +27,7 @@ def moments(
     device: str | None,
     batch_size: int,
     on_error: str,
+    cache: bool | str,
     quiet: bool,
 ) -> None:
     """Store the moments of a set of images or captions, to score against them later.
@@ -45,6 +46,7 @@ def moments(
         device=device,
         batch_size=batch_size,
         on_error=on_error,  # type: ignore[arg-type]
+        cache=cache,
         progress=not quiet,
     )
     result.save(output)

@@ -42,6 +42,13 @@ def explain(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
+def _cache(ctx: click.Context, _: click.Parameter, value: str | bool | None) -> None:
+    """--cache-dir and --no-cache are one argument `cache`: as in `cmdmetric.cmd`."""
+    chosen = ctx.params.setdefault("cache", True)
+    if value and chosen is not False:
+        ctx.params["cache"] = False if value is True else value
+
+
 def encoder_options(command: Callable[..., None]) -> Callable[..., None]:
     for option in reversed(
         (
@@ -57,6 +64,11 @@ def encoder_options(command: Callable[..., None]) -> Callable[..., None]:
             click.option("--batch-size", default=32, show_default=True, help="Changes speed only."),
             click.option("--on-error", type=click.Choice(["raise", "skip"]), default="raise",
                          show_default=True, help="Images that cannot be decoded."),
+            click.option("--cache-dir", metavar="DIR", expose_value=False, callback=_cache,
+                         help="Where features are kept that were computed once.  "
+                         "[default: in $CMDMETRIC_CACHE or the user's cache folder]"),
+            click.option("--no-cache", is_flag=True, expose_value=False, callback=_cache,
+                         help="Compute every feature, keep none."),
             click.option("-q", "--quiet", is_flag=True, help="No progress bars."),
         )
     ):  # fmt: skip

@@ -48,6 +48,7 @@ def score(
     device: str | None,
     batch_size: int,
     on_error: str,
+    cache: bool | str,
     quiet: bool,
     versus: str | None,
     form: str,
@@ -70,6 +71,7 @@ def score(
         "device": device,
         "batch_size": batch_size,
         "on_error": on_error,
+        "cache": cache,
         "progress": not quiet,
     }
     result: CMDScore | Versus

@@ -51,6 +51,7 @@ def versus(
     batch_size: int = 32,
     on_error: OnError = "raise",
     progress: bool = False,
+    cache: bool | str | Path = True,
     encoder: Encoder | None = None,
 ) -> Versus:
     """Score two sets of generated images against the same captions and real images.
@@ -60,10 +61,10 @@ def versus(
 
     Raises InputError as `cmd` does, and where either set is given as moments alone.
     """
-    encoding = encoding_of(
-        model, weights, protocol, device, batch_size, on_error, progress, encoder
-    )
-    (a, b), r, l = encode_sides([first, second], captions, real, encoding)  # noqa: E741
+    with encoding_of(
+        model, weights, protocol, device, batch_size, on_error, progress, cache, encoder
+    ) as encoding:
+        (a, b), r, l = encode_sides([first, second], captions, real, encoding)  # noqa: E741
     for side in (a, b):
         if side.features is None:
             raise InputError(

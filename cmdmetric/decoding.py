@@ -12,6 +12,7 @@ from PIL import Image
 
 from cmdmetric.image_set import ImageItem, describe_failure
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 
@@ -24,28 +25,36 @@ class Failure(NamedTuple):
 def decoded(
     images: Iterable[ImageItem], prepare: Callable[[Image.Image], T], lookahead: int
 ) -> Iterator[tuple[str, T | Failure]]:
-    """Name and prepared image of each item, in order; a Failure where it cannot be decoded.
+    """Name and prepared image of each item, in order; a Failure where it cannot be decoded."""
+    results = prepared(images, lambda item: prepare(item.load()), lookahead)
+    return ((item.name, result) for item, result in results)
+
+
+def prepared(
+    items: Iterable[S], prepare: Callable[[S], T], lookahead: int
+) -> Iterator[tuple[S, T | Failure]]:
+    """Each item and what is made of it, in order; a Failure where that raises anything.
 
     prepare runs in threads, which pays since Pillow releases the interpreter while it works; at
-    most `lookahead` images wait.
+    most `lookahead` results wait.
     """
 
-    def load(item: ImageItem) -> T | Failure:
+    def attempt(item: S) -> T | Failure:
         try:
-            return prepare(item.load())
+            return prepare(item)
         except Exception as error:  # a broken file makes Pillow's plugins raise almost anything
             return Failure(describe_failure(error))
 
     pool = ThreadPoolExecutor(os.cpu_count() or 1)
-    waiting: deque[tuple[str, Future[T | Failure]]] = deque()
+    waiting: deque[tuple[S, Future[T | Failure]]] = deque()
     try:
-        for item in images:
-            waiting.append((item.name, pool.submit(load, item)))
+        for item in items:
+            waiting.append((item, pool.submit(attempt, item)))
             if len(waiting) > lookahead:
-                name, future = waiting.popleft()
-                yield name, future.result()
+                first, future = waiting.popleft()
+                yield first, future.result()
         while waiting:
-            name, future = waiting.popleft()
-            yield name, future.result()
+            first, future = waiting.popleft()
+            yield first, future.result()
     finally:
         pool.shutdown(wait=False, cancel_futures=True)

@@ -36,7 +36,7 @@ class Encoder:
 
     def __init__(
         self,
-        model: str | Path | None = None,
+        model: str | Path | Checkpoint | None = None,
         weights: str | Path | None = None,
         protocol: Protocol | str | Path = "grgan",
         *,
@@ -62,13 +62,8 @@ class Encoder:
         self._model.eval().requires_grad_(False).to(self.device)
         self._tokenizer: Any = _tokenizer(self.checkpoint)
         self._context_length = int(self._model.context_length)
-        height, width = _pair(self._model.visual.image_size)
-        if height != width:
-            raise InputError(
-                f"{self.checkpoint.label} takes images of {width}x{height}, not square"
-            )
         #: The side of the square image that the network takes, in pixels.
-        self.image_size: int = height
+        self.image_size: int = self.checkpoint.image_size
         mean, std = torch.tensor(self.checkpoint.mean), torch.tensor(self.checkpoint.std)
         self._mean = mean.view(3, 1, 1).to(self.device)
         self._std = std.view(3, 1, 1).to(self.device)
@@ -80,15 +75,11 @@ class Encoder:
 
     def provenance(self, side: str, source: str) -> Provenance:
         """What is stored with moments of this encoder's features; side is "image" or "text"."""
-        return Provenance(
-            protocol=self.protocol,
-            model=self.checkpoint.label,
-            weights=self.fingerprint,
-            architecture=self.checkpoint.architecture_sha256,
-            dtype="fp32",
-            side=side,
-            source=source,
-        )
+        return self.checkpoint.provenance(self.protocol, side, source)
+
+    def build(self) -> Encoder:
+        """Itself: what `cmdmetric.lazy_encoder.LazyEncoder` gives."""
+        return self
 
     def encode_pixels(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Features (n, d) of pixels (n, image_size, image_size, 3) from `preprocess.to_pixels`."""
@@ -98,21 +89,21 @@ class Encoder:
                 x = (x - self._mean) / self._std
             return self._scaled(self._model.encode_image(x), self.protocol.image_scale)
 
-    def tokenise(self, texts: Sequence[str]) -> tuple[torch.Tensor, int]:
-        """Token indices (n, context) int64 of captions cleaned by the protocol, and how many
+    def tokenise(self, texts: Sequence[str]) -> tuple[torch.Tensor, NDArray[np.bool_]]:
+        """Token indices (n, context) int64 of captions cleaned by the protocol, and (n,) which
         captions were too long and cut; a cut caption keeps its end-of-text token.
 
-        The count is 0 where the model's tokeniser is none of CLIP's and does not tell.
+        None is told to be cut where the model's tokeniser is none of CLIP's and does not tell.
         """
         cleaned = [self.protocol.clean(text) for text in texts]
+        truncated = np.zeros(len(cleaned), bool)
         if not isinstance(self._tokenizer, open_clip.SimpleTokenizer):
-            return self._tokenizer(cleaned, context_length=self._context_length), 0
+            return self._tokenizer(cleaned, context_length=self._context_length), truncated
         start, end = self._tokenizer.sot_token_id, self._tokenizer.eot_token_id
         tokens = torch.zeros(len(cleaned), self._context_length, dtype=torch.long)
-        truncated = 0
-        for row, text in zip(tokens, cleaned, strict=True):
+        for i, (row, text) in enumerate(zip(tokens, cleaned, strict=True)):
             words = self._tokenizer.encode(text)
-            truncated += len(words) > self._context_length - 2
+            truncated[i] = len(words) > self._context_length - 2
             words = words[: self._context_length - 2]
             row[: len(words) + 2] = torch.tensor([start, *words, end])
         return tokens, truncated
@@ -170,10 +161,6 @@ def encode_causal_text(model: open_clip.CLIP, tokens: torch.Tensor) -> torch.Ten
     if isinstance(model.text_projection, torch.nn.Linear):
         return model.text_projection(x)
     return x if model.text_projection is None else x @ model.text_projection
-
-
-def _pair(size: int | tuple[int, int]) -> tuple[int, int]:
-    return (size, size) if isinstance(size, int) else (size[0], size[1])
 
 
 def build_network(checkpoint: Checkpoint) -> open_clip.CLIP:

@@ -190,7 +190,7 @@ def encode_side(encoder: Encoder, opened: Side | ImageSet | Captions) -> Side:
     Raises InputError where they were stored under another protocol or encoder.
     """
     with _apart_from_training(encoder.device.type):
-        side = Encoding(lambda: encoder).side(opened)
+        side = Encoding(encoder).side(opened)
     if side.moments.provenance is not None:
         refuse_differences(side.moments.provenance, encoder.provenance("image", IMAGES))
     dimensions = encoder.checkpoint.config["embed_dim"]

@@ -1,29 +1,39 @@
-"""Streams images and captions through an encoder; what is held is a feature vector for each."""
+"""Streams images and captions through an encoder, but for those whose features are cached."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
+from cmdmetric.cache import FeatureCache
 from cmdmetric.captions import Captions
-from cmdmetric.decoding import Failure, decoded
+from cmdmetric.decoding import Failure, prepared
 from cmdmetric.errors import InputError
-from cmdmetric.image_set import ImageSet
+from cmdmetric.feature_rows import FeatureRows
+from cmdmetric.file_digests import stamp_of
+from cmdmetric.image_set import ImageItem, ImageSet
 from cmdmetric.moments import Moments
 from cmdmetric.preprocess import to_pixels
+from cmdmetric.spaces import Space, image_space, text_space
 
 if TYPE_CHECKING:
     from cmdmetric.encoder import Encoder
+    from cmdmetric.lazy_encoder import LazyEncoder
 
 OnError = Literal["raise", "skip"]
 #: Captions are tokenised and sorted by length this many at a time.
 TEXT_CHUNK = 4096
+#: Keys that are looked up in the cache at once.
+KEYS = 4096
 #: A message lists at most this many files by name.
 LISTED = 20
 
@@ -39,6 +49,8 @@ class EncodedImages:
     names: tuple[str, ...]
     #: Images that could not be decoded, with the reason.
     skipped: tuple[tuple[str, str], ...]
+    #: How many of them had their features in the cache.
+    cached: int = 0
 
 
 @dataclass(frozen=True)
@@ -52,87 +64,249 @@ class EncodedTexts:
     kept: tuple[int, ...]
     #: Captions longer than the encoder's context: cut, with the end-of-text token kept.
     truncated: int
+    #: How many of them had their features in the cache.
+    cached: int = 0
 
 
 def encode_images(
-    images: ImageSet, encoder: Encoder, *, on_error: OnError = "raise", progress: bool = False
+    images: ImageSet,
+    encoder: Encoder | LazyEncoder,
+    *,
+    on_error: OnError = "raise",
+    progress: bool = False,
+    cache: FeatureCache | None = None,
 ) -> EncodedImages:
     """The moments of an image set under the encoder's protocol; order and batches do not matter.
+
+    Images whose content the cache knows are not decoded; others are put into it, unless they are
+    in no file. Nothing is encoded twice where two processes encode the same set.
 
     Raises InputError listing every image that cannot be decoded, unless on_error is "skip", and
     where none is left.
     """
     provenance = encoder.provenance("image", images.source)
-    encoded: list[NDArray[np.float32]] = []
-    names: list[str] = []
-    failures: list[tuple[str, str]] = []
-    batch: list[NDArray[np.uint8]] = []
-    seen = 0
-
-    def prepare(image: Image.Image) -> NDArray[np.uint8]:
-        return to_pixels(image, encoder.image_size, encoder.protocol)
-
-    def flush() -> None:
-        encoded.append(encoder.encode_pixels(np.stack(batch)))
-        batch.clear()
-
+    space = image_space(encoder.checkpoint, encoder.protocol, provenance.dtype)
+    run = _ImageRun(images, encoder, cache, space, on_error)
     bar = tqdm(total=images.count, desc=f"images {_short(images.source)}", unit="image",
                disable=not progress, mininterval=0.5)  # fmt: skip
-    with bar:
-        for name, pixels in decoded(images, prepare, lookahead=4 * encoder.batch_size):
-            seen += 1
-            bar.update()
-            if isinstance(pixels, Failure):
-                failures.append((name, pixels.reason))
-            elif not failures or on_error == "skip":  # else: only look for further failures
-                batch.append(pixels)
-                names.append(name)
-                if len(batch) == encoder.batch_size:
-                    flush()
-        if batch:
-            flush()
-    if failures and on_error == "raise":
-        raise InputError(
-            f"{images.source}: {len(failures)} of {seen} images cannot be decoded:\n"
-            f"{list_failures(failures)}\n"
-            "Mend or remove them, or score the rest with --on-error skip (on_error='skip')."
-        )
-    if not encoded:
-        raise InputError(f"{images.source}: no image could be decoded:\n{list_failures(failures)}")
-    features = np.concatenate(encoded)
+    with run.rows, bar:
+        run.look_up(bar)
+        if not run.is_whole:
+            with run.alone() as waited:
+                if waited:
+                    run.look_up(bar)
+                run.encode(bar)
+        failures = run.failures
+        if failures and on_error == "raise":
+            raise InputError(
+                f"{images.source}: {len(failures)} of {run.seen} images cannot be decoded:\n"
+                f"{list_failures(failures)}\n"
+                "Mend or remove them, or score the rest with --on-error skip (on_error='skip')."
+            )
+        if len(failures) == run.seen:
+            raise InputError(
+                f"{images.source}: no image could be decoded:\n{list_failures(failures)}"
+            )
+        features = run.rows.finish(run.dropped)
     moments = Moments.from_features(features, provenance)
-    return EncodedImages(moments, features, tuple(names), tuple(failures))
+    return EncodedImages(moments, features, run.names, tuple(failures), run.cached)
+
+
+class _Prepared(NamedTuple):
+    """What a thread makes of an image: its feature, where the cache has it, or else its pixels."""
+
+    key: bytes | None
+    feature: NDArray[np.float32] | None
+    pixels: NDArray[np.uint8] | None
+
+
+class _ImageRun:
+    """An image set on its way through an encoder: which rows are filled, and what failed."""
+
+    def __init__(
+        self,
+        images: ImageSet,
+        encoder: Encoder | LazyEncoder,
+        cache: FeatureCache | None,
+        space: Space,
+        on_error: OnError,
+    ) -> None:
+        self._images = images
+        self._encoder = encoder
+        self._cache = cache
+        self._space = space
+        self._on_error = on_error
+        self._size = encoder.checkpoint.image_size
+        self._files = None if cache is None else images.files
+        #: By position: the content's key where it is known, and whether the feature is there.
+        self._keys: list[bytes | None] = [None] * (images.count or 0)
+        self._filled = bytearray(images.count or 0)
+        self._names: list[str] = []
+        self.rows = FeatureRows()
+        self.failures: list[tuple[str, str]] = []
+        #: Positions of the failures.
+        self.dropped: list[int] = []
+        self.cached = 0
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every feature is there."""
+        return bool(self._filled) and all(self._filled)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the images that have features."""
+        names = self._images.names or tuple(self._names)
+        dropped = set(self.dropped)
+        return tuple(name for i, name in enumerate(names) if i not in dropped) if dropped else names
+
+    @property
+    def seen(self) -> int:
+        return len(self._filled)
+
+    def alone(self) -> contextlib.AbstractContextManager[bool]:
+        """While no other process encodes the same set; yields whether one just did."""
+        if self._cache is None or self._files is None:
+            return contextlib.nullcontext(False)
+        names = "\0".join(self._images.names or ())
+        set_name = f"{os.path.abspath(self._images.source)}\0{names}"
+        key = self._space.key(set_name.encode("utf-8", "surrogateescape"))
+        return self._cache.lock(key, self._images.source)
+
+    def look_up(self, bar: tqdm) -> None:
+        """Take from the cache what it has of files that are as they were."""
+        if self._cache is None or self._files is None:
+            return
+        for position, digest in enumerate(self._cache.digests.known(self._files)):
+            self._keys[position] = digest and self._space.key(digest)
+        wanted = [i for i, key in enumerate(self._keys) if key and not self._filled[i]]
+        for start in range(0, len(wanted), KEYS):
+            positions = np.array(wanted[start : start + KEYS])
+            found, features = self._cache.get_many([self._keys[i] or b"" for i in positions])
+            self.rows.write(positions[found], features)
+            for position in positions[found].tolist():
+                self._filled[position] = True
+            self.cached += len(found)
+            bar.update(len(found))
+
+    def encode(self, bar: tqdm) -> None:
+        """Read what is left, decode what is new, and run it through the network."""
+        batch: list[tuple[int, _Prepared]] = []
+        lookahead = 4 * self._encoder.batch_size
+        for (position, item), result in prepared(self._left(), self._prepare, lookahead):
+            bar.update()
+            if isinstance(result, Failure):
+                self.failures.append((item.name, result.reason))
+                self.dropped.append(position)
+                continue
+            self._keys[position] = result.key
+            if result.feature is not None:
+                self.rows.write(np.array([position]), result.feature[None])
+                self._filled[position] = True
+                self.cached += 1
+            elif not self.failures or self._on_error == "skip":
+                # else: only look for further failures
+                batch.append((position, result))
+                if len(batch) == self._encoder.batch_size:
+                    self._encode(batch)
+                    batch.clear()
+        if batch:
+            self._encode(batch)
+
+    def _left(self) -> Iterator[tuple[int, ImageItem]]:
+        for position, item in enumerate(self._images):
+            if position == len(self._filled):  # a set that did not know how many it has
+                self._filled.append(False)
+                self._keys.append(None)
+                self._names.append(item.name)
+            if not self._filled[position]:
+                yield position, item
+
+    def _prepare(self, entry: tuple[int, ImageItem]) -> _Prepared:
+        position, item = entry
+        if self._cache is None or item.read is None:
+            return _Prepared(None, None, self._pixels(item.load()))
+        file = self._files[position] if self._files else None
+        stamp = stamp_of(file[0]) if file else None
+        content = item.read()
+        digest = hashlib.sha256(content).digest()
+        if file:
+            self._cache.digests.note(file, stamp, digest)
+        key = self._space.key(digest)
+        _, features = self._cache.get_many([key])
+        if len(features):
+            return _Prepared(key, features[0], None)
+        return _Prepared(key, None, self._pixels(item.parse(content)))
+
+    def _pixels(self, image: Image.Image) -> NDArray[np.uint8]:
+        return to_pixels(image, self._size, self._encoder.protocol)
+
+    def _encode(self, batch: list[tuple[int, _Prepared]]) -> None:
+        pixels = np.stack([image.pixels for _, image in batch if image.pixels is not None])
+        features = self._encoder.build().encode_pixels(pixels)
+        positions = [position for position, _ in batch]
+        self.rows.write(np.array(positions), features)
+        for position in positions:
+            self._filled[position] = True
+        known = [i for i, (_, image) in enumerate(batch) if image.key]
+        if self._cache is not None and known:
+            keys = [batch[i][1].key or b"" for i in known]
+            self._cache.put_many(self._space, keys, features[known])
 
 
 def encode_captions(
-    captions: Captions, encoder: Encoder, *, progress: bool = False
+    captions: Captions,
+    encoder: Encoder | LazyEncoder,
+    *,
+    progress: bool = False,
+    cache: FeatureCache | None = None,
 ) -> EncodedTexts:
     """The moments of a caption set under the encoder's protocol.
 
-    Raises InputError where no caption has a word left.
+    Captions that the cache knows are not encoded; others are put into it. Raises InputError where
+    no caption has a word left.
     """
-    clean = encoder.protocol.clean
-    kept = tuple(i for i, text in enumerate(captions.texts) if clean(text).strip())
+    cleaned = [encoder.protocol.clean(text) for text in captions.texts]
+    kept = tuple(i for i, text in enumerate(cleaned) if text.strip())
     if not kept:
         raise InputError(f"{captions.source}: no caption has a word in it")
-    encoded: list[NDArray[np.float32]] = []
-    rows: list[NDArray[np.int64]] = []
-    truncated = 0
+    provenance = encoder.provenance("text", captions.source)
+    space = text_space(encoder.checkpoint, encoder.protocol, provenance.dtype)
+    cut, left = np.zeros(len(kept), bool), np.arange(len(kept))
+    keys: list[bytes] = []
     bar = tqdm(total=len(kept), desc=f"captions {_short(captions.source)}", unit="caption",
                disable=not progress, mininterval=0.5)  # fmt: skip
-    with bar:
-        for start in range(0, len(kept), TEXT_CHUNK):
-            tokens, cut = encoder.tokenise(
-                [captions.texts[i] for i in kept[start : start + TEXT_CHUNK]]
-            )
-            truncated += cut
-            for batch, features in encoder.encode_tokens(tokens):
-                rows.append(start + batch)
-                encoded.append(features)
+    with FeatureRows() as rows, bar:
+        if cache is not None:
+            keys = [space.key(cleaned[i].encode("utf-8", "surrogatepass")) for i in kept]
+            left = _cached_captions(cache, keys, rows, cut, bar)
+        for start in range(0, len(left), TEXT_CHUNK):
+            chunk = left[start : start + TEXT_CHUNK]
+            network = encoder.build()
+            tokens, cut[chunk] = network.tokenise([captions.texts[kept[i]] for i in chunk])
+            for batch, features in network.encode_tokens(tokens):
+                positions = chunk[batch]
+                rows.write(positions, features)
+                if cache is not None:
+                    cache.put_many(space, [keys[i] for i in positions], features, cut[positions])
                 bar.update(len(batch))
-    features = np.concatenate(encoded)[np.argsort(np.concatenate(rows))]
-    moments = Moments.from_features(features, encoder.provenance("text", captions.source))
-    return EncodedTexts(moments, features, kept, truncated)
+        features = rows.finish([])
+    moments = Moments.from_features(features, provenance)
+    return EncodedTexts(moments, features, kept, int(cut.sum()), len(kept) - len(left))
+
+
+def _cached_captions(
+    cache: FeatureCache, keys: list[bytes], rows: FeatureRows, cut: NDArray[np.bool_], bar: tqdm
+) -> NDArray[np.intp]:
+    """Take from the cache what it has; returns the positions of the rest."""
+    left = []
+    for start in range(0, len(keys), KEYS):
+        found, features, notes = cache.get_noted(keys[start : start + KEYS])
+        rows.write(start + found, features)
+        cut[start + found] = notes
+        left.append(start + np.delete(np.arange(len(keys[start : start + KEYS])), found))
+        bar.update(len(found))
+    return np.concatenate(left)
 
 
 def list_failures(failures: Sequence[tuple[str, str]]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 import tarfile
@@ -10,7 +11,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -33,10 +34,15 @@ class ImageItem:
             member of the archive; "#7" for the eighth image of an array or an iterable.
         load: decodes it, completely; of an animation the first frame. Safe to call in any
             thread. Raises what Pillow raises: `describe_failure` puts that in words.
+        read: the bytes that decide on the image, such as those of its file; None where nothing
+            is to be remembered of it.
+        parse: decodes what `read` returned; `load` does both.
     """
 
     name: str
     load: Callable[[], Image.Image]
+    read: Callable[[], bytes] | None = None
+    parse: Callable[[bytes], Image.Image] = lambda content: decode(io.BytesIO(content))
 
 
 class ImageSet:
@@ -46,6 +52,8 @@ class ImageSet:
         source: how the user named it.
         names: the items' names, in order; None where only a pass through the source would tell.
         count: how many there are; None likewise.
+        files: where each lies, a file and a member of it ("" where the file is the image); None
+            for one that is in no file, or where nothing is known of any.
 
     Iterating gives `ImageItem`s. A set made from a generator can be iterated once; a second time
     raises InputError. Sets without a known count raise InputError when they turn out to be
@@ -58,11 +66,17 @@ class ImageSet:
         items: Callable[[], Iterator[ImageItem]],
         names: Sequence[str] | None = None,
         count: int | None = None,
+        files: Callable[[], Sequence[tuple[str, str] | None]] | None = None,
     ) -> None:
         self.source = source
         self.names = None if names is None else tuple(names)
         self.count = count if self.names is None else len(self.names)
         self._items = items
+        self._files = files
+
+    @property
+    def files(self) -> Sequence[tuple[str, str] | None] | None:
+        return self._files() if self._files else None
 
     def __iter__(self) -> Iterator[ImageItem]:
         return self._items()
@@ -113,11 +127,21 @@ def image_names(source: str, names: Iterable[str], verb: str = "holds") -> list[
     )
 
 
-def decode(file: BinaryIO | Path) -> Image.Image:
+def decode(file: BinaryIO | Path | str) -> Image.Image:
     """The image of a file, decoded; the first frame of an animation."""
     with Image.open(file, formats=formats()) as image:
         image.load()
         return image
+
+
+def file_item(name: str, path: str) -> ImageItem:
+    """The image of a file."""
+    return ImageItem(name, partial(decode, path), partial(_read, path))
+
+
+def _read(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
 
 
 def describe_failure(error: BaseException) -> str:

@@ -6,7 +6,6 @@ import glob
 import os
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,8 @@ from cmdmetric.errors import InputError
 from cmdmetric.image_set import (
     ImageItem,
     ImageSet,
-    decode,
     describe_failure,
+    file_item,
     formats,
     image_names,
 )
@@ -86,9 +85,11 @@ def open_images(source: Any) -> ImageSet:
 def _open_files(source: str, root: Path, names: list[str]) -> ImageSet:
     def items() -> Iterator[ImageItem]:
         for name in names:
-            yield ImageItem(name, partial(decode, root / name))
+            yield file_item(name, os.path.join(root, name))
 
-    return ImageSet(source, items, names)
+    return ImageSet(
+        source, items, names, files=lambda: [(os.path.join(root, name), "") for name in names]
+    )
 
 
 def _walk(root: Path, depth: int | None = None) -> Iterator[str]:

@@ -41,7 +41,7 @@ class Sample:
     moments: Moments = None  # type: ignore[assignment]  # filled below
 
     def __post_init__(self) -> None:
-        features = np.asarray(self.features)
+        features = np.asanyarray(self.features)  # a memory map stays one
         moments = Moments.from_features(features) if self.moments is None else self.moments
         if features.shape != (moments.n, moments.d):
             raise InputError(f"features of shape {features.shape} do not belong to {moments}")

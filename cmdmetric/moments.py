@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import linalg
 
 from cmdmetric.errors import InputError
+from cmdmetric.feature_rows import blocks_of
 from cmdmetric.protocol import Protocol
 from cmdmetric.version import __version__
 
@@ -118,10 +119,13 @@ class Moments:
     @classmethod
     def from_features(cls, features: ArrayLike, provenance: Provenance | None = None) -> Moments:
         """The moments of features (n, d), any real dtype. Raises InputError as `update` does."""
-        features = np.asarray(features)
+        features = np.asanyarray(features)  # a memory map stays one
         if features.ndim != 2 or features.shape[1] == 0:
             raise InputError(f"features are an array (n, d), not of shape {features.shape}")
-        return cls(features.shape[1], provenance).update(features)
+        moments = cls(features.shape[1], provenance)
+        for block in blocks_of(features):
+            moments.update(block)
+        return moments
 
     @classmethod
     def from_statistics(

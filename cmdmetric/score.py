@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import hashlib
 import json
 import os
@@ -16,11 +15,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from cmdmetric.cache import open_cache
 from cmdmetric.captions import Pairing, pair
 from cmdmetric.errors import InputError
 from cmdmetric.features import list_failures
 from cmdmetric.frechet import frechet_distance
 from cmdmetric.influence import Sample, SideLike, groups_of_pairing
+from cmdmetric.lazy_encoder import LazyEncoder, recall_checkpoint
 from cmdmetric.metrics import cross_model_distance
 from cmdmetric.moments import Moments, Provenance, refuse_differences
 from cmdmetric.protocol import CLIP, GRGAN, Protocol, get_protocol
@@ -35,6 +36,7 @@ from cmdmetric.sources import (
 )
 from cmdmetric.uncertainty import Uncertainty, uncertainty
 from cmdmetric.version import __version__
+from cmdmetric.weights import Checkpoint
 
 if TYPE_CHECKING:
     import torch
@@ -103,6 +105,7 @@ def cmd(
     batch_size: int = 32,
     on_error: OnError = "raise",
     progress: bool = False,
+    cache: bool | str | Path = True,
     encoder: Encoder | None = None,
 ) -> CMDScore:
     """The Cross Model Distance of generated images: CMD = Dis(f, r) + |Dis(f, l) - Dis(r, l)|.
@@ -117,6 +120,8 @@ def cmd(
         already there takes their place.
     on_error: "skip" scores the rest where images cannot be decoded.
     progress: bars on stderr.
+    cache: whether features of files and captions are looked up in the feature cache and kept there,
+        or the folder of another cache (docs/caching.md).
 
     Raises InputError for anything wrong with the inputs. What a reader of the numbers must know
     is warned of (`UserWarning`) and stands in the score's `warnings`.
@@ -127,10 +132,10 @@ def cmd(
     >>> texts = [scene.captions(1)[0] for scene in scenes]
     >>> score = cmd(images[:30], texts, real=images[30:], model="scenes-toy")  # doctest: +SKIP
     """
-    encoding = encoding_of(
-        model, weights, protocol, device, batch_size, on_error, progress, encoder
-    )
-    (f,), r, l = encode_sides([generated], captions, real, encoding)  # noqa: E741
+    with encoding_of(
+        model, weights, protocol, device, batch_size, on_error, progress, cache, encoder
+    ) as encoding:
+        (f,), r, l = encode_sides([generated], captions, real, encoding)  # noqa: E741
     score = score_of(f, r, l)
     for note in score.warnings:
         warnings.warn(note, UserWarning, stacklevel=2)
@@ -195,6 +200,7 @@ def itdis(
     batch_size: int = 32,
     on_error: OnError = "raise",
     progress: bool = False,
+    cache: bool | str | Path = True,
     encoder: Encoder | None = None,
 ) -> float:
     """ITDis = |Dis(f, l) - Dis(r, l)| (Eq. 10): image-text consistency. Arguments as for `cmd`."""
@@ -209,6 +215,7 @@ def itdis(
         batch_size=batch_size,
         on_error=on_error,
         progress=progress,
+        cache=cache,
         encoder=encoder,
     )
     return score.itdis
@@ -225,14 +232,15 @@ def clip_fd(
     batch_size: int = 32,
     on_error: OnError = "raise",
     progress: bool = False,
+    cache: bool | str | Path = True,
     encoder: Encoder | None = None,
 ) -> float:
     """Dis(f, r), the Fréchet distance of CLIP features alone. Arguments as for `cmd`."""
-    encoding = encoding_of(
-        model, weights, protocol, device, batch_size, on_error, progress, encoder
-    )
-    opened = open_image_side(generated), open_image_side(real)
-    f, r = (encoding.side(side) for side in opened)
+    with encoding_of(
+        model, weights, protocol, device, batch_size, on_error, progress, cache, encoder
+    ) as encoding:
+        opened = open_image_side(generated), open_image_side(real)
+        f, r = (encoding.side(side) for side in opened)
     _common_provenance(f, r)
     return frechet_distance(f.moments, r.moments)
 
@@ -248,6 +256,7 @@ def moments_of(
     batch_size: int = 32,
     on_error: OnError = "raise",
     progress: bool = False,
+    cache: bool | str | Path = True,
     encoder: Encoder | None = None,
 ) -> Moments:
     """The moments of one set of images or captions, with their provenance; arguments as for `cmd`.
@@ -258,11 +267,11 @@ def moments_of(
     if side is None:
         ending = Path(source).suffix.lower() if isinstance(source, (str, os.PathLike)) else ""
         side = "text" if ending in CAPTION_ENDINGS else "image"
-    encoding = encoding_of(
-        model, weights, protocol, device, batch_size, on_error, progress, encoder
-    )
-    opened = open_text_side(source) if side == "text" else open_image_side(source)
-    return encoding.side(opened).moments
+    with encoding_of(
+        model, weights, protocol, device, batch_size, on_error, progress, cache, encoder
+    ) as encoding:
+        opened = open_text_side(source) if side == "text" else open_image_side(source)
+        return encoding.side(opened).moments
 
 
 def encoding_of(
@@ -273,22 +282,26 @@ def encoding_of(
     batch_size: int,
     on_error: OnError,
     progress: bool,
+    cache: bool | str | Path,
     encoder: Encoder | None,
 ) -> Encoding:
     """How images and captions are encoded; arguments as for `cmd`, checked here."""
-
-    @functools.cache
-    def build() -> Encoder:
-        if encoder is not None:
-            return encoder
-        from cmdmetric.encoder import Encoder as Build  # imports torch: not before it is needed
-
-        return Build(model, weights, chosen, device=device, batch_size=batch_size)
-
     if on_error not in ("raise", "skip"):
         raise InputError(f"on_error is {on_error!r}, it must be 'raise' or 'skip'")
     chosen = get_protocol(protocol)
-    return Encoding(build, on_error, progress)
+    features = open_cache(cache)
+    if encoder is not None:
+        return Encoding(encoder, on_error, progress, features)
+
+    def build(checkpoint: Checkpoint) -> Encoder:
+        from cmdmetric.encoder import Encoder as Build  # imports torch: not before it is needed
+
+        return Build(checkpoint, None, chosen, device=device, batch_size=batch_size)
+
+    lazy = LazyEncoder(
+        lambda: recall_checkpoint(model, weights, features), chosen, batch_size, build
+    )
+    return Encoding(lazy, on_error, progress, features)
 
 
 def _common_provenance(*sides: Side) -> Provenance | None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import sys
 import zipfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cmdmetric.cache import FeatureCache
 from cmdmetric.captions import Captions, read_captions
 from cmdmetric.errors import InputError
 from cmdmetric.features import OnError, encode_captions, encode_images
@@ -21,6 +23,7 @@ from cmdmetric.references import COCO2014_VAL, REFERENCES, load_reference
 
 if TYPE_CHECKING:
     from cmdmetric.encoder import Encoder
+    from cmdmetric.lazy_encoder import LazyEncoder
 
 #: What a user may name as images or captions: see `cmdmetric.images.open_images`,
 #: `cmdmetric.captions.read_captions`, and `read_stored` for moments and features.
@@ -71,19 +74,22 @@ def open_text_side(source: Source) -> Side | Captions:
 
 @dataclass(frozen=True)
 class Encoding:
-    """What it takes to turn images or captions into moments."""
+    """What it takes to turn images or captions into moments; in `with`, where it has a cache."""
 
-    #: Builds the encoder on first use: what is stored as moments needs none.
-    encoder: Callable[[], Encoder]
+    encoder: Encoder | LazyEncoder
     on_error: OnError = "raise"
     progress: bool = False
+    cache: FeatureCache | None = None
+    #: By what was encoded: how many features were in the cache, and how many there are.
+    _counts: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def side(self, opened: Side | ImageSet | Captions) -> Side:
         """The side of what was opened. Raises InputError as the functions it calls do."""
         if isinstance(opened, Side):
             return opened
         if isinstance(opened, Captions):
-            texts = encode_captions(opened, self.encoder(), progress=self.progress)
+            texts = encode_captions(opened, self.encoder, progress=self.progress, cache=self.cache)
+            self._count("captions", texts.cached, len(texts.kept))
             return Side(
                 texts.moments,
                 opened.source,
@@ -93,8 +99,13 @@ class Encoding:
                 truncated=texts.truncated,
             )
         images = encode_images(
-            opened, self.encoder(), on_error=self.on_error, progress=self.progress
+            opened,
+            self.encoder,
+            on_error=self.on_error,
+            progress=self.progress,
+            cache=self.cache,
         )
+        self._count("images", images.cached, len(images.names))
         return Side(
             images.moments,
             opened.source,
@@ -102,6 +113,29 @@ class Encoding:
             names=images.names,
             skipped=images.skipped,
         )
+
+    def _count(self, what: str, cached: int, total: int) -> None:
+        before = self._counts.get(what, (0, 0))
+        self._counts[what] = (before[0] + cached, before[1] + total)
+
+    def __enter__(self) -> Encoding:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Store what the cache has not stored yet, and tell what came from it."""
+        if self.cache is None:
+            return
+        self.cache.close()
+        if self.progress and any(cached for cached, _ in self._counts.values()):
+            found = " and ".join(
+                f"{cached} of {total} {what}" for what, (cached, total) in self._counts.items()
+            )
+            print(f"from the cache: {found}", file=sys.stderr)
 
 
 def read_stored(source: Source, side: Literal["image", "text"]) -> Side | None:

@@ -7,18 +7,16 @@ import json
 import os
 import sys
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
-
-import open_clip
-from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
-from open_clip.factory import _find_checkpoint_in_dir
-from open_clip.pretrained import get_pretrained_cfg, list_pretrained_tags_by_model
+from typing import Any, TypeAlias
 
 from cmdmetric.download import cache_folder, download, sha256_of
 from cmdmetric.errors import InputError
+from cmdmetric.moments import Provenance
+from cmdmetric.protocol import Protocol
 
 #: The encoder that published CMD numbers were made with.
 DEFAULT_MODEL = "ViT-B-32/openai"
@@ -26,6 +24,19 @@ BUNDLED = {"scenes-toy": Path(__file__).parent / "bundled" / "scenes-toy"}
 OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
 OPENAI_STD = (0.26862954, 0.26130258, 0.27577711)
 _HUB_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+#: Weights in a model folder, the first that is there, as open_clip prefers them.
+_FOLDER_FILES = (
+    "open_clip_model.safetensors",
+    "open_clip_pytorch_model.safetensors",
+    "open_clip_pytorch_model.bin",
+    "open_clip_pytorch_model.pth",
+    "model.safetensors",
+    "pytorch_model.bin",
+    "pytorch_model.pth",
+    "model.pth",
+)
+#: sha256 (hex) of a file: read, or remembered.
+Digest: TypeAlias = Callable[[Path], str]
 
 
 @dataclass(frozen=True)
@@ -50,27 +61,61 @@ class Checkpoint:
         return hashlib.sha256(json.dumps(self.config, sort_keys=True).encode()).hexdigest()
 
     @property
+    def image_size(self) -> int:
+        """The side of the square image that the network takes, in pixels. Raises InputError where
+        it takes others."""
+        size = self.config["vision_cfg"].get("image_size", 224)  # open_clip's default
+        width, height = (size, size) if isinstance(size, int) else size[::-1]
+        if width != height:
+            raise InputError(f"{self.label} takes images of {width}x{height}, not square")
+        return width
+
+    def provenance(
+        self, protocol: Protocol, side: str, source: str, dtype: str = "fp32"
+    ) -> Provenance:
+        """What is stored with moments of its features; side is "image" or "text"."""
+        return Provenance(
+            protocol=protocol,
+            model=self.label,
+            weights=self.sha256,
+            architecture=self.architecture_sha256,
+            dtype=dtype,
+            side=side,
+            source=source,
+        )
+
+    @property
     def is_torchscript(self) -> bool:
         """Whether the file is an archive of the kind that OpenAI published."""
         return _is_torchscript(self.file)
 
 
-def find_checkpoint(model: str | Path | None, weights: str | Path | None = None) -> Checkpoint:
+def find_checkpoint(
+    model: str | Path | Checkpoint | None,
+    weights: str | Path | None = None,
+    digest: Digest = sha256_of,
+) -> Checkpoint:
     """Resolve what a user calls a model.
 
     model is "scenes-toy" (bundled), a folder in open_clip's format, NAME of open_clip's list or
     NAME/TAG with one of its pretrained tags; None is DEFAULT_MODEL. weights is a file that takes
     the place of the model's own: safetensors, a state dict, or OpenAI's TorchScript archive.
-    Otherwise caches are searched, and what they lack is downloaded, after saying so.
+    Otherwise caches are searched, and what they lack is downloaded, after saying so. digest gives
+    the sha256 of a file. A Checkpoint is itself. Folders are looked up without importing torch.
 
     Raises InputError where the name is unknown or the weights cannot be had.
     """
+    if isinstance(model, Checkpoint):
+        return model
     name = str(model) if model is not None else DEFAULT_MODEL
     if weights is not None and not Path(weights).is_file():
         raise InputError(f"{weights}: no such weights file")
     folder = BUNDLED.get(name, Path(name).expanduser())
     if folder.is_dir():
-        return _from_folder(folder, weights)
+        return _from_folder(folder, weights, digest)
+    import open_clip
+    from open_clip.pretrained import get_pretrained_cfg, list_pretrained_tags_by_model
+
     name, _, tag = name.partition("/")
     if name not in open_clip.list_models():
         raise InputError(_unknown_model(name))
@@ -80,7 +125,7 @@ def find_checkpoint(model: str | Path | None, weights: str | Path | None = None)
             f"open_clip knows no weights {tag!r} for {name}; it knows {', '.join(tags) or 'none'}"
         )
     if weights is not None:
-        return _from_file(name, tag, Path(weights))
+        return _from_file(name, tag, Path(weights), digest)
     if not tag:
         if "openai" not in tags:
             raise InputError(
@@ -89,11 +134,11 @@ def find_checkpoint(model: str | Path | None, weights: str | Path | None = None)
             )
         tag = "openai"
     published = get_pretrained_cfg(name, tag)
-    file = _find_published(name, tag, published)
-    return _checkpoint(name, tag, published, file, sha256_of(file))
+    file = _find_published(name, tag, published, digest)
+    return _checkpoint(name, tag, published, file, digest(file))
 
 
-def _from_folder(folder: Path, weights: str | Path | None) -> Checkpoint:
+def _from_folder(folder: Path, weights: str | Path | None, digest: Digest) -> Checkpoint:
     config_file = folder / "open_clip_config.json"
     try:
         config = json.loads(config_file.read_text(encoding="utf-8"))
@@ -106,7 +151,7 @@ def _from_folder(folder: Path, weights: str | Path | None) -> Checkpoint:
         ) from None
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
         raise InputError(f"{config_file}: not a configuration of open_clip: {error!r}") from None
-    found = weights or _find_checkpoint_in_dir(folder)
+    found = weights or _weights_in(folder)
     if found is None:
         raise InputError(f"{folder}: it holds no weights (open_clip_model.safetensors)")
     _refuse_torchscript(Path(found), "none is published for a model folder")
@@ -118,12 +163,25 @@ def _from_folder(folder: Path, weights: str | Path | None) -> Checkpoint:
         mean=tuple(preprocess.get("mean", OPENAI_MEAN)),
         std=tuple(preprocess.get("std", OPENAI_STD)),
         file=Path(found),
-        sha256=sha256_of(Path(found)),
+        sha256=digest(Path(found)),
     )
 
 
-def _from_file(name: str, tag: str, file: Path) -> Checkpoint:
-    sha256 = sha256_of(file)
+def _weights_in(folder: Path) -> Path | None:
+    """The weights of a model folder, as open_clip finds them."""
+    for name in _FOLDER_FILES:
+        if (folder / name).is_file():
+            return folder / name
+    endings = (".safetensors", ".bin", ".pth")
+    others = sorted(path for path in folder.iterdir() if path.suffix in endings)
+    # Among unusual names safetensors come first.
+    return min(others, key=lambda path: path.suffix != ".safetensors", default=None)
+
+
+def _from_file(name: str, tag: str, file: Path, digest: Digest) -> Checkpoint:
+    from open_clip.pretrained import get_pretrained_cfg
+
+    sha256 = digest(file)
     published = get_pretrained_cfg(name, tag or "openai")
     if published and sha256 == _openai_sha256(published):
         return _checkpoint(name, tag or "openai", published, file, sha256)
@@ -134,6 +192,8 @@ def _from_file(name: str, tag: str, file: Path) -> Checkpoint:
 
 
 def _checkpoint(name: str, tag: str, published: dict[str, Any], file: Path, sha: str) -> Checkpoint:
+    import open_clip
+
     config = dict(open_clip.get_model_config(name))
     if published.get("quick_gelu"):  # OpenAI's weights need it where the configuration says GELU
         config["quick_gelu"] = True
@@ -153,8 +213,10 @@ def _openai_sha256(published: dict[str, Any]) -> str:
     return url.split("/")[-2] if "openaipublic" in url else ""
 
 
-def _find_published(name: str, tag: str, published: dict[str, Any]) -> Path:
+def _find_published(name: str, tag: str, published: dict[str, Any], digest: Digest) -> Path:
     """The file of a pretrained tag: from the caches (ours, clip's, the Hub's), or fetched."""
+    from huggingface_hub import try_to_load_from_cache
+
     sha256, url = _openai_sha256(published), published.get("url", "")
     looked: list[str] = []
     if sha256:
@@ -162,7 +224,7 @@ def _find_published(name: str, tag: str, published: dict[str, Any]) -> Path:
         for candidate in (folder / url.rsplit("/", 1)[-1] for folder in caches):
             looked.append(str(candidate))
             if candidate.is_file():
-                if sha256_of(candidate) == sha256:
+                if digest(candidate) == sha256:
                     return candidate
                 print(f"warning: {candidate} has a wrong sha256: ignored", file=sys.stderr)
     repository, _, file = published.get("hf_hub", "").rpartition("/")
@@ -187,6 +249,8 @@ def _find_published(name: str, tag: str, published: dict[str, Any]) -> Path:
 
 
 def _download_from_hub(repository: str, file: str, target: Path, what: str) -> Path:
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+
     reasons = []
     for name in (file,) if file else _HUB_FILES:
         url = hf_hub_url(repository, name)
@@ -217,6 +281,8 @@ def _is_torchscript(file: Path) -> bool:
 
 
 def _unknown_model(name: str) -> str:
+    import open_clip
+
     near = get_close_matches(name, [*open_clip.list_models(), *BUNDLED], n=3)
     hint = f"; did you mean {' or '.join(near)}?" if near else ""
     return (
