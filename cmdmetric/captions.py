@@ -6,13 +6,14 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from cmdmetric.caption_files import IMAGE_KEYS, TEXT_KEYS, parse_file
 from cmdmetric.errors import InputError
 from cmdmetric.pairing import Pairing, pair
+from cmdmetric.shards import Listing, Shard
 
 __all__ = ["Captions", "Pairing", "pair", "read_captions"]
 
@@ -42,6 +43,11 @@ class Captions:
         return len(self.texts)
 
     @property
+    def is_empty(self) -> bool:
+        """Whether there is none: a shard may have none."""
+        return not self.texts
+
+    @property
     def image_names(self) -> tuple[str, ...]:
         """The images that captions belong to: each once, in the order of first mention."""
         return tuple(dict.fromkeys(name for name in self.images if name is not None))
@@ -50,6 +56,17 @@ class Captions:
     def is_coco_val2014(self) -> bool:
         """Whether every caption is one of an image of COCO val2014, by the image's name."""
         return None not in self.images and all(map(_COCO_VAL2014.fullmatch, self.image_names))
+
+    def listing(self) -> Listing:
+        """The captions and their images, in order."""
+        pairs = zip(self.images, self.texts, strict=True)
+        return Listing.of("captions", (f"{image or ''}\n{text}" for image, text in pairs))
+
+    def shard(self, shard: Shard) -> Captions:
+        """One share of them, which may be empty."""
+        mine = shard.range(len(self))
+        own = slice(mine.start, mine.stop)
+        return replace(self, texts=self.texts[own], images=self.images[own])
 
 
 class _Row(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from cmdmetric.cli_moments import moments
+from cmdmetric.cli_moments import merge, moments
 from cmdmetric.cli_published import published
 from cmdmetric.cli_score import score
 from cmdmetric.version import __version__
@@ -18,5 +18,5 @@ def main() -> None:
     """Reproducible scores for text-to-image models."""
 
 
-for command in (score, moments, published):
+for command in (score, moments, merge, published):
     main.add_command(command)

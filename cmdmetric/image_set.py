@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import os
 import struct
@@ -12,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,6 +21,7 @@ from PIL import Image, UnidentifiedImageError
 
 from cmdmetric.errors import InputError
 from cmdmetric.paths import natural_key
+from cmdmetric.shards import Listing, Shard
 
 #: Formats that Pillow only identifies and cannot decode by itself, and EPS, for which it would
 #: run Ghostscript, a whole interpreter, on the file.
@@ -80,6 +83,34 @@ class ImageSet:
 
     def __iter__(self) -> Iterator[ImageItem]:
         return self._items()
+
+    def listing(self) -> Listing:
+        """Its names. Raises InputError where only a pass through the source would tell them."""
+        if self.names is None:
+            raise InputError(
+                f"{self.source}: it cannot be cut into shards: what is in it is only known at its "
+                "end; give a folder, an archive or an array"
+            )
+        return Listing.of("images", self.names)
+
+    def shard(self, shard: Shard) -> ImageSet:
+        """One share of it, which may be empty."""
+        share = copy.copy(self)
+        if self.names is None:
+            share.count = None
+            share._items = lambda: shard.stride(self)
+        else:
+            mine = shard.range(len(self.names))
+            share.names, share.count = self.names[mine.start : mine.stop], len(mine)
+            share._items = lambda: islice(self, mine.start, mine.stop)
+            if self._files is not None:
+                share._files = lambda: (self.files or ())[mine.start : mine.stop]
+        return share
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it has no image; a set that does not know is read up to its first."""
+        return not self.count if self.count is not None else next(iter(self), None) is None
 
     def __repr__(self) -> str:
         return f"ImageSet({self.source!r}, count={self.count})"

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +14,7 @@ from scipy import linalg
 
 from cmdmetric.errors import InputError
 from cmdmetric.feature_rows import blocks_of
+from cmdmetric.npz import load, reading, write_npz
 from cmdmetric.protocol import Protocol
 from cmdmetric.version import __version__
 
@@ -240,21 +240,7 @@ class Moments:
 
         The file appears whole or not at all.
         """
-        path = Path(path)
-        contents: dict[str, Any] = {"mu": self.mean, "sigma": self.cov}
-        if self.n is not None:
-            contents["n"] = np.int64(self.n)
-        if self.provenance is not None:
-            contents["provenance"] = np.array(self.provenance.to_json())
-        partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-        try:
-            with open(partial, "wb") as file:
-                np.savez(file, **contents)
-            os.replace(partial, path)
-        except OSError as error:
-            raise InputError(f"cannot write {path}: {error.strerror}") from None
-        finally:
-            partial.unlink(missing_ok=True)
+        write_npz(path, self.arrays())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Moments:
@@ -262,28 +248,35 @@ class Moments:
 
         Nothing is unpickled. Raises InputError naming the file and what is wrong with it.
         """
-        try:
-            loaded = np.load(path, allow_pickle=False)
+        with reading(path, "moments file"):
+            loaded = load(path)
             if not isinstance(loaded, np.lib.npyio.NpzFile):
                 raise InputError("it is no .npz but one array; moments hold mu and sigma")
             with loaded as file:
-                missing = [key for key in ("mu", "sigma") if key not in file]
-                if missing:
-                    raise InputError(
-                        f"it has no {' and no '.join(missing)}; moments are an .npz with mu (d,) "
-                        f"and sigma (d, d), this one has {', '.join(sorted(file)) or 'nothing'}"
-                    )
-                n = int(file["n"]) if "n" in file else None
-                provenance = None
-                if "provenance" in file:
-                    provenance = read_provenance(file["provenance"])
-                return cls.from_statistics(file["mu"], file["sigma"], n, provenance)
-        except FileNotFoundError:
-            raise InputError(f"{path}: no such file") from None
-        except InputError as error:
-            raise InputError(f"{path}: {error}") from None
-        except (OSError, EOFError, zipfile.BadZipFile, ValueError, TypeError, KeyError) as error:
-            raise InputError(f"{path}: not a readable moments file: {unreadable(error)}") from None
+                return cls.of_arrays(file)
+
+    def arrays(self) -> dict[str, Any]:
+        """What `save` writes. Of one sample alone the covariance is zero."""
+        cov = self.cov if self.n != 1 else np.zeros((self.d, self.d))
+        contents: dict[str, Any] = {"mu": self.mean, "sigma": cov}
+        if self.n is not None:
+            contents["n"] = np.int64(self.n)
+        if self.provenance is not None:
+            contents["provenance"] = np.array(self.provenance.to_json())
+        return contents
+
+    @classmethod
+    def of_arrays(cls, arrays: Mapping[str, Any]) -> Moments:
+        """The inverse of `arrays`. Raises InputError where something is missing or wrong."""
+        missing = [key for key in ("mu", "sigma") if key not in arrays]
+        if missing:
+            raise InputError(
+                f"it has no {' and no '.join(missing)}; moments are an .npz with mu (d,) "
+                f"and sigma (d, d), this one has {', '.join(sorted(arrays)) or 'nothing'}"
+            )
+        n = int(arrays["n"]) if "n" in arrays else None
+        provenance = read_provenance(arrays["provenance"]) if "provenance" in arrays else None
+        return cls.from_statistics(arrays["mu"], arrays["sigma"], n, provenance)
 
     def _need_count(self) -> None:
         if self.n is None:
@@ -316,13 +309,6 @@ def read_provenance(stored: NDArray[Any]) -> Provenance:
         raise InputError(
             f"its record of how it was made (`provenance`) is damaged: {error!r}; make it anew"
         ) from None
-
-
-def unreadable(error: Exception) -> str:
-    """Why numpy could not read a file; never its advice to unpickle what it does not know."""
-    if "pickle" in str(error):
-        return "no numpy file, or one of Python objects, which are never unpickled"
-    return str(error)
 
 
 def refuse_differences(a: Provenance, b: Provenance, names: tuple[str, str] | None = None) -> None:

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from cmdmetric.cache import open_cache
 from cmdmetric.captions import Pairing, pair
 from cmdmetric.errors import InputError
-from cmdmetric.features import list_failures
 from cmdmetric.frechet import frechet_distance
 from cmdmetric.influence import Sample, SideLike, groups_of_pairing
 from cmdmetric.lazy_encoder import LazyEncoder, recall_checkpoint
@@ -31,6 +30,7 @@ from cmdmetric.sources import (
     Side,
     Source,
     find_real,
+    left_out,
     open_image_side,
     open_text_side,
 )
@@ -264,14 +264,18 @@ def moments_of(
     side is by default "text" for a file that ends like captions do (.json, .csv, ...), else
     "image".
     """
-    if side is None:
-        ending = Path(source).suffix.lower() if isinstance(source, (str, os.PathLike)) else ""
-        side = "text" if ending in CAPTION_ENDINGS else "image"
+    text = (side or side_of(source)) == "text"
     with encoding_of(
         model, weights, protocol, device, batch_size, on_error, progress, cache, encoder
     ) as encoding:
-        opened = open_text_side(source) if side == "text" else open_image_side(source)
+        opened = open_text_side(source) if text else open_image_side(source)
         return encoding.side(opened).moments
+
+
+def side_of(source: Source) -> Literal["image", "text"]:
+    """What a source holds, by the ending of its name."""
+    ending = Path(source).suffix.lower() if isinstance(source, (str, os.PathLike)) else ""
+    return "text" if ending in CAPTION_ENDINGS else "image"
 
 
 def encoding_of(
@@ -377,18 +381,7 @@ def _notes(f: Side, r: Side, l: Side, made: Provenance | None) -> Iterator[str]:
                 f"{side.source} does not record how it was made: that its protocol and encoder "
                 "are the same as the rest's is taken on trust"
             )
-    if f.skipped or r.skipped:
-        skipped = [*f.skipped, *r.skipped]
-        yield f"{len(skipped)} images could not be decoded and are left out:\n" + list_failures(
-            skipped
-        )
-    if l.truncated:
-        yield (
-            f"{l.truncated} captions are longer than the encoder's context and were cut "
-            "(each keeps its end-of-text token)"
-        )
-    if l.empty:
-        yield f"{l.empty} captions have no word in them and are left out"
+    yield from left_out(f, r, l)
 
 
 def _signature(f: Side, r: Side, l: Side, made: Provenance | None) -> str:  # noqa: E741

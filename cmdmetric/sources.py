@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-import zipfile
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 from cmdmetric.cache import FeatureCache
 from cmdmetric.captions import Captions, read_captions
 from cmdmetric.errors import InputError
-from cmdmetric.features import OnError, encode_captions, encode_images
+from cmdmetric.features import OnError, encode_captions, encode_images, list_failures
 from cmdmetric.images import ImageSet, open_images
-from cmdmetric.moments import Moments, read_provenance, unreadable
+from cmdmetric.moments import Moments
+from cmdmetric.npz import load, reading
 from cmdmetric.references import COCO2014_VAL, REFERENCES, load_reference
+from cmdmetric.set_files import StoredSet
 
 if TYPE_CHECKING:
     from cmdmetric.encoder import Encoder
@@ -158,7 +160,7 @@ def read_stored(source: Source, side: Literal["image", "text"]) -> Side | None:
         return Side(load_reference(name, side), name, reference=name)
     if Path(name).suffix.lower() not in (".npz", ".npy") or not Path(name).is_file():
         return None
-    stored = _read_numpy(Path(name))
+    stored = _read_numpy(name)
     made = stored and stored.moments.provenance
     if made and made.side != side:
         raise InputError(
@@ -168,33 +170,57 @@ def read_stored(source: Source, side: Literal["image", "text"]) -> Side | None:
     return stored
 
 
-def _read_numpy(path: Path) -> Side | None:
+def _read_numpy(path: str) -> Side | None:
     """Moments or features of a numpy file; None where it holds something else (images)."""
-    record = None
-    try:
-        loaded = np.load(path, mmap_mode="r", allow_pickle=False)
+    with reading(path, "numpy file"):
+        loaded = load(path)
         if isinstance(loaded, np.ndarray):
-            features = loaded
-        else:
-            with loaded:
-                if "mu" in loaded or "sigma" in loaded:
-                    return Side(Moments.load(path), str(path))
-                if "features" not in loaded:
-                    return None
-                features = loaded["features"]
-                if "provenance" in loaded:
-                    record = loaded["provenance"]
-    except InputError:
-        raise
-    except (OSError, EOFError, zipfile.BadZipFile, ValueError, TypeError, KeyError) as error:
-        raise InputError(f"{path}: not a readable numpy file: {unreadable(error)}") from None
-    if features.ndim != 2 or features.dtype.kind != "f":
-        return None
-    try:
-        provenance = None if record is None else read_provenance(record)
-        return Side(Moments.from_features(features, provenance), str(path), features=features)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
+            if loaded.ndim != 2 or loaded.dtype.kind != "f":
+                return None
+            return Side(Moments.from_features(loaded), path, features=loaded)
+        with loaded:
+            if not {"mu", "sigma", "shard"} & set(loaded) and not _has_features(loaded):
+                return None
+            stored = StoredSet.of_arrays(loaded, path)
+    if stored.record is not None and stored.record.shard.count > 1:
+        shard = stored.record.shard
+        raise InputError(
+            f"{path} is shard {shard} of a set and no set of its own: put all {shard.count} "
+            "together first (cmdmetric merge)"
+        )
+    if stored.moments is None:
+        raise InputError(f"{path} holds no sample")
+    return Side(
+        stored.moments,
+        path,
+        features=stored.features,
+        names=stored.names,
+        texts=stored.captions,
+        kept=tuple(range(len(stored.captions))) if stored.captions else (),
+        skipped=stored.skipped,
+        truncated=stored.truncated,
+    )
+
+
+def _has_features(arrays: Mapping[str, NDArray[Any]]) -> bool:
+    features = arrays.get("features")
+    return features is not None and features.ndim == 2 and features.dtype.kind == "f"
+
+
+def left_out(*sides: Side) -> Iterator[str]:
+    """What is missing in the moments of sides, in words."""
+    skipped = [failure for side in sides for failure in side.skipped]
+    if skipped:
+        yield f"{len(skipped)} images could not be decoded and are left out:\n" + list_failures(
+            skipped
+        )
+    if truncated := sum(side.truncated for side in sides):
+        yield (
+            f"{truncated} captions are longer than the encoder's context and were cut "
+            "(each keeps its end-of-text token)"
+        )
+    if empty := sum(side.empty for side in sides):
+        yield f"{empty} captions have no word in them and are left out"
 
 
 def find_real(captions: Side | Captions, generated: Side | ImageSet) -> Side | ImageSet:
