@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from threading import Lock
 
-from cmdmetric.image_set import ImageItem, ImageSet, decode, image_names
+from cmdmetric.image_set import ImageItem, ImageSet, decode, image_names, members_of
 
 TAR_ENDINGS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 
@@ -74,7 +74,7 @@ def _item(name: str, read: Callable[[], bytes]) -> ImageItem:
 def _image_set(
     source: str, path: Path, items: Callable[[], Iterator[ImageItem]], names: list[str]
 ) -> ImageSet:
-    return ImageSet(source, items, names, files=lambda: [(str(path), name) for name in names])
+    return ImageSet(source, items, names, files=partial(members_of, path, names))
 
 
 def _open_stream(source: str, path: Path) -> ImageSet:

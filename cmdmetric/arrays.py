@@ -16,7 +16,7 @@ from numpy.lib import format as npy
 from PIL import Image
 
 from cmdmetric.errors import InputError
-from cmdmetric.image_set import ImageItem, ImageSet, file_item
+from cmdmetric.image_set import ImageItem, ImageSet, file_item, members_of
 from cmdmetric.paths import missing
 
 _CHANNELS = (1, 3, 4)
@@ -64,7 +64,7 @@ def open_npz(source: str, path: Path) -> ImageSet:
                 row = np.frombuffer(data, np.uint8).reshape(shape[1:])
                 yield _row_item(name, row, channels_first)
 
-    return ImageSet(source, items, names, files=lambda: [(str(path), name) for name in names])
+    return ImageSet(source, items, names, files=partial(members_of, path, names))
 
 
 def _header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
@@ -86,7 +86,7 @@ def _open_array(source: str, array: np.ndarray, path: Path | None = None) -> Ima
 
     if path is None:
         return ImageSet(source, items, names)
-    return ImageSet(source, items, names, files=lambda: [(str(path), name) for name in names])
+    return ImageSet(source, items, names, files=partial(members_of, path, names))
 
 
 def _row_item(name: str, row: np.ndarray, channels_first: bool) -> ImageItem:
@@ -173,7 +173,9 @@ def open_values(values: Any) -> ImageSet:
         if not found:
             raise InputError(f"{source}: no images")
         items = [_named(item, i) for i, item in enumerate(found)]
-        files = [item.read and (os.path.expanduser(item.name), "") for item in items]
+        files = [
+            item.read and (os.path.abspath(os.path.expanduser(item.name)), "") for item in items
+        ]
         return ImageSet(
             source, lambda: iter(items), [item.name for item in items], files=lambda: files
         )

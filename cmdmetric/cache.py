@@ -49,13 +49,11 @@ class Space:
         self.label = label
         #: The fields, in canonical JSON.
         self.identity = json.dumps({"generation": GENERATION, **fields}, sort_keys=True)
-        self._prefix = hashlib.sha256(self.identity.encode())
+        self._prefix = hashlib.sha256(self.identity.encode()).digest()
 
     def key(self, content: bytes) -> bytes:
         """The key of a content: of its digest, as a rule."""
-        digest = self._prefix.copy()
-        digest.update(content)
-        return digest.digest()[:KEY]
+        return hashlib.sha256(self._prefix + content).digest()[:KEY]
 
 
 class FeatureCache:
@@ -221,8 +219,8 @@ def parse_size(text: str) -> int:
     """
     match = re.fullmatch(r"\s*([0-9.e+]+)\s*([KMGT]?)i?B?\s*", text, re.IGNORECASE)
     try:
-        return int(float(match[1]) * _UNITS[match[2].upper()]) if match else int(text)
-    except ValueError:
+        return int(float(match[1]) * _UNITS[match[2].upper()]) if match else int("")
+    except (ValueError, OverflowError):
         raise InputError(
             f"{text!r} is no size: write the limit of the cache like 10GB or 500MB"
         ) from None

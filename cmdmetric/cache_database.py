@@ -77,6 +77,7 @@ class CacheDatabase:
         self._lock = RLock()
         self._connection: sqlite3.Connection | None = None
         self._writable = True
+        self._given_up = False
         self._used: set[int] = set()
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -88,10 +89,10 @@ class CacheDatabase:
     @property
     def works(self) -> bool:
         """Whether anything is stored or found."""
-        return self._connection is not None
+        return not self._given_up
 
     def close(self) -> None:
-        """Note what was used, and close the file."""
+        """Note what was used, and close the file; it is opened again where that is needed."""
         with self._lock:
             if self._used:
                 now, used = int(time.time()), list(self._used)
@@ -264,6 +265,8 @@ class CacheDatabase:
 
     def _run(self, work: Callable[[sqlite3.Connection], T], otherwise: T) -> T:
         with self._lock:
+            if self._connection is None and not self._given_up:
+                self._open()
             if self._connection is None:
                 return otherwise
             try:
@@ -317,6 +320,7 @@ class CacheDatabase:
         self._writable = False
 
     def _give_up(self, reason: str) -> None:
+        self._given_up = True
         warnings.warn(f"no feature cache: {reason}", UserWarning, stacklevel=2)
         self._close()
 

@@ -66,12 +66,12 @@ def versus(
     ) as encoding:
         (a, b), r, l = encode_sides([first, second], captions, real, encoding)  # noqa: E741
     for side in (a, b):
-        if side.features is None:
+        if not side.has_features:
             raise InputError(
                 f"{side.source} is moments alone: a difference needs the features of both sets; "
                 "give the images, or their features (.npz with `features`)"
             )
-    scores = score_of(a, r, l), score_of(b, r, l)
+    scores = score_of(a, r, l, encoding.cache), score_of(b, r, l, encoding.cache)
     for note in dict.fromkeys(scores[0].warnings + scores[1].warnings):
         warnings.warn(note, UserWarning, stacklevel=2)
     (of_a, of_b, of_r), of_l = as_samples([a, b, r], l)

@@ -71,6 +71,29 @@ class FeatureRows:
         return np.frombuffer(content, np.float32).reshape(count, self._d)
 
 
+class OnDemand:
+    """The field `features` of a dataclass: an array, or a function that is called for it once."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:  # the array
+        if instance is None:
+            return None  # the default
+        value = instance.__dict__[self._name]
+        if callable(value):
+            value = instance.__dict__[self._name] = value()
+        return value
+
+    def __set__(self, instance: Any, value: Any) -> None:
+        instance.__dict__[self._name] = value
+
+
+def unread(instance: Any) -> Any:
+    """The field `features` as it was given: an array, a function, or None."""
+    return vars(instance)["features"]
+
+
 def blocks_of(features: NDArray[Any], rows: int = ROWS) -> Iterator[NDArray[Any]]:
     """Consecutive blocks of features; those that are mapped from a file leave memory again."""
     for start in range(0, len(features), rows):

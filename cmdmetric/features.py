@@ -17,8 +17,9 @@ from tqdm import tqdm
 from cmdmetric.cache import FeatureCache
 from cmdmetric.captions import Captions
 from cmdmetric.decoding import Failure, prepared
+from cmdmetric.derived import recall_moments, remember_moments, remembered
 from cmdmetric.errors import InputError
-from cmdmetric.feature_rows import FeatureRows
+from cmdmetric.feature_rows import FeatureRows, OnDemand
 from cmdmetric.file_digests import stamp_of
 from cmdmetric.image_set import ImageItem, ImageSet
 from cmdmetric.moments import Moments
@@ -43,14 +44,16 @@ class EncodedImages:
     """The moments and features of an image set, and what became of its images."""
 
     moments: Moments
-    #: (n, d), in the order of `names`.
-    features: NDArray[np.float32]
     #: Names of the encoded images, in order.
     names: tuple[str, ...]
     #: Images that could not be decoded, with the reason.
     skipped: tuple[tuple[str, str], ...]
     #: How many of them had their features in the cache.
     cached: int = 0
+    #: What the features are of; None where that is not known.
+    identity: bytes | None = None
+    #: (n, d), in the order of `names`; a function that gives them is called when they are needed.
+    features: OnDemand = OnDemand()  # noqa: RUF009  # a descriptor
 
 
 @dataclass(frozen=True)
@@ -58,14 +61,16 @@ class EncodedTexts:
     """The moments and features of a caption set, and what became of its captions."""
 
     moments: Moments
-    #: (n, d), of the captions numbered in `kept`.
-    features: NDArray[np.float32]
     #: The captions that were encoded: ascending positions in the set.
     kept: tuple[int, ...]
     #: Captions longer than the encoder's context: cut, with the end-of-text token kept.
     truncated: int
     #: How many of them had their features in the cache.
     cached: int = 0
+    #: What the features are of; None where that is not known.
+    identity: bytes | None = None
+    #: (n, d), of the captions numbered in `kept`; as those of images.
+    features: OnDemand = OnDemand()  # noqa: RUF009  # a descriptor
 
 
 def encode_images(
@@ -87,35 +92,24 @@ def encode_images(
     provenance = encoder.provenance("image", images.source)
     space = image_space(encoder.checkpoint, encoder.protocol, provenance.dtype)
     run = _ImageRun(images, encoder, cache, space, on_error)
-    bar = tqdm(total=images.count, desc=f"images {_short(images.source)}", unit="image",
-               disable=not progress, mininterval=0.5)  # fmt: skip
-    with run.rows, bar:
-        run.look_up(bar)
-        if not run.is_whole:
-            with run.alone() as waited:
-                if waited:
-                    run.look_up(bar)
-                run.encode(bar)
-        failures = run.failures
-        if failures and on_error == "raise":
-            raise InputError(
-                f"{images.source}: {len(failures)} of {run.seen} images cannot be decoded:\n"
-                f"{list_failures(failures)}\n"
-                "Mend or remove them, or score the rest with --on-error skip (on_error='skip')."
-            )
-        if len(failures) == run.seen:
-            raise InputError(
-                f"{images.source}: no image could be decoded:\n{list_failures(failures)}"
-            )
-        features = run.rows.finish(run.dropped)
+    run.identify()
+    moments = recall_moments(cache, run.identity, provenance)
+    if moments is not None:
+        return EncodedImages(moments, run.names, (), run.seen, run.identity, run.complete)
+    with tqdm(total=images.count, desc=f"images {_short(images.source)}", unit="image",
+              disable=not progress, mininterval=0.5) as bar:  # fmt: skip
+        features = run.complete(bar)
     moments = Moments.from_features(features, provenance)
-    return EncodedImages(moments, features, run.names, tuple(failures), run.cached)
+    remember_moments(cache, run.identity, moments)
+    return EncodedImages(
+        moments, run.names, tuple(run.failures), run.cached, run.identity, features
+    )
 
 
 class _Prepared(NamedTuple):
     """What a thread makes of an image: its feature, where the cache has it, or else its pixels."""
 
-    key: bytes | None
+    digest: bytes | None
     feature: NDArray[np.float32] | None
     pixels: NDArray[np.uint8] | None
 
@@ -138,20 +132,14 @@ class _ImageRun:
         self._on_error = on_error
         self._size = encoder.checkpoint.image_size
         self._files = None if cache is None else images.files
-        #: By position: the content's key where it is known, and whether the feature is there.
-        self._keys: list[bytes | None] = [None] * (images.count or 0)
+        #: By position: the content's sha256 where it is known, and whether the feature is there.
+        self._digests: list[bytes | None] = [None] * (images.count or 0)
         self._filled = bytearray(images.count or 0)
         self._names: list[str] = []
-        self.rows = FeatureRows()
         self.failures: list[tuple[str, str]] = []
         #: Positions of the failures.
         self.dropped: list[int] = []
         self.cached = 0
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether every feature is there."""
-        return bool(self._filled) and all(self._filled)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -164,7 +152,44 @@ class _ImageRun:
     def seen(self) -> int:
         return len(self._filled)
 
-    def alone(self) -> contextlib.AbstractContextManager[bool]:
+    @property
+    def identity(self) -> bytes | None:
+        """What the features are of, where that is known: by it a set is one with its copies."""
+        dropped = set(self.dropped)
+        known = [digest for i, digest in enumerate(self._digests) if i not in dropped]
+        return self._space.key(b"".join(known)) if known and None not in known else None
+
+    def identify(self) -> None:
+        """Find the digests of files that are as they were."""
+        if self._cache is not None and self._files is not None:
+            self._digests = self._cache.digests.known(self._files)
+
+    def complete(self, bar: tqdm | None = None) -> NDArray[np.float32]:
+        """All features: from the cache, or encoded. Raises InputError as `encode_images` does."""
+        bar = tqdm(disable=True) if bar is None else bar
+        with FeatureRows() as self._rows:
+            self._fill(bar)
+            if not self._filled or not all(self._filled):
+                with self._alone() as waited:
+                    if waited:
+                        self.identify()
+                        self._fill(bar)
+                    self._encode(bar)
+            self._check()
+            return self._rows.finish(self.dropped)
+
+    def _check(self) -> None:
+        source, failures = self._images.source, self.failures
+        if failures and self._on_error == "raise":
+            raise InputError(
+                f"{source}: {len(failures)} of {self.seen} images cannot be decoded:\n"
+                f"{list_failures(failures)}\n"
+                "Mend or remove them, or score the rest with --on-error skip (on_error='skip')."
+            )
+        if len(failures) == self.seen:
+            raise InputError(f"{source}: no image could be decoded:\n{list_failures(failures)}")
+
+    def _alone(self) -> contextlib.AbstractContextManager[bool]:
         """While no other process encodes the same set; yields whether one just did."""
         if self._cache is None or self._files is None:
             return contextlib.nullcontext(False)
@@ -173,23 +198,20 @@ class _ImageRun:
         key = self._space.key(set_name.encode("utf-8", "surrogateescape"))
         return self._cache.lock(key, self._images.source)
 
-    def look_up(self, bar: tqdm) -> None:
-        """Take from the cache what it has of files that are as they were."""
-        if self._cache is None or self._files is None:
+    def _fill(self, bar: tqdm) -> None:
+        """Take from the cache what it has of the known keys."""
+        if self._cache is None:
             return
-        for position, digest in enumerate(self._cache.digests.known(self._files)):
-            self._keys[position] = digest and self._space.key(digest)
-        wanted = [i for i, key in enumerate(self._keys) if key and not self._filled[i]]
+        wanted = [i for i, digest in enumerate(self._digests) if digest and not self._filled[i]]
         for start in range(0, len(wanted), KEYS):
             positions = np.array(wanted[start : start + KEYS])
-            found, features = self._cache.get_many([self._keys[i] or b"" for i in positions])
-            self.rows.write(positions[found], features)
-            for position in positions[found].tolist():
-                self._filled[position] = True
+            keys = [self._space.key(self._digests[i] or b"") for i in positions]
+            found, features = self._cache.get_many(keys)
+            self._take(positions[found], features)
             self.cached += len(found)
             bar.update(len(found))
 
-    def encode(self, bar: tqdm) -> None:
+    def _encode(self, bar: tqdm) -> None:
         """Read what is left, decode what is new, and run it through the network."""
         batch: list[tuple[int, _Prepared]] = []
         lookahead = 4 * self._encoder.batch_size
@@ -199,25 +221,24 @@ class _ImageRun:
                 self.failures.append((item.name, result.reason))
                 self.dropped.append(position)
                 continue
-            self._keys[position] = result.key
+            self._digests[position] = result.digest
             if result.feature is not None:
-                self.rows.write(np.array([position]), result.feature[None])
-                self._filled[position] = True
+                self._take(np.array([position]), result.feature[None])
                 self.cached += 1
             elif not self.failures or self._on_error == "skip":
                 # else: only look for further failures
                 batch.append((position, result))
                 if len(batch) == self._encoder.batch_size:
-                    self._encode(batch)
+                    self._run(batch)
                     batch.clear()
         if batch:
-            self._encode(batch)
+            self._run(batch)
 
     def _left(self) -> Iterator[tuple[int, ImageItem]]:
         for position, item in enumerate(self._images):
             if position == len(self._filled):  # a set that did not know how many it has
                 self._filled.append(False)
-                self._keys.append(None)
+                self._digests.append(None)
                 self._names.append(item.name)
             if not self._filled[position]:
                 yield position, item
@@ -232,26 +253,27 @@ class _ImageRun:
         digest = hashlib.sha256(content).digest()
         if file:
             self._cache.digests.note(file, stamp, digest)
-        key = self._space.key(digest)
-        _, features = self._cache.get_many([key])
+        _, features = self._cache.get_many([self._space.key(digest)])
         if len(features):
-            return _Prepared(key, features[0], None)
-        return _Prepared(key, None, self._pixels(item.parse(content)))
+            return _Prepared(digest, features[0], None)
+        return _Prepared(digest, None, self._pixels(item.parse(content)))
 
     def _pixels(self, image: Image.Image) -> NDArray[np.uint8]:
         return to_pixels(image, self._size, self._encoder.protocol)
 
-    def _encode(self, batch: list[tuple[int, _Prepared]]) -> None:
+    def _run(self, batch: list[tuple[int, _Prepared]]) -> None:
         pixels = np.stack([image.pixels for _, image in batch if image.pixels is not None])
         features = self._encoder.build().encode_pixels(pixels)
-        positions = [position for position, _ in batch]
-        self.rows.write(np.array(positions), features)
-        for position in positions:
-            self._filled[position] = True
-        known = [i for i, (_, image) in enumerate(batch) if image.key]
-        if self._cache is not None and known:
-            keys = [batch[i][1].key or b"" for i in known]
+        self._take(np.array([position for position, _ in batch]), features)
+        if self._cache is not None:
+            known = [i for i, (_, image) in enumerate(batch) if image.digest]
+            keys = [self._space.key(batch[i][1].digest or b"") for i in known]
             self._cache.put_many(self._space, keys, features[known])
+
+    def _take(self, positions: NDArray[np.intp], features: NDArray[np.float32]) -> None:
+        self._rows.write(positions, features)
+        for position in positions.tolist():
+            self._filled[position] = True
 
 
 def encode_captions(
@@ -272,41 +294,84 @@ def encode_captions(
         raise InputError(f"{captions.source}: no caption has a word in it")
     provenance = encoder.provenance("text", captions.source)
     space = text_space(encoder.checkpoint, encoder.protocol, provenance.dtype)
-    cut, left = np.zeros(len(kept), bool), np.arange(len(kept))
-    keys: list[bytes] = []
-    bar = tqdm(total=len(kept), desc=f"captions {_short(captions.source)}", unit="caption",
-               disable=not progress, mininterval=0.5)  # fmt: skip
-    with FeatureRows() as rows, bar:
-        if cache is not None:
-            keys = [space.key(cleaned[i].encode("utf-8", "surrogatepass")) for i in kept]
-            left = _cached_captions(cache, keys, rows, cut, bar)
-        for start in range(0, len(left), TEXT_CHUNK):
-            chunk = left[start : start + TEXT_CHUNK]
-            network = encoder.build()
-            tokens, cut[chunk] = network.tokenise([captions.texts[kept[i]] for i in chunk])
-            for batch, features in network.encode_tokens(tokens):
-                positions = chunk[batch]
-                rows.write(positions, features)
-                if cache is not None:
-                    cache.put_many(space, [keys[i] for i in positions], features, cut[positions])
-                bar.update(len(batch))
-        features = rows.finish([])
+    texts, known_by = ([of[i] for i in kept] for of in (captions.texts, cleaned))
+    run = _CaptionRun(texts, known_by, encoder, cache, space)
+    moments = recall_moments(cache, run.identity, provenance)
+    if moments is not None:
+        counted = remembered(cache, ["encoder"], [b"truncated", run.identity], run.count_cut)
+        truncated = counted["truncated"]
+        return EncodedTexts(moments, kept, truncated, len(kept), run.identity, run.complete)
+    with tqdm(total=len(kept), desc=f"captions {_short(captions.source)}", unit="caption",
+              disable=not progress, mininterval=0.5) as bar:  # fmt: skip
+        features = run.complete(bar)
     moments = Moments.from_features(features, provenance)
-    return EncodedTexts(moments, features, kept, int(cut.sum()), len(kept) - len(left))
+    remember_moments(cache, run.identity, moments)
+    truncated = int(run.cut.sum())
+    return EncodedTexts(moments, kept, truncated, run.cached, run.identity, features)
 
 
-def _cached_captions(
-    cache: FeatureCache, keys: list[bytes], rows: FeatureRows, cut: NDArray[np.bool_], bar: tqdm
-) -> NDArray[np.intp]:
-    """Take from the cache what it has; returns the positions of the rest."""
-    left = []
-    for start in range(0, len(keys), KEYS):
-        found, features, notes = cache.get_noted(keys[start : start + KEYS])
-        rows.write(start + found, features)
-        cut[start + found] = notes
-        left.append(start + np.delete(np.arange(len(keys[start : start + KEYS])), found))
-        bar.update(len(found))
-    return np.concatenate(left)
+class _CaptionRun:
+    """Captions on their way through an encoder."""
+
+    def __init__(
+        self,
+        texts: Sequence[str],
+        cleaned: Sequence[str],
+        encoder: Encoder | LazyEncoder,
+        cache: FeatureCache | None,
+        space: Space,
+    ) -> None:
+        self._texts = texts
+        self._encoder = encoder
+        self._cache = cache
+        self._space = space
+        self._contents = [text.encode("utf-8", "surrogatepass") for text in cleaned]
+        #: (n,) which are longer than the encoder's context.
+        self.cut = np.zeros(len(texts), bool)
+        self.cached = 0
+
+    @property
+    def identity(self) -> bytes | None:
+        """What the features are of, where there is a cache."""
+        return None if self._cache is None else self._space.key(b"\0".join(self._contents))
+
+    def count_cut(self) -> dict[str, int]:
+        """How many are longer than the encoder's context."""
+        self.complete()
+        return {"truncated": int(self.cut.sum())}
+
+    def complete(self, bar: tqdm | None = None) -> NDArray[np.float32]:
+        """All features: from the cache, or encoded."""
+        bar = tqdm(disable=True) if bar is None else bar
+        with FeatureRows() as rows:
+            left = self._fill(rows, bar)
+            for start in range(0, len(left), TEXT_CHUNK):
+                chunk = left[start : start + TEXT_CHUNK]
+                network = self._encoder.build()
+                tokens, self.cut[chunk] = network.tokenise([self._texts[i] for i in chunk])
+                for batch, features in network.encode_tokens(tokens):
+                    positions = chunk[batch]
+                    rows.write(positions, features)
+                    if self._cache is not None:
+                        keys = [self._space.key(self._contents[i]) for i in positions]
+                        self._cache.put_many(self._space, keys, features, self.cut[positions])
+                    bar.update(len(batch))
+            return rows.finish([])
+
+    def _fill(self, rows: FeatureRows, bar: tqdm) -> NDArray[np.intp]:
+        """Take from the cache what it has; returns the positions of the rest."""
+        if self._cache is None:
+            return np.arange(len(self._texts))
+        left = []
+        for start in range(0, len(self._contents), KEYS):
+            keys = [self._space.key(content) for content in self._contents[start : start + KEYS]]
+            found, features, notes = self._cache.get_noted(keys)
+            rows.write(start + found, features)
+            self.cut[start + found] = notes
+            left.append(start + np.delete(np.arange(len(keys)), found))
+            self.cached += len(found)
+            bar.update(len(found))
+        return np.concatenate(left)
 
 
 def list_failures(failures: Sequence[tuple[str, str]]) -> str:

@@ -35,8 +35,8 @@ def stamp_of(path: str | Path) -> str | None:
 class Digests:
     """The digests of files and of members of archives, as a cache's database knows them.
 
-    A file is (path, member): the member's name for one of an archive, whose own times then count,
-    else "".
+    A file is (path, member): an absolute path, and the member's name for one of an archive, whose
+    own times then count, else "".
     """
 
     def __init__(self, database: CacheDatabase) -> None:
@@ -46,15 +46,13 @@ class Digests:
 
     def known(self, files: Sequence[tuple[str, str] | None]) -> list[bytes | None]:
         """sha256 (32 bytes) of each file, None where it is not known or has changed."""
-        located = {file: (os.path.abspath(file[0]), file[1]) for file in files if file is not None}
-        stored = self._database.digests(located.values())
+        stored = self._database.digests([file for file in files if file is not None])
         stamps = {path: stamp_of(path) for path in {path for path, _ in stored}}
         found: list[bytes | None] = []
         for file in files:
-            place = located.get(file) if file is not None else None
-            stamp, digest = stored.get(place, (None, None)) if place else (None, None)
-            fresh = place is not None and stamp is not None and stamps[place[0]] == stamp
-            found.append(digest if fresh else None)
+            known = stored.get(file) if file is not None else None
+            fresh = file is not None and known is not None and stamps[file[0]] == known[0]
+            found.append(known[1] if fresh and known is not None else None)
         return found
 
     def note(self, file: tuple[str, str], stamp: str | None, digest: bytes) -> None:
@@ -67,7 +65,7 @@ class Digests:
         newest = max(map(int, stamp.split()[1:3]))
         if time.time_ns() - newest > YOUNG_NS:
             with self._lock:
-                self._waiting.append((os.path.abspath(file[0]), file[1], stamp, digest))
+                self._waiting.append((*file, stamp, digest))
 
     def flush(self) -> None:
         """Store what was noted."""
@@ -78,7 +76,7 @@ class Digests:
 
     def sha256(self, path: Path) -> str:
         """`cmdmetric.download.sha256_of`, from memory where the file is as it was."""
-        file = (str(path), "")
+        file = (os.path.abspath(path), "")
         (known,) = self.known([file])
         if known is not None:
             return known.hex()

@@ -20,7 +20,7 @@ from typing import BinaryIO
 from PIL import Image, UnidentifiedImageError
 
 from cmdmetric.errors import InputError
-from cmdmetric.paths import natural_key
+from cmdmetric.paths import natural_sorted
 from cmdmetric.shards import Listing, Shard
 
 #: Formats that Pillow only identifies and cannot decode by itself, and EPS, for which it would
@@ -55,8 +55,8 @@ class ImageSet:
         source: how the user named it.
         names: the items' names, in order; None where only a pass through the source would tell.
         count: how many there are; None likewise.
-        files: where each lies, a file and a member of it ("" where the file is the image); None
-            for one that is in no file, or where nothing is known of any.
+        files: where each lies, the absolute path of a file and a member of it ("" where the file is
+            the image); None for one that is in no file, or where nothing is known of any.
 
     Iterating gives `ImageItem`s. A set made from a generator can be iterated once; a second time
     raises InputError. Sets without a known count raise InputError when they turn out to be
@@ -79,7 +79,8 @@ class ImageSet:
 
     @property
     def files(self) -> Sequence[tuple[str, str] | None] | None:
-        return self._files() if self._files else None
+        files = self._files() if self._files else None
+        return files if files is None or len(files) == self.count else None
 
     def __iter__(self) -> Iterator[ImageItem]:
         return self._items()
@@ -132,9 +133,12 @@ def formats() -> tuple[str, ...]:
 
 def _is_image_name(name: str) -> bool:
     """Whether a file of this relative name counts as an image: by its ending, and not hidden."""
+    if os.path.splitext(name)[1].lower() not in endings():
+        return False
+    if "/" not in name and "\\" not in name:
+        return name[0] != "."
     parts = name.replace("\\", "/").split("/")
-    hidden = any(part == "__MACOSX" or (part[:1] == "." and part.strip(".")) for part in parts)
-    return not hidden and os.path.splitext(name)[1].lower() in endings()
+    return not any(part == "__MACOSX" or (part[:1] == "." and part.strip(".")) for part in parts)
 
 
 def image_names(source: str, names: Iterable[str], verb: str = "holds") -> list[str]:
@@ -143,7 +147,7 @@ def image_names(source: str, names: Iterable[str], verb: str = "holds") -> list[
     Raises InputError if none is: what is there instead, and what was looked for.
     """
     names = list(names)
-    images = sorted(filter(_is_image_name, names), key=natural_key)
+    images = natural_sorted(filter(_is_image_name, names))
     if images:
         return images
     counts = Counter(os.path.splitext(name)[1].lower() or "no ending" for name in names)
@@ -168,6 +172,12 @@ def decode(file: BinaryIO | Path | str) -> Image.Image:
 def file_item(name: str, path: str) -> ImageItem:
     """The image of a file."""
     return ImageItem(name, partial(decode, path), partial(_read, path))
+
+
+def members_of(path: Path, names: Sequence[str]) -> list[tuple[str, str]]:
+    """Where the images of an archive lie: `ImageSet.files`."""
+    place = os.path.abspath(path)
+    return [(place, name) for name in names]
 
 
 def _read(path: str) -> bytes:

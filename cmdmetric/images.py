@@ -21,7 +21,7 @@ from cmdmetric.image_set import (
     formats,
     image_names,
 )
-from cmdmetric.paths import missing, natural_key
+from cmdmetric.paths import missing, natural_sorted
 
 __all__ = ["ImageItem", "ImageSet", "describe_failure", "open_images"]
 
@@ -83,13 +83,13 @@ def open_images(source: Any) -> ImageSet:
 
 
 def _open_files(source: str, root: Path, names: list[str]) -> ImageSet:
+    place = os.path.join(os.path.abspath(root), "")
+
     def items() -> Iterator[ImageItem]:
         for name in names:
-            yield file_item(name, os.path.join(root, name))
+            yield file_item(name, place + name)
 
-    return ImageSet(
-        source, items, names, files=lambda: [(os.path.join(root, name), "") for name in names]
-    )
+    return ImageSet(source, items, names, files=lambda: [(place + name, "") for name in names])
 
 
 def _walk(root: Path, depth: int | None = None) -> Iterator[str]:
@@ -109,7 +109,7 @@ def _walk(root: Path, depth: int | None = None) -> Iterator[str]:
                 continue
             seen.add((status.st_dev, status.st_ino))
             with os.scandir(place) as scan:
-                entries = sorted(scan, key=lambda entry: natural_key(entry.name))
+                entries = natural_sorted(scan, lambda entry: entry.name)
         except OSError as error:
             raise InputError(
                 f"{place}: cannot be listed: {error.strerror}; what is in it would be missing "

@@ -168,6 +168,20 @@ class Moments:
         moments._folded = _Sums(n or 2, mean, cov * ((n or 2) - 1))
         return moments
 
+    @classmethod
+    def from_sums(
+        cls, n: int, mean: Array, scatter: Array, provenance: Provenance | None = None
+    ) -> Moments:
+        """The inverse of `sums`, to the bit; for n > d, where no features are kept."""
+        moments = cls(len(mean), provenance)
+        moments.n, moments._folded = n, _Sums(n, mean, scatter)
+        return moments
+
+    @property
+    def sums(self) -> tuple[int, Array, Array]:
+        """Count, mean (d,) and scatter (d, d). Raises InputError for an empty set."""
+        return self._sums()
+
     def __repr__(self) -> str:
         return f"Moments(n={self.n}, d={self.d})"
 

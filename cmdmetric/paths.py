@@ -5,12 +5,16 @@ from __future__ import annotations
 import difflib
 import os
 import re
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from cmdmetric.errors import InputError
 
+T = TypeVar("T")
+
 _DIGITS = re.compile(r"([0-9]+)")
+_ZEROS = str.maketrans("123456789", "000000000")
 
 
 def natural_key(name: str) -> tuple[Any, ...]:
@@ -24,6 +28,18 @@ def natural_key(name: str) -> tuple[Any, ...]:
     numbers = [digits.lstrip("0") for digits in parts[1::2]]
     parts[1::2] = [(len(digits), digits) for digits in numbers]  # type: ignore[call-overload]
     return (tuple(parts), name)
+
+
+def natural_sorted(items: Iterable[T], name: Callable[[T], str] = str) -> list[T]:
+    """Items by the natural order of their names.
+
+    >>> natural_sorted(["img10.png", "img2.png", "img1.png"])
+    ['img1.png', 'img2.png', 'img10.png']
+    """
+    items = list(items)
+    if len({name(item).translate(_ZEROS) for item in items}) <= 1:
+        return sorted(items, key=name)  # numbers of one width: the same order, at a tenth the time
+    return sorted(items, key=lambda item: natural_key(name(item)))
 
 
 def missing(path: str | os.PathLike[str], advice: str = "") -> InputError:

@@ -104,6 +104,8 @@ class Protocol:
         if self.captions == "as-written":
             return caption
         words = re.findall(r"\w+", caption.lower())
+        if caption.isascii():
+            return " ".join(words)
         words = [word.encode("ascii", "ignore").decode("ascii") for word in words]
         return " ".join(word for word in words if word)
 

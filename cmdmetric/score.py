@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from cmdmetric.cache import open_cache
+from cmdmetric.cache import FeatureCache, open_cache
 from cmdmetric.captions import Pairing, pair
+from cmdmetric.derived import remembered
 from cmdmetric.errors import InputError
 from cmdmetric.frechet import frechet_distance
 from cmdmetric.influence import Sample, SideLike, groups_of_pairing
 from cmdmetric.lazy_encoder import LazyEncoder, recall_checkpoint
-from cmdmetric.metrics import cross_model_distance
+from cmdmetric.metrics import CrossModelDistance, cross_model_distance
 from cmdmetric.moments import Moments, Provenance, refuse_differences
 from cmdmetric.protocol import CLIP, GRGAN, Protocol, get_protocol
 from cmdmetric.references import REFERENCES
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
     from cmdmetric.features import OnError
 
 
+#: The modules that a score is computed by, from moments and features.
+STATISTICS_CODE = ("bias", "frechet", "influence", "metrics", "moments", "uncertainty")
 #: Files that hold captions rather than images.
 CAPTION_ENDINGS = (".json", ".jsonl", ".csv", ".tsv", ".txt")
 
@@ -136,7 +139,7 @@ def cmd(
         model, weights, protocol, device, batch_size, on_error, progress, cache, encoder
     ) as encoding:
         (f,), r, l = encode_sides([generated], captions, real, encoding)  # noqa: E741
-    score = score_of(f, r, l)
+    score = score_of(f, r, l, encoding.cache)
     for note in score.warnings:
         warnings.warn(note, UserWarning, stacklevel=2)
     return score
@@ -157,14 +160,15 @@ def encode_sides(
     return f, encoding.side(opened_r), encoding.side(opened_l)
 
 
-def score_of(f: Side, r: Side, l: Side) -> CMDScore:  # noqa: E741
-    """The score of three sides that are encoded or were stored.
+def score_of(f: Side, r: Side, l: Side, cache: FeatureCache | None = None) -> CMDScore:  # noqa: E741
+    """The score of three sides that are encoded or were stored; where the cache knows what they are
+    made of, their statistics are looked up there.
 
     Raises InputError where they were made differently or have fewer than 2 samples.
     """
     made = _common_provenance(f, r, l)
-    distances = cross_model_distance(f.moments, r.moments, l.moments)
-    pairing = _pairing(f, l)
+    pairing, of_real = _pairing(f, l), _pairing(r, l)
+    distances, bars = _statistics(f, r, l, [pairing, of_real], cache)
     return CMDScore(
         cmd=distances.cmd,
         itdis=distances.itdis,
@@ -183,7 +187,7 @@ def score_of(f: Side, r: Side, l: Side) -> CMDScore:  # noqa: E741
         skipped=len(f.skipped) + len(r.skipped),
         truncated=l.truncated,
         empty=l.empty,
-        uncertainty=_uncertainty(f, r, l),
+        uncertainty=bars,
         warnings=tuple(_notes(f, r, l, made)),
     )
 
@@ -323,36 +327,78 @@ def _pairing(images: Side, captions: Side) -> Pairing | None:
     return pair(images.names, captions.texts)
 
 
-def _uncertainty(f: Side, r: Side, l: Side) -> Uncertainty | None:  # noqa: E741
-    """Error bars from the sides whose features are at hand."""
-    if all(side.features is None for side in (f, r, l)):
-        return None
-    (of_f, of_r), of_l = as_samples([f, r], l)
-    return uncertainty(of_f, of_r, of_l)
+def _statistics(
+    f: Side,
+    r: Side,
+    l: Side,  # noqa: E741
+    pairings: Sequence[Pairing | None],
+    cache: FeatureCache | None,
+) -> tuple[CrossModelDistance, Uncertainty | None]:
+    """The distances and, from the sides whose features are at hand, the error bars."""
+    sides = (f, r, l)
+
+    def compute() -> dict[str, Any]:
+        distances = cross_model_distance(*(side.moments for side in sides))
+        bars = None
+        if any(side.has_features for side in sides):
+            (of_f, of_r), of_l = as_samples([f, r], l, pairings)
+            bars = uncertainty(of_f, of_r, of_l).to_dict()
+        return {"distances": distances._asdict(), "uncertainty": bars}
+
+    groups, of_captions = _groups(pairings, l)
+    sources = [_identity(side) for side in sides]
+    sources += [b"" if g is None else g.tobytes() for g in (*groups, of_captions)]
+    found = remembered(cache, STATISTICS_CODE, sources, compute)
+    bars = found["uncertainty"]
+    return (
+        CrossModelDistance(**found["distances"]),
+        None if bars is None else Uncertainty.from_dict(bars),
+    )
 
 
-def as_samples(images: Sequence[Side], l: Side) -> tuple[list[SideLike], SideLike]:  # noqa: E741
-    """Image sides and captions with what was drawn together: an image and its captions.
+def _identity(side: Side) -> bytes | None:
+    """What the numbers of a side follow from; None where that is not known."""
+    if side.has_features:
+        return side.identity
+    moments = side.moments
+    return f"{moments.n} ".encode() + moments.mean.tobytes() + moments.cov.tobytes()
 
-    A side without features is its moments.
-    """
+
+def _groups(
+    pairings: Sequence[Pairing | None],
+    l: Side,  # noqa: E741
+) -> tuple[list[NDArray | None], NDArray | None]:
+    """What was drawn together, of image sides and of captions: an image and its captions."""
+    of_images: list[NDArray | None] = []
     of_captions: NDArray | None = None
-    samples: list[SideLike] = []
     unpaired = 0
-    for side in images:
-        groups, pairing = None, _pairing(side, l)
+    for pairing in pairings:
+        groups = None
         if pairing is not None and l.texts is not None and any(pairing.caption_of):
             groups, of_captions = groups_of_pairing(pairing, len(l.texts))
             # Unpaired images are numbered from -1 down: those of two sides must not meet.
             groups = np.where(groups < 0, groups - unpaired, groups)
             unpaired += len(groups)
-        samples.append(_as_sample(side, groups))
-    kept = None if of_captions is None else of_captions[list(l.kept)]
-    return samples, _as_sample(l, kept)
+        of_images.append(groups)
+    return of_images, None if of_captions is None else of_captions[list(l.kept)]
+
+
+def as_samples(
+    images: Sequence[Side],
+    l: Side,  # noqa: E741
+    pairings: Sequence[Pairing | None] | None = None,
+) -> tuple[list[SideLike], SideLike]:
+    """Image sides and captions with what was drawn together, by pairings that may be there already.
+
+    A side without features is its moments.
+    """
+    groups, of_captions = _groups(pairings or [_pairing(side, l) for side in images], l)
+    samples = [_as_sample(side, own) for side, own in zip(images, groups, strict=True)]
+    return samples, _as_sample(l, of_captions)
 
 
 def _as_sample(side: Side, groups: NDArray | None) -> SideLike:
-    return side.moments if side.features is None else Sample(side.features, groups, side.moments)
+    return Sample(side.features, groups, side.moments) if side.has_features else side.moments
 
 
 def _notes(f: Side, r: Side, l: Side, made: Provenance | None) -> Iterator[str]:  # noqa: E741

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from cmdmetric.cache import FeatureCache
 from cmdmetric.captions import Captions, read_captions
 from cmdmetric.errors import InputError
+from cmdmetric.feature_rows import OnDemand, unread
 from cmdmetric.features import OnError, encode_captions, encode_images, list_failures
 from cmdmetric.images import ImageSet, open_images
 from cmdmetric.moments import Moments
@@ -41,8 +42,9 @@ class Side:
     source: str
     #: The name of a registered reference, which then stands in the signature.
     reference: str | None = None
-    #: (n, d), what the moments were made of; None where only these were given.
-    features: NDArray | None = None
+    #: (n, d), what the moments were made of, as an array or as a function that gives it when it is
+    #: asked for; None where only moments were given.
+    features: OnDemand = OnDemand()  # noqa: RUF009  # a descriptor
     #: Image files, in order; None where only moments or features were given.
     names: tuple[str, ...] | None = None
     #: The captions that the features are of, and the positions of these among them.
@@ -52,6 +54,13 @@ class Side:
     skipped: tuple[tuple[str, str], ...] = ()
     #: Captions that were cut at the encoder's context length.
     truncated: int = 0
+    #: What the features are of, where they came by way of the feature cache.
+    identity: bytes | None = None
+
+    @property
+    def has_features(self) -> bool:
+        """Whether `features` is not None, without reading them."""
+        return unread(self) is not None
 
     @property
     def empty(self) -> int:
@@ -95,7 +104,8 @@ class Encoding:
             return Side(
                 texts.moments,
                 opened.source,
-                features=texts.features,
+                features=unread(texts),
+                identity=texts.identity,
                 texts=opened,
                 kept=texts.kept,
                 truncated=texts.truncated,
@@ -111,7 +121,8 @@ class Encoding:
         return Side(
             images.moments,
             opened.source,
-            features=images.features,
+            features=unread(images),
+            identity=images.identity,
             names=images.names,
             skipped=images.skipped,
         )

@@ -73,6 +73,13 @@ class Uncertainty:
         """All fields, for JSON."""
         return {**dataclasses.asdict(self), "sides": list(self.sides)}
 
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Uncertainty:
+        """The inverse of `to_dict`."""
+        estimates = ("cmd", "itdis", "dis_fr", "dis_fl", "dis_rl")
+        made = {name: Estimate(**values[name]) for name in estimates}
+        return cls(**{**values, **made, "sides": tuple(values["sides"])})
+
 
 @dataclass(frozen=True)
 class Difference:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
+import subprocess
+import sys
+import warnings
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -12,13 +16,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cmdmetric import Encoder, file_digests
-from cmdmetric.cache import FeatureCache
+from cmdmetric import Encoder, cache_database, cmd, file_digests
+from cmdmetric.cache import FeatureCache, Space, parse_size
 from cmdmetric.captions import read_captions
 from cmdmetric.errors import InputError
+from cmdmetric.feature_rows import unread
 from cmdmetric.features import encode_captions, encode_images
 from cmdmetric.images import open_images
 from cmdmetric.protocol import CLIP, GRGAN, Protocol
+
+SPACE = Space("of a test", what="test")
 
 
 class CountingEncoder(Encoder):
@@ -207,3 +214,291 @@ def test_undecodable_images_are_not_cached(encoder: CountingEncoder, folder: Pat
     paint(folder, [0])
     assert images_encoded(encoder, folder) == 1
     assert images_encoded(encoder, folder) == 0
+
+
+# --- statistics ------------------------------------------------------------------------------
+
+
+def test_the_score_is_the_same_to_the_bit(example: Path) -> None:
+    """Cold, warm, and without a cache."""
+    sides = example / "generated", example / "captions.json"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # few samples
+        plain, cold, warm = (
+            cmd(*sides, model="scenes-toy", cache=cache).to_dict() for cache in (False, True, True)
+        )
+    assert plain == cold == warm
+
+
+def test_statistics_are_recalled_and_features_read_on_demand(
+    encoder: CountingEncoder, tmp_path: Path
+) -> None:
+    folder = paint(tmp_path / "many", range(170))  # more than 4 d
+    captions = read_captions([f"picture {i}" for i in range(200)] + ["word " * 200])
+    for made in ("computed", "recalled"):
+        with FeatureCache() as cache:
+            images = encode_images(open_images(folder), encoder, cache=cache)
+            texts = encode_captions(captions, encoder, cache=cache)
+        if made == "computed":
+            first = images, texts
+            continue
+        for ours, theirs in zip((images, texts), first, strict=True):
+            assert callable(unread(ours)), "not recalled"
+            assert ours.identity == theirs.identity
+            assert (ours.moments.n, ours.moments.provenance) == (
+                theirs.moments.n,
+                theirs.moments.provenance,
+            )
+            np.testing.assert_array_equal(ours.moments.cov, theirs.moments.cov)
+            np.testing.assert_array_equal(ours.moments.mean, theirs.moments.mean)
+            np.testing.assert_array_equal(ours.features, theirs.features)
+        assert texts.truncated == 1
+        assert images.names == first[0].names
+
+
+# --- what goes wrong with files --------------------------------------------------------------
+
+
+def put(cache: FeatureCache, numbers: range, d: int = 8) -> None:
+    features = np.stack([np.full(d, i, np.float32) for i in numbers])
+    cache.put_many(SPACE, [key(i) for i in numbers], features)
+
+
+def key(number: int) -> bytes:
+    return SPACE.key(b"%d" % number)
+
+
+def held(cache: FeatureCache, numbers: range) -> list[int]:
+    positions, features = cache.get_many([key(i) for i in numbers])
+    assert all((row == numbers[p]).all() for p, row in zip(positions, features, strict=True))
+    return [numbers[p] for p in positions]
+
+
+def test_a_damaged_block_is_dropped_and_computed_again(
+    encoder: CountingEncoder, folder: Path
+) -> None:
+    images_encoded(encoder, folder)
+    paint(folder, range(20, 24))
+    images_encoded(encoder, folder)
+    with FeatureCache() as cache:
+        path = cache.database.path
+    file = sqlite3.connect(path)
+    (features,) = file.execute("SELECT content FROM blocks ORDER BY id").fetchone()
+    file.close()
+    content = bytearray(path.read_bytes())
+    content[content.index(features[:64]) + 5] ^= 1
+    path.write_bytes(content)
+    with pytest.warns(UserWarning, match="block of 12 cached features is damaged"):
+        assert images_encoded(encoder, folder) == 12
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert images_encoded(encoder, folder) == 0
+
+
+@pytest.mark.parametrize("junk", [b"", b"no database at all" * 100])
+def test_a_file_that_is_no_database(encoder: CountingEncoder, folder: Path, junk: bytes) -> None:
+    with FeatureCache() as cache:
+        path = cache.database.path
+    path.write_bytes(junk)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        assert images_encoded(encoder, folder) == 12
+    assert [("starts anew" in str(w.message)) for w in told] == [True] * bool(junk)
+    assert images_encoded(encoder, folder) == 0
+
+
+def test_damage_anywhere_never_gives_a_wrong_feature(tmp_path: Path) -> None:
+    """Every page of the file overwritten in turn: right features, or none."""
+    with FeatureCache(tmp_path) as cache:
+        put(cache, range(300))
+        path = cache.database.path
+    good = path.read_bytes()
+    page = 8192
+    for start in range(0, len(good), page):
+        path.write_bytes(good[:start] + b"\xa5" * page + good[start + page :])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            with FeatureCache(tmp_path) as cache:
+                held(cache, range(300))
+                put(cache, range(300, 310))
+                cache.flush()
+                held(cache, range(310))
+
+
+def test_a_full_disk_ends_the_caching_and_not_the_run(
+    encoder: CountingEncoder, folder: Path, tmp_path: Path
+) -> None:
+    """A real one where a small file system can be mounted, else SQLite's own limit."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", str(disk)]
+    mounted = shutil.which("mount") and not subprocess.run(mount, capture_output=True).returncode
+    try:
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            with FeatureCache(disk) as cache:
+                if not mounted:
+                    cache.database._run(lambda c: c.execute("PRAGMA max_page_count=16"), None)
+                put(cache, range(1000), d=512)
+                cache.flush()
+                put(cache, range(1000, 2000), d=512)
+                found = encode_images(open_images(folder), encoder, cache=cache)
+        assert found.cached == 0
+        assert len(found.names) == 12
+        assert ["full" in str(w.message) for w in told] == [True], [str(w.message) for w in told]
+    finally:
+        if mounted:
+            subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_read_only_cache_is_read_and_not_written(
+    encoder: CountingEncoder, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images_encoded(encoder, folder)
+    paint(folder, [50])
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)  # root may all
+    for _ in range(2):
+        with pytest.warns(UserWarning, match="cannot be written"):
+            assert images_encoded(encoder, folder) == 1
+
+
+def test_a_folder_that_cannot_be_made(
+    encoder: CountingEncoder, folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.warns(UserWarning, match="no feature cache"):
+        assert images_encoded(encoder, folder, tmp_path / "file" / "below") == 12
+
+
+WRITER = """
+import time
+import numpy as np
+from cmdmetric.cache import FeatureCache, Space
+space, cache = Space("of a test", what="test"), FeatureCache({place!r})
+for start in range(0, {end}, 50):
+    keys = [space.key(b"%d" % i) for i in range(start, start + 50)]
+    cache.put_many(space, keys, np.repeat(np.arange(start, start + 50.0), 8).reshape(50, 8))
+    time.sleep({pause})
+    print(start, flush=True)
+cache.close()
+"""
+
+
+def test_a_killed_process_loses_the_last_seconds_at_most(tmp_path: Path) -> None:
+    """At 50 features in 20 ms and a flush every 2 s, or every 1024."""
+    script = WRITER.format(place=str(tmp_path / "cache"), end=10**6, pause=0.02)
+    for _ in range(2):
+        with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                if int(line) >= 3000:
+                    break
+            process.kill()
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            with FeatureCache(tmp_path / "cache") as cache:
+                found = held(cache, range(6000))
+                assert found == list(range(len(found)))
+                assert len(found) >= 3050 - 1024
+                assert cache.database.verify()[1] == 0
+
+
+RUN = """
+import sys, time
+from cmdmetric import Encoder
+from cmdmetric.cache import FeatureCache
+from cmdmetric.features import encode_images
+from cmdmetric.images import open_images
+class Slow(Encoder):
+    count = 0
+    def encode_pixels(self, pixels):
+        time.sleep(0.2)
+        self.count += len(pixels)
+        return super().encode_pixels(pixels)
+encoder = Slow("scenes-toy", batch_size=4)
+print("ready", flush=True)
+sys.stdin.readline()
+with FeatureCache({place!r}) as cache:
+    found = encode_images(open_images({folder!r}), encoder, cache=cache)
+print(encoder.count, len(found.names), float(abs(found.features).sum()))
+"""
+
+
+def test_two_processes_share_the_work(folder: Path, tmp_path: Path) -> None:
+    script = RUN.format(place=str(tmp_path / "cache"), folder=str(folder))
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    runs = [subprocess.Popen([sys.executable, "-c", script], text=True, **pipes) for _ in range(2)]
+    for run in runs:
+        assert run.stdout is not None
+        assert run.stdout.readline() == "ready\n"
+    results, chatter = [], ""
+    for run in runs:
+        assert run.stdin is not None
+        run.stdin.write("\n")
+        run.stdin.flush()
+    for run in runs:
+        out, told = run.communicate(timeout=120)
+        assert run.returncode == 0, told
+        results.append(out.split())
+        chatter += told
+    counts = sorted(int(encoded) for encoded, _, _ in results)
+    assert counts == [0, 12]
+    assert len({features for _, _, features in results}) == 1
+    assert "waiting for another run" in chatter
+    assert not list((tmp_path / "cache" / "locks").iterdir())
+
+
+def test_two_processes_may_write_at_once(tmp_path: Path) -> None:
+    script = WRITER.format(place=str(tmp_path / "cache"), end=3000, pause=0)
+    runs = [
+        subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.DEVNULL)
+        for _ in range(2)
+    ]
+    assert [run.wait(120) for run in runs] == [0, 0]
+    with FeatureCache(tmp_path / "cache") as cache:
+        assert held(cache, range(3000)) == list(range(3000))
+        assert cache.database.verify()[1] == 0
+
+
+# --- its size --------------------------------------------------------------------------------
+
+
+def test_what_was_used_longest_ago_leaves_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache_database, "GRAIN", 0)
+    now = [1_000_000.0]
+    monkeypatch.setattr(cache_database.time, "time", lambda: now[0])
+    limit = 2_000_000
+    for block in range(7):  # of 240 kB each
+        now[0] += 10
+        with FeatureCache(tmp_path, limit) as cache:
+            put(cache, range(100 * block, 100 * block + 100), d=600)
+    now[0] += 10
+    with FeatureCache(tmp_path, limit) as cache:
+        assert held(cache, range(100)) == list(range(100)), "used again"
+    for block in range(7, 9):
+        now[0] += 10
+        with FeatureCache(tmp_path, limit) as cache:
+            put(cache, range(100 * block, 100 * block + 100), d=600)
+    with FeatureCache(tmp_path, limit) as cache:
+        assert cache.database.size() <= limit
+        left = held(cache, range(900))
+        assert left[:100] == list(range(100))
+        assert left[-200:] == list(range(700, 900))
+        assert 100 not in left
+    assert cache.database.path.stat().st_size <= 1.1 * limit, "space goes back to the disk"
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("10GB", 10**10), ("1.5 mb", 1_500_000), ("1e6", 10**6), ("2TiB", 2 * 10**12), ("7", 7)],
+)
+def test_sizes(text: str, size: int) -> None:
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "GB", "ten", "10 PB", "-3MB", "e", "1e400"])
+def test_what_is_no_size(text: str) -> None:
+    with pytest.raises(InputError, match="no size"):
+        parse_size(text)
