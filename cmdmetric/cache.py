@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cmdmetric.cache_database import KEY, Block, CacheDatabase
+from cmdmetric.cache_database import FILE, KEY, Block, CacheDatabase
 from cmdmetric.download import cache_folder
 from cmdmetric.errors import InputError
 from cmdmetric.file_digests import Digests
@@ -78,13 +78,18 @@ class FeatureCache:
         """
         chosen = os.environ.get("CMDMETRIC_CACHE_LIMIT") or DEFAULT_LIMIT
         self.limit = limit if isinstance(limit, int) else parse_size(limit or chosen)
-        self.folder = cache_folder() / "features" if folder is None else Path(folder).expanduser()
+        self.folder = default_folder() if folder is None else Path(folder).expanduser()
         self.database = CacheDatabase(self.folder, self.limit)
         self.digests = Digests(self.database)
         self._lock = RLock()
         self._waiting: dict[Space, list[tuple[bytes, NDArray[np.float32], int]]] = {}
         self._since = 0.0
         self._recent: dict[int, Block] = {}
+
+    @staticmethod
+    def is_at(folder: str | Path) -> bool:
+        """Whether a folder holds a cache."""
+        return (Path(folder).expanduser() / FILE).is_file()
 
     def __enter__(self) -> FeatureCache:
         return self
@@ -202,6 +207,11 @@ class FeatureCache:
                 while len(self._recent) > _RECENT:
                     self._recent.pop(next(iter(self._recent)))
             return block
+
+
+def default_folder() -> Path:
+    """Where features are kept unless another place is named."""
+    return cache_folder() / "features"
 
 
 def open_cache(cache: bool | str | Path) -> FeatureCache | None:

@@ -191,7 +191,7 @@ class CacheDatabase:
         """What is there, by kind."""
         query = (
             "SELECT label, sum(length(keys)) / ?, sum(length(keys) + length(content)) FROM blocks "
-            "JOIN spaces ON space = spaces.id GROUP BY space ORDER BY 3 DESC"
+            "JOIN spaces ON space = spaces.id GROUP BY label ORDER BY 3 DESC"
         )
         return self._run(lambda c: [Use(*row) for row in c.execute(query, (KEY,))], [])
 

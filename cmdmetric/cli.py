@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from cmdmetric.cli_cache import cache
 from cmdmetric.cli_moments import merge, moments
 from cmdmetric.cli_published import published
 from cmdmetric.cli_score import score
@@ -18,5 +19,5 @@ def main() -> None:
     """Reproducible scores for text-to-image models."""
 
 
-for command in (score, moments, merge, published):
+for command in (score, moments, merge, published, cache):
     main.add_command(command)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sqlite3
@@ -14,11 +15,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
 from cmdmetric import Encoder, cache_database, cmd, file_digests
 from cmdmetric.cache import FeatureCache, Space, parse_size
 from cmdmetric.captions import read_captions
+from cmdmetric.cli import main
 from cmdmetric.errors import InputError
 from cmdmetric.feature_rows import unread
 from cmdmetric.features import encode_captions, encode_images
@@ -274,6 +277,16 @@ def held(cache: FeatureCache, numbers: range) -> list[int]:
     return [numbers[p] for p in positions]
 
 
+def flip(path: Path) -> None:
+    """Change one bit in the first block's features."""
+    file = sqlite3.connect(path)
+    (features,) = file.execute("SELECT content FROM blocks ORDER BY id").fetchone()
+    file.close()
+    content = bytearray(path.read_bytes())
+    content[content.index(features[:64]) + 5] ^= 1
+    path.write_bytes(content)
+
+
 def test_a_damaged_block_is_dropped_and_computed_again(
     encoder: CountingEncoder, folder: Path
 ) -> None:
@@ -282,12 +295,7 @@ def test_a_damaged_block_is_dropped_and_computed_again(
     images_encoded(encoder, folder)
     with FeatureCache() as cache:
         path = cache.database.path
-    file = sqlite3.connect(path)
-    (features,) = file.execute("SELECT content FROM blocks ORDER BY id").fetchone()
-    file.close()
-    content = bytearray(path.read_bytes())
-    content[content.index(features[:64]) + 5] ^= 1
-    path.write_bytes(content)
+    flip(path)
     with pytest.warns(UserWarning, match="block of 12 cached features is damaged"):
         assert images_encoded(encoder, folder) == 12
     with warnings.catch_warnings():
@@ -502,3 +510,73 @@ def test_sizes(text: str, size: int) -> None:
 def test_what_is_no_size(text: str) -> None:
     with pytest.raises(InputError, match="no size"):
         parse_size(text)
+
+
+# --- commands --------------------------------------------------------------------------------
+
+
+def run(*arguments: str) -> tuple[int, str]:
+    result = CliRunner().invoke(main, ["cache", *arguments])
+    return result.exit_code, result.output
+
+
+def test_the_commands(encoder: CountingEncoder, folder: Path, tmp_path: Path) -> None:
+    place = tmp_path / "place"
+    images_encoded(encoder, folder, place)
+    status, out = run("info", "--cache-dir", str(place), "--format", "json")
+    report = json.loads(out)
+    assert (status, report["folder"], report["files"]) == (0, str(place), 12)
+    assert [(c["label"], c["entries"]) for c in report["contents"]] == [
+        ("images, scenes-toy, protocol grgan, fp32", 12)
+    ]
+    assert report["limit"] == 10**10
+    assert 12 * 4 * 40 < report["bytes"] < 200_000
+    assert "12" in run("info", "--cache-dir", str(place))[1]
+    assert run("verify", "--cache-dir", str(place))[0] == 0
+    with FeatureCache(place) as cache:
+        file = cache.database.path
+    flip(file)
+    assert run("verify", "--cache-dir", str(place)) == (
+        1,
+        f"{place}: 0 blocks are whole, 1 were damaged and dropped\n",
+    )
+    assert run("verify", "--cache-dir", str(place))[0] == 0
+    images_encoded(encoder, folder, place)
+    assert run("clear", "--cache-dir", str(place))[0] == 0
+    assert images_encoded(encoder, folder, place) == 12
+    status, out = run("clear", "--cache-dir", str(tmp_path / "elsewhere"))
+    assert status == 2
+    assert "no feature cache is there" in out
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_warm_run_imports_no_torch_and_opens_no_image(example: Path, tmp_path: Path) -> None:
+    """The command itself, with imports and images forbidden the second time."""
+    script = """
+import sys
+from cmdmetric.cli import score
+arguments = sys.argv[2:]
+if sys.argv[1] == "warm":
+    from PIL import Image
+    sys.modules["torch"] = sys.modules["open_clip"] = None  # an import fails
+    Image.open = None
+score(arguments)
+"""
+    arguments = [str(example / "generated"), str(example / "captions.json"), "--model",
+                 "scenes-toy", "--cache-dir", str(tmp_path), "--format", "json"]  # fmt: skip
+    results = []
+    for made in ("cold", "warm"):
+        ran = subprocess.run(
+            [sys.executable, "-c", script, made, *arguments], capture_output=True, text=True
+        )
+        assert ran.returncode == 0, ran.stderr
+        results.append(ran.stdout)
+        told = "from the cache: 320 of 320 images and 800 of 800 captions" in ran.stderr
+        assert told == (made == "warm")
+    assert results[0] == results[1]
+    ran = subprocess.run(
+        [sys.executable, "-c", script, "warm", *arguments, "--no-cache"],
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode != 0, "this test could not fail"
