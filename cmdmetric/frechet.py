@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import linalg
 
 from cmdmetric.errors import InputError
 from cmdmetric.moments import Moments, refuse_differences
@@ -34,5 +33,6 @@ def frechet_distance(a: Moments, b: Moments) -> float:
     root_a, root_b = a.root(), b.root()
     gap = a.mean - b.mean
     traces = np.sum(root_a**2) + np.sum(root_b**2)
-    cross = linalg.svdvals(root_a @ root_b.T, check_finite=False).sum()
+    # numpy's LAPACK is as fast as scipy's, and is there without an import of 0.3 s.
+    cross = np.linalg.svd(root_a @ root_b.T, compute_uv=False).sum()
     return max(0.0, float(gap @ gap + traces - 2 * cross))

@@ -7,7 +7,6 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import linalg
 
 from cmdmetric.errors import InputError
 from cmdmetric.frechet import frechet_distance
@@ -166,7 +165,7 @@ class _Gaussian(NamedTuple):
 
     @classmethod
     def of(cls, moments: Moments) -> _Gaussian:
-        values, vectors = linalg.eigh(moments.cov, check_finite=False, driver="evd")
+        values, vectors = np.linalg.eigh(moments.cov)
         kept = values > values[-1] * len(values) * np.finfo(np.float64).eps
         if not kept.any():  # a collapsed set: no direction in which anything could be moved
             kept[-1:], values = True, np.maximum(values, np.finfo(np.float64).tiny)
@@ -202,7 +201,7 @@ def influences(f: SideLike, r: SideLike, l: SideLike) -> Influences:  # noqa: E7
             continue
         one, two = gaussians[a], gaussians[b]
         gap = one.mean - two.mean
-        left, s, right = linalg.svd(one.root @ two.root.T, full_matrices=False, check_finite=False)
+        left, s, right = np.linalg.svd(one.root @ two.root.T, full_matrices=False)
         traces = np.sum(one.root**2) + np.sum(two.root**2)
         distances[column] = max(0.0, gap @ gap + traces - 2 * s.sum())
         for name, this, basis, sign in ((a, one, left.T, 1), (b, two, right, -1)):

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import linalg
 
 from cmdmetric.errors import InputError
 from cmdmetric.feature_rows import blocks_of
@@ -356,15 +355,15 @@ def _float64(values: ArrayLike, what: str) -> Array:
 def _lowest_eigenvalue(cov: Array, bound: float) -> float:
     """The lowest eigenvalue, or just `bound` where a cheap Cholesky proves it to be higher."""
     try:
-        linalg.cholesky(cov - bound * np.eye(len(cov)), check_finite=False)
+        np.linalg.cholesky(cov - bound * np.eye(len(cov)))
         return bound
-    except linalg.LinAlgError:
-        return float(linalg.eigvalsh(cov, check_finite=False)[0])
+    except np.linalg.LinAlgError:
+        return float(np.linalg.eigvalsh(cov)[0])
 
 
 def _matrix_root(cov: Array) -> Array:
     try:
-        return linalg.cholesky(cov, check_finite=False)
-    except linalg.LinAlgError:  # singular: negative eigenvalues are rounding, hence zero
-        values, vectors = linalg.eigh(cov, check_finite=False)
+        return np.linalg.cholesky(cov).T
+    except np.linalg.LinAlgError:  # singular: negative eigenvalues are rounding, hence zero
+        values, vectors = np.linalg.eigh(cov)
         return np.sqrt(np.clip(values, 0, None))[:, None] * vectors.T

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from scipy import special
 
 from cmdmetric.bias import NOISE, extrapolate
 from cmdmetric.errors import InputError
@@ -198,7 +198,7 @@ def paired_difference(
         standard_error=se,
         low=best - Z95 * se,
         high=best + Z95 * se,
-        p_value=float(special.erfc(abs(best) / se / np.sqrt(2))) if se else float(best == 0),
+        p_value=float(math.erfc(abs(best) / se / math.sqrt(2))) if se else float(best == 0),
         sides=_names({**one.samples, **two.samples}),
         draws=draws,
     )
