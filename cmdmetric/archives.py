@@ -9,18 +9,18 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from threading import Lock
+from typing import IO
 
 from cmdmetric.image_set import ImageItem, ImageSet, decode, image_names, members_of
-
-TAR_ENDINGS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+from cmdmetric.tars import content_of
 
 #: No image file is larger; what claims to be is not read into memory.
 _MAX_BYTES = 1 << 30
 
 
-def open_zip(source: str, path: Path) -> ImageSet:
+def open_zip(source: str, place: Path | IO[bytes]) -> ImageSet:
     """The images of a zip archive in natural order; of equal names the last counts."""
-    archive = zipfile.ZipFile(path)
+    archive = zipfile.ZipFile(place)
     members = {info.filename: info for info in archive.infolist() if not info.is_dir()}
     lock = Lock()
 
@@ -29,7 +29,7 @@ def open_zip(source: str, path: Path) -> ImageSet:
             return archive.read(members[name])
 
     sizes = {name: info.file_size for name, info in members.items()}
-    return _archive(source, path, sizes, read)
+    return _archive(source, place if isinstance(place, Path) else None, sizes, read)
 
 
 def open_tar(source: str, path: Path) -> ImageSet:
@@ -46,13 +46,13 @@ def open_tar(source: str, path: Path) -> ImageSet:
 
     def read(name: str) -> bytes:
         with tarfile.open(path, "r:") as reopened:
-            return _content(reopened, members[name])
+            return content_of(reopened, members[name])
 
     return _archive(source, path, {name: member.size for name, member in members.items()}, read)
 
 
 def _archive(
-    source: str, path: Path, sizes: Mapping[str, int], read: Callable[[str], bytes]
+    source: str, path: Path | None, sizes: Mapping[str, int], read: Callable[[str], bytes]
 ) -> ImageSet:
     names = image_names(source, sizes)
 
@@ -62,18 +62,20 @@ def _archive(
 
     def items() -> Iterator[ImageItem]:
         for name in names:
-            yield _item(name, partial(checked, name))
+            yield bytes_item(name, partial(checked, name))
 
     return _image_set(source, path, items, names)
 
 
-def _item(name: str, read: Callable[[], bytes]) -> ImageItem:
+def bytes_item(name: str, read: Callable[[], bytes]) -> ImageItem:
     return ImageItem(name, lambda: decode(io.BytesIO(read())), read)
 
 
 def _image_set(
-    source: str, path: Path, items: Callable[[], Iterator[ImageItem]], names: list[str]
+    source: str, path: Path | None, items: Callable[[], Iterator[ImageItem]], names: list[str]
 ) -> ImageSet:
+    if path is None:
+        return ImageSet(source, items, names)
     return ImageSet(source, items, names, files=partial(members_of, path, names))
 
 
@@ -87,22 +89,20 @@ def _open_stream(source: str, path: Path) -> ImageSet:
         with tarfile.open(path, "r|*") as archive:
             for member in archive:
                 if member.name in wanted and member.offset == last[member.name]:
-                    small = member.size <= _MAX_BYTES
-                    content = _content(archive, member) if small else b""
-                    yield _item(member.name, partial(_checked, member.size, content))
+                    yield member_item(archive, member, member.name)
 
     return _image_set(source, path, items, names)
+
+
+def member_item(archive: tarfile.TarFile, member: tarfile.TarInfo, name: str) -> ImageItem:
+    """The image that is the current member of a tar that is read forwards."""
+    content = content_of(archive, member) if member.size <= _MAX_BYTES else b""
+    return bytes_item(name, partial(_checked, member.size, content))
 
 
 def _checked(size: int, content: bytes) -> bytes:
     _check_size(size)
     return content
-
-
-def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
-    file = archive.extractfile(member)
-    assert file is not None, "only regular files are asked for"
-    return file.read()
 
 
 def _check_size(size: int) -> None:

@@ -11,6 +11,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from cmdmetric import remote
 from cmdmetric.errors import InputError
 from cmdmetric.paths import missing
 
@@ -19,29 +20,37 @@ IMAGE_KEYS = ("file_name", "filename", "image", "image_id", "id")
 TEXT_KEYS = ("caption", "text", "sentence", "raw", "captions", "sentences")
 
 
-def parse_file(path: Path) -> Any:
+def parse_file(name: str) -> Any:
     """What a file of captions holds, as lists, dictionaries and strings, by its ending.
 
-    Raises InputError: no such file, an unknown ending, or broken, with the place where it is.
+    name is a path or a URL. Raises InputError: no such file, an unknown ending, or broken, with the
+    place where it is.
     """
-    parse = _PARSERS.get(path.suffix.lower())
+    ending = os.path.splitext(name)[1].lower()
+    parse = _PARSERS.get(ending)
     known = ", ".join(_PARSERS)
-    if os.path.isdir(path):
-        inside = sorted(p.name for p in path.iterdir() if p.suffix.lower() in _PARSERS)
-        hint = f"it holds {', '.join(inside[:5])}" if inside else f"no {known} file is in it"
-        raise InputError(f"{path}: a folder; name the captions file ({hint})")
-    if not os.path.exists(path):
-        raise missing(path, "To give captions themselves, pass them as a list.")
+    path = Path(name).expanduser()
+    if not remote.is_url(name):
+        if os.path.isdir(path):
+            inside = sorted(p.name for p in path.iterdir() if p.suffix.lower() in _PARSERS)
+            hint = f"it holds {', '.join(inside[:5])}" if inside else f"no {known} file is in it"
+            raise InputError(f"{path}: a folder; name the captions file ({hint})")
+        if not os.path.exists(path):
+            raise missing(path, "To give captions themselves, pass them as a list.")
     if parse is None:
-        raise InputError(
-            f"{path}: captions are read from {known}, not from {path.suffix or 'this'}"
-        )
+        raise InputError(f"{name}: captions are read from {known}, not from {ending or 'this'}")
+    content = remote.read_bytes(name) if remote.is_url(name) else _read(path)
     try:
-        return parse(_decode(path.read_bytes()))
+        return parse(_decode(content))
     except InputError as error:
-        raise InputError(f"{path}: {error}") from None
+        raise InputError(f"{name}: {error}") from None
     except RecursionError:
-        raise InputError(f"{path}: nested too deeply to be captions") from None
+        raise InputError(f"{name}: nested too deeply to be captions") from None
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
 

@@ -10,10 +10,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from cmdmetric import remote
 from cmdmetric.caption_files import IMAGE_KEYS, TEXT_KEYS, parse_file
 from cmdmetric.errors import InputError
 from cmdmetric.pairing import Pairing, pair
 from cmdmetric.shards import Listing, Shard
+from cmdmetric.tars import TAR_ENDINGS, TextSample, find_tars, read_texts
 
 __all__ = ["Captions", "Pairing", "pair", "read_captions"]
 
@@ -31,6 +33,7 @@ class Captions:
         source: how the user named them.
         folder: where the file is that they were read from; None if they were not.
         split: the split that was taken, where the source has splits.
+        archive: what they were read from, where that holds their images too: tars.
     """
 
     texts: tuple[str, ...]
@@ -38,6 +41,7 @@ class Captions:
     source: str = "captions"
     folder: Path | None = None
     split: str | None = None
+    archive: str | None = None
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -80,13 +84,16 @@ class _Row(NamedTuple):
 def read_captions(source: Any, split: str | None = None) -> Captions:
     """Captions from a file or from Python values.
 
-    Files are UTF-8 (with or without a byte order mark) or UTF-16/32 with one:
+    Files are UTF-8 (with or without a byte order mark) or UTF-16/32 with one, at a path or a URL
+    (s3://, gs://, hf://, https:// and what else fsspec knows):
 
     - `.json`: COCO annotations; `{file: caption or [captions]}`; a list of strings; a list of
       records with `file_name`, `filename`, `image`, `image_id` or `id` (optional) and `caption`,
       `text`, `sentence`, `raw`, `captions` or `sentences`; Karpathy's `{"images": [...]}`.
     - `.jsonl`, `.ndjson`: a string or record a line.
     - `.csv`, `.tsv`: a header with those names; or one column without a header.
+    - Tars in WebDataset's layout (`shards-{000..009}.tar`): the `.txt` of each sample, a caption a
+      line, else its `.json`.
     - `.txt`: one a line. Blank lines are skipped, here and in `.jsonl` and `.csv`.
 
     Values: whatever such JSON holds, or any iterable of strings or records.
@@ -106,9 +113,11 @@ def read_captions(source: Any, split: str | None = None) -> Captions:
         return source
     folder = None
     if isinstance(source, (str, os.PathLike)):
-        path = Path(source).expanduser()
-        name, folder = str(source), path.parent
-        data = parse_file(path)
+        name = remote.local(os.fspath(source))
+        if (tars := _tars(name)) is not None:
+            return _of_tars(name, tars, split)
+        folder = None if remote.is_url(name) else Path(name).expanduser().parent
+        data = parse_file(name)
     elif isinstance(source, bytes) or not isinstance(source, Iterable):
         raise InputError(
             f"captions cannot be read from {type(source).__name__}: give a file, a list of "
@@ -125,6 +134,31 @@ def read_captions(source: Any, split: str | None = None) -> Captions:
     except RecursionError:
         raise InputError(f"{name}: nested too deeply to be captions") from None
     return Captions(texts, images, name, folder, split)
+
+
+def _tars(name: str) -> list[str] | None:
+    """The tars that a name stands for, one alone included."""
+    found = find_tars(name)
+    alone = name.lower().endswith(TAR_ENDINGS) and os.path.isfile(os.path.expanduser(name))
+    return [name] if found is None and alone else found
+
+
+def _of_tars(name: str, tars: list[str], split: str | None) -> Captions:
+    samples = list(read_texts(tars))
+    rows = (_Row(s.image, text, s.where) for s in samples for text in _texts_of(s))
+    _no_split(split)
+    try:
+        texts, images = _checked(rows)
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from None
+    archive = name if all(sample.has_image for sample in samples) else None
+    return Captions(texts, images, name, archive=archive)
+
+
+def _texts_of(sample: TextSample) -> Iterator[Any]:
+    value = sample.value
+    key = _first(TEXT_KEYS, value) if isinstance(value, Mapping) else None
+    return _texts(value if key is None else value[key])
 
 
 def _rows(data: Any, split: str | None) -> tuple[Iterator[_Row], str | None]:

@@ -77,11 +77,16 @@ def encoder_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def check_writable(output: str | None) -> None:
-    """Tell of a wrong place before the work, not after it."""
+    """Tell of a wrong place before the work, not after it; a URL's only where it is unknown."""
+    from cmdmetric import remote
     from cmdmetric.errors import InputError
 
     if output is None:
         return
+    if remote.is_url(output):
+        remote.filesystem(output)
+        return
+    output = remote.local(output)
     folder = Path(output).absolute().parent
     if not folder.is_dir():
         raise InputError(f"cannot write {output}: {folder} is no folder")
@@ -89,10 +94,14 @@ def check_writable(output: str | None) -> None:
         raise InputError(f"cannot write {output}: it is a folder, or not yours to write")
 
 
-def write(path: Path, text: str) -> None:
+def write(path: str | Path, text: str) -> None:
+    from cmdmetric import remote
     from cmdmetric.errors import InputError
 
+    if remote.is_url(path):
+        remote.write_bytes(str(path), text.encode())
+        return
     try:
-        path.write_text(text, encoding="utf-8")
+        Path(remote.local(str(path))).write_text(text, encoding="utf-8")
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}") from None

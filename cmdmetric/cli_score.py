@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -83,5 +82,5 @@ def score(
         table = versus_table(result)
     text = json.dumps(result.to_dict(), indent=2)
     if output:
-        write(Path(output), text + "\n")
+        write(output, text + "\n")
     click.echo(text if form == "json" else table)

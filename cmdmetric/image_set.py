@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -58,6 +58,8 @@ class ImageSet:
         files: where each lies, the absolute path of a file and a member of it ("" where the file is
             the image); None for one that is in no file, or where nothing is known of any.
 
+    A set may be made of parts, files whose images are only known when they are read.
+
     Iterating gives `ImageItem`s. A set made from a generator can be iterated once; a second time
     raises InputError. Sets without a known count raise InputError when they turn out to be
     empty, or to hold what is no image.
@@ -70,12 +72,14 @@ class ImageSet:
         names: Sequence[str] | None = None,
         count: int | None = None,
         files: Callable[[], Sequence[tuple[str, str] | None]] | None = None,
+        parts: Sequence[ImageSet] = (),
     ) -> None:
         self.source = source
         self.names = None if names is None else tuple(names)
         self.count = count if self.names is None else len(self.names)
         self._items = items
         self._files = files
+        self._parts = parts
 
     @property
     def files(self) -> Sequence[tuple[str, str] | None] | None:
@@ -86,26 +90,32 @@ class ImageSet:
         return self._items()
 
     def listing(self) -> Listing:
-        """Its names. Raises InputError where only a pass through the source would tell them."""
-        if self.names is None:
-            raise InputError(
-                f"{self.source}: it cannot be cut into shards: what is in it is only known at its "
-                "end; give a folder, an archive or an array"
-            )
-        return Listing.of("images", self.names)
+        """Its names, or those of its parts. Raises InputError where it does not know them."""
+        if self.names is not None:
+            return Listing.of("images", self.names)
+        if self._parts:
+            bases = (part.source.rpartition("/")[2] for part in self._parts)
+            return Listing.of("archives", bases)
+        raise InputError(
+            f"{self.source}: it cannot be cut into shards: what is in it is only known at its "
+            "end; give a folder, an archive or an array"
+        )
 
     def shard(self, shard: Shard) -> ImageSet:
-        """One share of it, which may be empty."""
+        """One share of it, which may be empty: of its parts where there are enough of them."""
         share = copy.copy(self)
-        if self.names is None:
-            share.count = None
-            share._items = lambda: shard.stride(self)
-        else:
+        if self.names is not None:
             mine = shard.range(len(self.names))
             share.names, share.count = self.names[mine.start : mine.stop], len(mine)
             share._items = lambda: islice(self, mine.start, mine.stop)
             if self._files is not None:
                 share._files = lambda: (self.files or ())[mine.start : mine.stop]
+        elif len(self._parts) >= shard.count:
+            own = Shard(shard.index, shard.count).range(len(self._parts))
+            share._parts = self._parts[own.start : own.stop]
+            share._items = lambda: chain.from_iterable(share._parts)
+        else:
+            share._items = lambda: shard.stride(self)
         return share
 
     @property
@@ -131,7 +141,7 @@ def formats() -> tuple[str, ...]:
     return tuple(form for form in Image.OPEN if form not in _NOT_DECODED)
 
 
-def _is_image_name(name: str) -> bool:
+def is_image_name(name: str) -> bool:
     """Whether a file of this relative name counts as an image: by its ending, and not hidden."""
     if os.path.splitext(name)[1].lower() not in endings():
         return False
@@ -147,7 +157,7 @@ def image_names(source: str, names: Iterable[str], verb: str = "holds") -> list[
     Raises InputError if none is: what is there instead, and what was looked for.
     """
     names = list(names)
-    images = natural_sorted(filter(_is_image_name, names))
+    images = natural_sorted(filter(is_image_name, names))
     if images:
         return images
     counts = Counter(os.path.splitext(name)[1].lower() or "no ending" for name in names)

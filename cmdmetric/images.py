@@ -11,7 +11,7 @@ from typing import Any
 
 from PIL import Image
 
-from cmdmetric import archives, arrays
+from cmdmetric import archives, arrays, remote
 from cmdmetric.errors import InputError
 from cmdmetric.image_set import (
     ImageItem,
@@ -22,6 +22,9 @@ from cmdmetric.image_set import (
     image_names,
 )
 from cmdmetric.paths import missing, natural_sorted
+from cmdmetric.remote_images import open_url
+from cmdmetric.tar_images import open_tars
+from cmdmetric.tars import TAR_ENDINGS, find_tars
 
 __all__ = ["ImageItem", "ImageSet", "describe_failure", "open_images"]
 
@@ -35,6 +38,10 @@ def open_images(source: Any) -> ImageSet:
     - An image file.
     - `.zip`, `.tar`, `.tar.gz` (`.tgz`), `.tar.bz2`, `.tar.xz`: the same rules. Natural order,
       but compressed tars, which can only be read forwards, in their own.
+    - Tars in WebDataset's layout: a pattern with braces or a glob, `shards-{000..009}.tar`; read
+      forwards, tar by tar, and what is in them is only known then.
+    - A URL of a folder, a pattern, an image, a zip or tars: s3://, gs://, hf://, https:// and what
+      else fsspec knows. file:// is a path.
     - `.npy`, `.npz` (its key `images`, else `arr_0`, else its first); numpy arrays, torch tensors:
       uint8, (N, H, W, C) or (N, C, H, W) with C one of 1, 3, 4, or (N, H, W) of greys.
     - A list or tuple of paths, PIL images or arrays.
@@ -50,7 +57,11 @@ def open_images(source: Any) -> ImageSet:
         return source
     if not isinstance(source, (str, os.PathLike)):
         return arrays.open_values(source)
-    name = os.fspath(source)
+    name = remote.local(os.fspath(source))
+    if (tars := find_tars(name)) is not None:
+        return open_tars(name, tars)
+    if remote.is_url(name):
+        return open_url(name)
     path = Path(name).expanduser()
     if os.path.isdir(path):
         return _open_files(name, path, image_names(name, _walk(path)))
@@ -64,7 +75,7 @@ def open_images(source: Any) -> ImageSet:
     try:
         if ending.endswith(".zip"):
             return archives.open_zip(name, path)
-        if ending.endswith(archives.TAR_ENDINGS):
+        if ending.endswith(TAR_ENDINGS):
             return archives.open_tar(name, path)
         if ending.endswith(".npy"):
             return arrays.open_npy(name, path)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import glob
 import os
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 import numpy as np
 
+from cmdmetric import remote
 from cmdmetric.captions import Captions
 from cmdmetric.errors import InputError
 from cmdmetric.moments import Moments, refuse_differences
+from cmdmetric.paths import natural_key
 from cmdmetric.set_files import StoredSet
 
 #: A message lists at most this many shards.
@@ -23,13 +26,14 @@ _Named = tuple[str, StoredSet]
 def merge(paths: Sequence[str | os.PathLike[str]], *, allow_gaps: bool = False) -> StoredSet:
     """The set that the files together hold, equal to one pass over all of it to 1e-10.
 
-    Shards come in any order; whole sets may be among them. Features are kept where all files have
-    them. With allow_gaps what is missing is left out, and the result's source says so.
+    Paths may be URLs and patterns. Shards come in any order; whole sets may be among them. Features
+    are kept where all files have them. With allow_gaps what is missing is left out, and the
+    result's source says so.
 
     Raises InputError where shards are missing, occur twice, were cut differently or of a set that
     has changed in between, for sets that were made differently, and for moments without a count.
     """
-    parts = _ordered([(os.fspath(path), StoredSet.load(path)) for path in paths])
+    parts = _ordered([(name, StoredSet.load(name)) for path in paths for name in _expanded(path)])
     source = "; ".join(_sources(parts, allow_gaps))
     filled = [(name, part) for name, part in parts if part.moments is not None]
     if not filled:
@@ -53,6 +57,19 @@ def merge(paths: Sequence[str | os.PathLike[str]], *, allow_gaps: bool = False) 
         skipped=tuple(failure for _, part in parts for failure in part.skipped),
         truncated=sum(part.truncated for _, part in parts),
     )
+
+
+def _expanded(path: str | os.PathLike[str]) -> list[str]:
+    """The files that a glob pattern matches: not every shell expands them, and none at URLs."""
+    name = remote.local(os.fspath(path))
+    if remote.is_url(name):
+        found = remote.matches(name) if remote.is_glob(name) else [name]
+    else:
+        pattern = glob.has_magic(name) and not os.path.exists(name)
+        found = sorted(glob.glob(name), key=natural_key) if pattern else [name]
+    if not found:
+        raise InputError(f"{name}: matches no file")
+    return found
 
 
 def _ordered(parts: list[_Named]) -> list[_Named]:

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from cmdmetric.captions import Captions
 
 #: Only known endings are taken off: a name such as "scene.v2" has none.
-_ENDINGS = {"png", "jpg", "jpeg", "jpe", "jfif", "gif", "webp", "bmp", "tif", "tiff", "avif"}
-_ENDINGS |= {"jp2", "j2k", "ppm", "pgm", "pbm", "pnm", "tga", "ico"}
+IMAGE_ENDINGS = {"png", "jpg", "jpeg", "jpe", "jfif", "gif", "webp", "bmp", "tif", "tiff", "avif"}
+IMAGE_ENDINGS |= {"jp2", "j2k", "ppm", "pgm", "pbm", "pnm", "tga", "ico"}
 #: What the released sampling codes of GR-GAN and DM-GAN add to the name of the real image.
 _SAMPLE = re.compile(r"_s-1(?:_[0-9]+)?$")
 
@@ -39,7 +39,7 @@ def _base(name: str) -> str:
 
 def _without_ending(name: str) -> str:
     stem, _, ending = name.rpartition(".")
-    return stem if stem and ending.lower() in _ENDINGS else name
+    return stem if stem and ending.lower() in IMAGE_ENDINGS else name
 
 
 def _unsampled(stem: str) -> str:

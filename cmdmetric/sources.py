@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from cmdmetric import remote
 from cmdmetric.cache import FeatureCache
 from cmdmetric.captions import Captions, read_captions
 from cmdmetric.errors import InputError
@@ -166,10 +167,12 @@ def read_stored(source: Source, side: Literal["image", "text"]) -> Side | None:
         return None
     if not isinstance(source, (str, os.PathLike)):
         return None
-    name = os.fspath(source)
+    name = remote.local(os.fspath(source))
     if name in REFERENCES and not Path(name).exists():
         return Side(load_reference(name, side), name, reference=name)
-    if Path(name).suffix.lower() not in (".npz", ".npy") or not Path(name).is_file():
+    if Path(name).suffix.lower() not in (".npz", ".npy"):
+        return None
+    if not remote.is_url(name) and not Path(name).is_file():
         return None
     stored = _read_numpy(name)
     made = stored and stored.moments.provenance
@@ -237,7 +240,8 @@ def left_out(*sides: Side) -> Iterator[str]:
 def find_real(captions: Side | Captions, generated: Side | ImageSet) -> Side | ImageSet:
     """The real side where none is named: what the captions lead to.
 
-    That is the images that the captions name, where they lie beside the captions' file; else
+    That is the images that the captions name, where they lie beside the captions' file or in the
+    same tars; else
     the `coco2014-val` reference where the captions are MS-COCO's val2014, or its own. Raises
     InputError where there is neither.
     """
@@ -249,6 +253,8 @@ def find_real(captions: Side | Captions, generated: Side | ImageSet) -> Side | I
         if captions.reference:
             return open_image_side(captions.reference)
         raise InputError(f"{captions.source} leads to no real images. {advice}")
+    if captions.archive and captions.archive != generated.source:
+        return open_images(captions.archive)
     beside = _images_beside(captions)
     if beside and not _are_generated(beside, generated):
         images = open_images(beside)
