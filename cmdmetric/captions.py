@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 from cmdmetric import remote
 from cmdmetric.caption_files import IMAGE_KEYS, TEXT_KEYS, parse_file
@@ -170,12 +170,14 @@ def _rows(data: Any, split: str | None) -> tuple[Iterator[_Row], str | None]:
         elif _are_records(images):
             data = images
         else:
-            return _mapping_rows(data), _no_split(split)
+            _refuse_split(split)
+            return _mapping_rows(data), None
     if not isinstance(data, list):
         raise InputError(f"captions are a list or an object, not {type(data).__name__}")
     splits = Counter(str(r["split"]) for r in data if isinstance(r, Mapping) and "split" in r)
     if not splits:
-        return _list_rows(data), _no_split(split)
+        _refuse_split(split)
+        return _list_rows(data), None
     if split is None:
         split = next(iter(splits)) if len(splits) == 1 else "test"
     if split != "all" and split not in splits:
@@ -184,11 +186,11 @@ def _rows(data: Any, split: str | None) -> tuple[Iterator[_Row], str | None]:
     return _list_rows(data, None if split == "all" else split), split
 
 
-def _are_records(value: Any) -> bool:
+def _are_records(value: Any) -> TypeGuard[list[Any]]:
     return isinstance(value, list) and all(isinstance(record, Mapping) for record in value)
 
 
-def _no_split(split: str | None) -> None:
+def _refuse_split(split: str | None) -> None:
     if split not in (None, "all"):
         raise InputError(f"the split {split!r} was asked for, but no record states its split")
 

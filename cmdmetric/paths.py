@@ -23,10 +23,10 @@ def natural_key(name: str) -> tuple[Any, ...]:
     >>> sorted(["img10.png", "img2.png", "img1.png"], key=natural_key)
     ['img1.png', 'img2.png', 'img10.png']
     """
-    parts = _DIGITS.split(name)
+    parts: list[Any] = _DIGITS.split(name)
     # Digits are compared by their count, then as text: no limit on how many there may be.
     numbers = [digits.lstrip("0") for digits in parts[1::2]]
-    parts[1::2] = [(len(digits), digits) for digits in numbers]  # type: ignore[call-overload]
+    parts[1::2] = [(len(digits), digits) for digits in numbers]
     return (tuple(parts), name)
 
 

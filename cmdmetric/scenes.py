@@ -199,7 +199,7 @@ def _heart() -> list[tuple[float, float]]:
     ]
 
 
-_OUTLINES = {
+_OUTLINES: dict[str, list[tuple[float, float]]] = {
     "square": [(-0.84, -0.84), (0.84, -0.84), (0.84, 0.84), (-0.84, 0.84)],
     "triangle": _regular(3),
     "star": _regular(10, inner=0.45),

@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -29,7 +30,7 @@ from cmdmetric.scenes import draw_scene
 IMAGE_SIZE = 64
 # Small on purpose: the whole file stays near five megabytes, four of which are the token embedding
 # that CLIP's own vocabulary of 49,408 entries needs.
-MODEL_CONFIG = {
+MODEL_CONFIG: dict[str, Any] = {
     "embed_dim": 40,
     "vision_cfg": {
         "image_size": IMAGE_SIZE,
@@ -104,7 +105,7 @@ def held_out_retrieval(model: open_clip.CLIP) -> dict[str, float]:
     image = torch.cat([model.encode_image(x, normalize=True) for x in to_tensor(images).split(250)])
     text = torch.cat([encode_text(model, t) for t in tokenizer(captions).split(250)])
     cosine = text @ image.T
-    result = {}
+    result: dict[str, float] = {}
     for name, scores in (("text_to_image", cosine), ("image_to_text", cosine.T)):
         rank = (scores > scores.diagonal()[:, None]).sum(dim=1)
         result |= {

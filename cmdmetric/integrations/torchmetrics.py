@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchmetrics import Metric
 
+from cmdmetric.captions import Captions
 from cmdmetric.encoder import Encoder
 from cmdmetric.errors import InputError
 from cmdmetric.evaluator import (
@@ -24,6 +25,7 @@ from cmdmetric.evaluator import (
     encode_side,
     refuse_captions,
 )
+from cmdmetric.image_set import ImageSet
 from cmdmetric.moments import Moments, Provenance
 from cmdmetric.protocol import Protocol, get_protocol
 from cmdmetric.score import CMDScore, score_of
@@ -130,7 +132,7 @@ class CrossModelDistance(Metric):
             self._encoder = build_encoder(model, weights, protocol, device or self.device)
         if self._encoded is None:
             real, captions = self._sources
-            opened = [open_image_side(real)]
+            opened: list[Side | ImageSet | Captions] = [open_image_side(real)]
             if captions is not None:
                 opened.append(open_text_side(captions))
             # Without features: error bars of these sides only would be mistaken for the score's.
