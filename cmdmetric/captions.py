@@ -146,7 +146,7 @@ def _tars(name: str) -> list[str] | None:
 def _of_tars(name: str, tars: list[str], split: str | None) -> Captions:
     samples = list(read_texts(tars))
     rows = (_Row(s.image, text, s.where) for s in samples for text in _texts_of(s))
-    _no_split(split)
+    _refuse_split(split)
     try:
         texts, images = _checked(rows)
     except InputError as error:
