@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator
 
 import torch
@@ -12,19 +13,60 @@ from cmdmetric.errors import InputError
 
 @contextlib.contextmanager
 def exact_float32(device: torch.device) -> Iterator[None]:
-    """No gradients, and float32 that stays float32, also inside a training loop's autocast.
-
-    CUDA would take TF32 for convolutions.
-    """
+    """No gradients, and float32 that stays float32, also inside a training loop's autocast."""
     # Not every device type knows autocast; where it does not, none can be on.
     kind = device.type if device.type in ("cuda", "xpu") else "cpu"
+    products = _exact_on_cpu() if device.type == "cpu" else _exact_on_cuda()
+    with torch.inference_mode(), torch.autocast(kind, enabled=False), products:
+        yield
+
+
+@contextlib.contextmanager
+def _exact_on_cuda() -> Iterator[None]:
+    """CUDA would take TF32 for convolutions."""
     cudnn, matmul = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     try:
-        with torch.inference_mode(), torch.autocast(kind, enabled=False):
-            yield
+        yield
     finally:
         torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = cudnn, matmul
+
+
+@contextlib.contextmanager
+def _exact_on_cpu() -> Iterator[None]:
+    """oneDNN multiplies, where it is exact: on some processors it is twice as fast as MKL."""
+    products = getattr(torch.backends.mkldnn, "matmul", None)
+    if products is None:  # torch < 2.9
+        yield
+        return
+    before = products.fp32_precision
+    products.fp32_precision = "bf16" if _onednn_is_exact() else "ieee"
+    try:
+        yield
+    finally:
+        products.fp32_precision = before
+
+
+@functools.cache
+def _onednn_is_exact() -> bool:
+    """Whether products that may be computed in bfloat16 are exact on this CPU nevertheless.
+
+    Not every CPU has bfloat16; where it is not used, all that allowing it changes is the library
+    that multiplies (docs/speed.md).
+    """
+    generator = torch.Generator().manual_seed(0)
+    a, b = (torch.randn(256, 256, generator=generator) for _ in range(2))
+    exact = a.double() @ b.double()
+    products = torch.backends.mkldnn.matmul
+    before = products.fp32_precision
+    products.fp32_precision = "bf16"
+    try:
+        # Both a plain product and one with a bias: they may take different ways.
+        found = [a @ b, torch.nn.functional.linear(a, b.t().contiguous(), torch.zeros(256))]
+    finally:
+        products.fp32_precision = before
+    # float32 is off by 3e-7 here, bfloat16 by 3e-3.
+    return all(bool((x - exact).norm() < 1e-5 * exact.norm()) for x in found)
 
 
 def choose_device(device: str | torch.device | None) -> torch.device:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import pickle
 from collections.abc import Iterator, Sequence
@@ -18,16 +19,20 @@ from cmdmetric.device import choose_device, exact_float32
 from cmdmetric.errors import InputError
 from cmdmetric.moments import Provenance
 from cmdmetric.protocol import Protocol, get_protocol
-from cmdmetric.weights import Checkpoint, find_checkpoint
+from cmdmetric.towers import encode_image, encode_text, reading_order
+from cmdmetric.weights import Checkpoint, Dtype, find_checkpoint
 
 #: Captions in a batch: they are much smaller than images.
-TEXT_BATCH_SIZE = 64
+TEXT_BATCH_SIZE = 128
+#: Arithmetic of the network: as it was trained, or the half-length type that some processors
+#: multiply at twice the speed or more.
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 #: Buffers that OpenAI's archives hold beside the weights.
 _OPENAI_EXTRAS = ("input_resolution", "context_length", "vocab_size")
 
 
 class Encoder:
-    """Images and captions to feature vectors, in float32.
+    """Images and captions to feature vectors.
 
     >>> encoder = Encoder("scenes-toy")
     >>> encoder.encode_texts(["a red circle on a grey background"]).shape
@@ -42,24 +47,30 @@ class Encoder:
         *,
         device: str | torch.device | None = None,
         batch_size: int = 32,
+        dtype: Dtype = "fp32",
     ) -> None:
         """Build the network and load its weights.
 
         model and weights are as in `cmdmetric.weights.find_checkpoint`; protocol is one or its
         name; device is torch's, by default a GPU where there is one; batch_size is for images and
-        changes the speed only.
+        changes the speed only. dtype is the network's arithmetic: "bf16" is faster where the
+        processor has units for it, and its features do not meet those of "fp32" (docs/speed.md).
+        Features are float32 arrays in either.
 
-        Raises InputError for an unknown model, protocol or device, and for weights that cannot be
-        had, read, or fitted into the architecture.
+        Raises InputError for an unknown model, protocol, device or dtype, and for weights that
+        cannot be had, read, or fitted into the architecture.
         """
+        if dtype not in DTYPES:
+            raise InputError(f"dtype is {dtype!r}, it must be one of {', '.join(DTYPES)}")
         if batch_size < 1:
             raise InputError(f"the batch size is {batch_size}, it must be at least 1")
         self.protocol = get_protocol(protocol)
         self.device = choose_device(device)
         self.batch_size = batch_size
+        self.dtype = dtype
         self.checkpoint = find_checkpoint(model, weights)
         self._model = build_network(self.checkpoint)
-        self._model.eval().requires_grad_(False).to(self.device)
+        self._model.eval().requires_grad_(False).to(self.device, DTYPES[dtype])
         self._tokenizer: Any = _tokenizer(self.checkpoint)
         self._context_length = int(self._model.context_length)
         #: The side of the square image that the network takes, in pixels.
@@ -75,7 +86,7 @@ class Encoder:
 
     def provenance(self, side: str, source: str) -> Provenance:
         """What is stored with moments of this encoder's features; side is "image" or "text"."""
-        return self.checkpoint.provenance(self.protocol, side, source)
+        return self.checkpoint.provenance(self.protocol, side, source, self.dtype)
 
     def build(self) -> Encoder:
         """Itself: what `cmdmetric.lazy_encoder.LazyEncoder` gives."""
@@ -87,7 +98,12 @@ class Encoder:
             x = torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2).float() / 255
             if self.protocol.normalise == "encoder":
                 x = (x - self._mean) / self._std
-            return self._scaled(self._model.encode_image(x), self.protocol.image_scale)
+            x = x.to(DTYPES[self.dtype])
+            if isinstance(self._model, open_clip.CLIP):
+                features = encode_image(self._model, x)
+            else:
+                features = self._model.encode_image(x)
+            return self._scaled(features, self.protocol.image_scale)
 
     def tokenise(self, texts: Sequence[str]) -> tuple[torch.Tensor, NDArray[np.bool_]]:
         """Token indices (n, context) int64 of captions cleaned by the protocol, and (n,) which
@@ -112,12 +128,16 @@ class Encoder:
         self, tokens: torch.Tensor
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
         """Features of token indices (n, context) from `tokenise`: batches of the rows' numbers (b,)
-        and their features (b, d), sorted by length, so that no time goes into padding.
+        and their features (b, d), in the order that takes least time.
         """
-        order = torch.argsort(tokens.argmax(dim=1), stable=True)
-        for batch in order.split(TEXT_BATCH_SIZE):
+        # Of another tokeniser the end of text need not be the highest index.
+        ours = isinstance(self._model, open_clip.CLIP) and isinstance(
+            self._tokenizer, open_clip.SimpleTokenizer
+        )
+        encode = functools.partial(encode_text, self._model) if ours else self._model.encode_text
+        for batch in reading_order(tokens).split(TEXT_BATCH_SIZE):
             with exact_float32(self.device):
-                encoded = self._encode_text(tokens[batch].to(self.device))
+                encoded = encode(tokens[batch].to(self.device))
                 features = self._scaled(encoded, self.protocol.text_scale)
             yield batch.numpy(), features
 
@@ -127,40 +147,15 @@ class Encoder:
         rows, features = zip(*self.encode_tokens(tokens), strict=True)
         return np.concatenate(features)[np.argsort(np.concatenate(rows))]
 
-    def _encode_text(self, tokens: torch.Tensor) -> torch.Tensor:
-        model = self._model
-        causal = (
-            isinstance(model, open_clip.CLIP)
-            and isinstance(self._tokenizer, open_clip.SimpleTokenizer)
-            and model.text_pool_type == "argmax"
-            and model.attn_mask is not None
-        )
-        return encode_causal_text(model, tokens) if causal else model.encode_text(tokens)
-
     def _scaled(self, features: torch.Tensor, scale: float) -> NDArray[np.float32]:
+        features = features.float()
         unit = features / features.norm(dim=-1, keepdim=True)
-        scaled: NDArray[np.float32] = (unit * scale).float().cpu().numpy()
+        scaled: NDArray[np.float32] = (unit * scale).cpu().numpy()
         if not np.isfinite(scaled).all():
             raise InputError(
                 f"{self.checkpoint.file}: these weights give features that are not finite"
             )
         return scaled
-
-
-def encode_causal_text(model: open_clip.CLIP, tokens: torch.Tensor) -> torch.Tensor:
-    """open_clip's encode_text on tokens (n, context), without the positions that do not matter.
-
-    CLIP's text tower is causal and reads its feature off the end-of-text token (the highest
-    index), so what follows the batch's last one cannot change it. Returns (n, d), not normalised.
-    """
-    ends = tokens.argmax(dim=1)
-    length = int(ends.max()) + 1
-    x = model.token_embedding(tokens[:, :length]) + model.positional_embedding[:length]
-    x = model.transformer(x, attn_mask=model.attn_mask[:length, :length])
-    x = model.ln_final(x)[torch.arange(len(x), device=x.device), ends]
-    if isinstance(model.text_projection, torch.nn.Linear):
-        return model.text_projection(x)
-    return x if model.text_projection is None else x @ model.text_projection
 
 
 def build_network(checkpoint: Checkpoint) -> open_clip.CLIP:

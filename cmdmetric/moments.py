@@ -35,7 +35,7 @@ class Provenance:
     weights: str
     #: sha256 (hex) of the architecture's configuration.
     architecture: str
-    #: Arithmetic of the encoder: "fp32".
+    #: Arithmetic of the encoder: "fp32" or "bf16".
     dtype: str
     #: "image" or "text".
     side: str

@@ -24,8 +24,8 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 
-from cmdmetric.encoder import encode_causal_text
 from cmdmetric.scenes import draw_scene
+from cmdmetric.towers import encode_causal_text
 
 IMAGE_SIZE = 64
 # Small on purpose: the whole file stays near five megabytes, four of which are the token embedding

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from cmdmetric.download import cache_folder, download, sha256_of
 from cmdmetric.errors import InputError
@@ -23,6 +23,8 @@ DEFAULT_MODEL = "ViT-B-32/openai"
 BUNDLED = {"scenes-toy": Path(__file__).parent / "bundled" / "scenes-toy"}
 OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
 OPENAI_STD = (0.26862954, 0.26130258, 0.27577711)
+#: Arithmetic of an encoder's network.
+Dtype = Literal["fp32", "bf16"]
 _HUB_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 #: Weights in a model folder, the first that is there, as open_clip prefers them.
 _FOLDER_FILES = (
@@ -71,7 +73,7 @@ class Checkpoint:
         return width
 
     def provenance(
-        self, protocol: Protocol, side: str, source: str, dtype: str = "fp32"
+        self, protocol: Protocol, side: str, source: str, dtype: Dtype = "fp32"
     ) -> Provenance:
         """What is stored with moments of its features; side is "image" or "text"."""
         return Provenance(
