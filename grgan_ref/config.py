@@ -186,7 +186,7 @@ class Config:
         text, origin = _read(str(name_or_path))
         try:
             table = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
+        except (tomllib.TOMLDecodeError, RecursionError) as error:
             raise GrganError(f"{origin}: not a TOML file: {error}") from None
         for key, value in (overrides or {}).items():
             _override(table, key, value)
