@@ -24,7 +24,7 @@ from grgan_ref.config import Config
 from grgan_ref.generator import Generator
 from grgan_ref.log import read_log
 from grgan_ref.model import TextToImage, load_model
-from grgan_ref.retrieval import ClipMatcher, ItmMatcher, evaluate
+from grgan_ref.retrieval import ClipMatcher, TrainedMatcher, evaluate
 from grgan_ref.sources import open_data
 
 SIDE, SAMPLES = 64, 1000
@@ -51,7 +51,7 @@ def scores(model: TextToImage) -> list[str]:
     reference = moments_of(real(range(SAMPLES)), "image", encoder=encoder)
     first = [scene.captions(1)[0] for scene in held_out]
     torch.manual_seed(0)
-    untrained = TextToImage(model.config, Generator(model.config).eval(), model.itm)
+    untrained = TextToImage(model.config, Generator(model.config).eval(), model.matcher)
     sets = {
         "trained generator": model.generate(first, first)[-1],
         "(a) untrained generator": untrained.generate(first, first)[-1],
@@ -71,7 +71,7 @@ def retrieval(model: TextToImage, config: Config) -> list[str]:
     held_out = open_data(config.data, None, "val")
     result = []
     for name, matcher in (
-        ("ITM", ItmMatcher(model.itm, config)),
+        ("ITM", TrainedMatcher(model.matcher, config)),
         ("plain scenes-toy", ClipMatcher("scenes-toy", None, CPU)),
     ):
         result += [

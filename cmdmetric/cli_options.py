@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import io
 import os
 import sys
 import warnings
@@ -22,25 +21,17 @@ def explain(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def run(*args: Any, **kwargs: Any) -> None:
         from cmdmetric.errors import InputError
-        from cmdmetric.paths import shown
-
-        def tell(message: str) -> None:
-            click.echo(shown(message, keep="\n\t"), err=True)
 
         def show(message: Warning | str, *_: Any, **__: Any) -> None:
-            tell(f"warning: {message}")
+            click.echo(f"warning: {message}", err=True)
 
-        # Names of files may hold what the terminal's encoding does not.
-        for stream in (sys.stdout, sys.stderr):
-            if isinstance(stream, io.TextIOWrapper):
-                stream.reconfigure(errors="backslashreplace")
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("default", UserWarning)
                 warnings.showwarning = show
                 command(*args, **kwargs)
         except InputError as error:
-            tell(f"error: {error}")
+            click.echo(f"error: {error}", err=True)
             sys.exit(2)
         except KeyboardInterrupt:
             click.echo("interrupted", err=True)
@@ -105,10 +96,12 @@ def check_writable(output: str | None) -> None:
 
 def write(path: str | Path, text: str) -> None:
     from cmdmetric import remote
-    from cmdmetric.whole_file import whole_file
+    from cmdmetric.errors import InputError
 
     if remote.is_url(path):
         remote.write_bytes(str(path), text.encode())
         return
-    with whole_file(remote.local(str(path))) as file:
-        file.write(text.encode())
+    try:
+        Path(remote.local(str(path))).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}") from None

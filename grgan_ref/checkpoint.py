@@ -25,6 +25,9 @@ from grgan_ref.state import write_atomically, write_json
 
 State = dict[str, Tensor]
 
+#: Models that come with the package: a folder's name stands for the folder.
+BUNDLED = Path(__file__).parent / "bundled"
+
 # The authors' module names to ours, as patterns at the start of a key; the first that fits counts.
 GENERATOR_NAMES = [
     (r"ca_net\.fc\.", "conditioning.linear."),
@@ -58,15 +61,36 @@ TRUNK_NAMES = [
     "img_code_s64_1.0.",
     "img_code_s64_2.0.",
 ]
+# The same with batch norm: convolution and norm of each layer, the first without a norm.
+BATCH_TRUNK_NAMES = [
+    ("img_code_s16.0.", None),
+    *((f"img_code_s16.{i}.", f"img_code_s16.{i + 1}.") for i in (2, 5, 8)),
+    *((f"{n}.0.", f"{n}.1.") for n in ("img_code_s32", "img_code_s64")),
+    *((f"{n}.0.", f"{n}.1.") for n in ("img_code_s32_1", "img_code_s64_1", "img_code_s64_2")),
+]
 HEAD_NAMES = [
     (r"UNCOND_DNET\.outlogits\.0\.", "unconditional_logits."),
-    (r"COND_DNET\.jointConv\.0\.", "joint."),
+    (r"COND_DNET\.jointConv\.0\.(?=module)", "joint."),
+    (r"COND_DNET\.jointConv\.", "joint."),
     (r"COND_DNET\.outlogits\.0\.", "conditional_logits."),
 ]
 SPECTRAL_NAMES = [
     (r"module\.weight_bar$", "weight"),
     (r"module\.weight_(u|v)$", r"\1"),
     (r"module\.bias$", "bias"),
+]
+# AttnGAN's attention stage in place of the dynamic memory, and batch norm in its discriminators.
+ATTENTION_NAMES = [
+    (r"att\.conv_context\.", "attention.project."),
+]
+DAMSM_TEXT_NAMES = [
+    (r"encoder\.", "text.embedding."),
+    (r"rnn\.", "text.lstm."),
+]
+DAMSM_IMAGE_NAMES = [
+    (r"emb_features\.", "region."),
+    (r"emb_cnn_code\.", "image."),
+    (r"(Conv2d|Mixed)_", r"network.\1_"),
 ]
 ITM_NAMES = [
     (r"model\.", "clip."),
@@ -94,7 +118,7 @@ def rename_generator(state: Mapping[str, Tensor]) -> State:
     for key, value in state.items():
         found = _substitute(key, GENERATOR_NAMES)
         if found and found[0].startswith("refine."):
-            inner = _substitute(found[1], REFINEMENT_NAMES)
+            inner = _substitute(found[1], [*ATTENTION_NAMES, *REFINEMENT_NAMES])
             found = inner and (found[0] + inner[0], inner[1])
         renamed[_joined(found, key, "generator")] = value
     return renamed
@@ -102,8 +126,7 @@ def rename_generator(state: Mapping[str, Tensor]) -> State:
 
 def rename_discriminator(state: Mapping[str, Tensor]) -> State:
     """One of the authors' `netD` under our names. Raises GrganError for a key it cannot have."""
-    trunk = [name for name in TRUNK_NAMES if any(key.startswith(name) for key in state)]
-    trunk_names = [(re.escape(name), f"trunk.{i}.") for i, name in enumerate(trunk)]
+    trunk_names = _spectral_trunk(state) or _batch_trunk(state)
     renamed = {}
     for key, value in state.items():
         found = _substitute(key, [*trunk_names, *HEAD_NAMES])
@@ -112,6 +135,39 @@ def rename_discriminator(state: Mapping[str, Tensor]) -> State:
             found = inner and (found[0] + inner[0], inner[1])
         renamed[_joined(found, key, "discriminator")] = value
     return renamed
+
+
+def _spectral_trunk(state: Mapping[str, Tensor]) -> list[tuple[str, str]]:
+    """Patterns for the trunk's layers; none where its convolutions have no spectral norm."""
+    trunk = [name for name in TRUNK_NAMES if any(k.startswith(f"{name}module.") for k in state)]
+    return [(re.escape(name), f"trunk.{i}.") for i, name in enumerate(trunk)]
+
+
+def _batch_trunk(state: Mapping[str, Tensor]) -> list[tuple[str, str]]:
+    trunk = [names for names in BATCH_TRUNK_NAMES if f"{names[0]}weight" in state]
+    patterns = []
+    for i, (conv, norm) in enumerate(trunk):
+        patterns.append((re.escape(conv), f"trunk.{i}.0." if norm else f"trunk.{i}."))
+        if norm:
+            patterns.append((re.escape(norm), f"trunk.{i}.1."))
+    return patterns
+
+
+def rename_damsm(text: Mapping[str, Tensor], image: Mapping[str, Tensor]) -> State:
+    """AttnGAN's text and image encoder under our names; counters of batches, which old versions of
+    PyTorch did not write, are added. Raises GrganError for a key that they cannot have."""
+    names = ((text, DAMSM_TEXT_NAMES, "text encoder"), (image, DAMSM_IMAGE_NAMES, "image encoder"))
+    state = {
+        _joined(_substitute(key, table), key, what): value
+        for part, table, what in names
+        for key, value in part.items()
+    }
+    counters = {
+        key.replace("running_mean", "num_batches_tracked"): torch.tensor(0)
+        for key in state
+        if key.endswith("running_mean")
+    }
+    return counters | state
 
 
 def rename_itm(state: Mapping[str, Tensor]) -> State:
@@ -167,6 +223,16 @@ def read_released_itm(path: str | Path) -> State:
     return _named(rename_itm, _read_pickle(path), path)
 
 
+def read_released_damsm(text: str | Path, image: str | Path) -> State:
+    """AttnGAN's `text_encoder100.pth` and `image_encoder100.pth`, under the names of `damsm`."""
+    encoder = _named(dict, _read_pickle(text), text)
+
+    def rename(state: Mapping[str, Tensor]) -> State:
+        return rename_damsm(encoder, state)
+
+    return _named(rename, _read_pickle(image), f"{text}, {image}")
+
+
 def _named(rename: Any, state: Any, path: str | Path) -> State:
     if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
         raise GrganError(f"{path}: not a released file: expected a state dict of tensors")
@@ -215,8 +281,23 @@ def read_model(path: str | Path) -> tuple[State, Config]:
     try:
         state = load_file(path)
         table = json.loads(path.with_suffix(".json").read_text("utf-8"))
-    except (OSError, SafetensorError, ValueError, RecursionError) as error:
+    except (OSError, SafetensorError, json.JSONDecodeError) as error:
         raise GrganError(
             f"{path}: not a model file with its {path.stem}.json beside it: {error}"
         ) from None
     return state, Config.from_dict(table, str(path.with_suffix(".json")))
+
+
+def model_folder(path: Path, file: str) -> Path:
+    """The folder with `file`: `path` itself, `path`/model, or the bundled model of that name.
+
+    Raises GrganError where it is none of them.
+    """
+    for folder in (path, path / "model", BUNDLED / path):
+        if (folder / file).is_file():
+            return folder
+    bundled = ", ".join(sorted(folder.name for folder in BUNDLED.iterdir()))
+    raise GrganError(
+        f"{path} holds no {file}, nor does {path / 'model'}: give a folder that training wrote, or "
+        f"a bundled model ({bundled})"
+    )

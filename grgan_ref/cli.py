@@ -14,17 +14,18 @@ from cmdmetric.captions import read_captions
 from cmdmetric.errors import InputError
 from cmdmetric.version import __version__
 from grgan_ref import distributed
+from grgan_ref.cli_ablate import ablate_command
+from grgan_ref.cli_options import PATH, settings_of
 from grgan_ref.config import Config, presets
 from grgan_ref.errors import GrganError
 from grgan_ref.info import describe
-from grgan_ref.model import itm_config, load_model, load_released, load_trained_itm
-from grgan_ref.retrieval import ClipMatcher, ItmMatcher, evaluate
+from grgan_ref.matcher import load_matcher, load_released_damsm, matcher_config, save_matcher
+from grgan_ref.model import load_model, load_released
+from grgan_ref.retrieval import ClipMatcher, TrainedMatcher, evaluate
 from grgan_ref.sample import choose, sample
 from grgan_ref.sources import open_data
 from grgan_ref.train import train
-from grgan_ref.train_itm import train_itm
-
-PATH = click.Path(path_type=Path)
+from grgan_ref.train_matcher import train_matcher
 
 
 class Group(click.Group):
@@ -55,7 +56,7 @@ def main() -> None:
     \b
     The whole loop, on a laptop, from nothing:
       grgan train-itm --preset scenes-small --out runs/itm
-      grgan train --preset scenes-small --itm runs/itm --out runs/gan
+      grgan train --preset scenes-small --matcher runs/itm --out runs/gan
       grgan sample runs/gan captions.json images/ --num 1000 --seed 1
       cmd-score images/ captions.json
 
@@ -72,6 +73,11 @@ def _training_options(command: Callable[..., None]) -> Callable[..., None]:
                 required=True,
                 metavar="NAME|FILE",
                 help=f"Configuration: {', '.join(presets())}, or a TOML file.",
+            ),
+            click.option(
+                "--base",
+                metavar="PRESET",
+                help="Put a preset that has a base (grgan info NAME) upon another one.",
             ),
             click.option("--out", type=PATH, required=True, help="The run's folder."),
             click.option("--data", type=PATH, help="Folder of the data set (none for scenes)."),
@@ -105,17 +111,43 @@ def _training_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def _settings(pairs: tuple[str, ...]) -> dict[str, str]:
-    for pair in pairs:
-        if "=" not in pair:
-            raise GrganError(f"--set {pair}: write KEY=VALUE")
-    return dict(pair.split("=", 1) for pair in pairs)
+def _train_matcher(
+    kind: str,
+    preset: str,
+    base: str | None,
+    out: Path,
+    data: Path | None,
+    val: Path | None,
+    steps: int | None,
+    settings: tuple[str, ...],
+    device: str | None,
+    workers: int,
+    tensorboard: bool,
+) -> None:
+    config = Config.load(preset, settings_of(settings) | {"model.matcher": kind}, base)
+    if steps is not None:
+        config = replace(config, **{kind: replace(config.matcher, steps=steps)})
+    smallest = config.matcher.image_size
+    training = open_data(config.data, data, "train", smallest)
+    held_out = open_data(config.data, val or data, "val", smallest)
+    place = distributed.start(device)
+    losses = train_matcher(
+        config,
+        training,
+        held_out,
+        out,
+        device=place,
+        workers=workers,
+        tensorboard=tensorboard,
+    )
+    _done(losses, out)
 
 
 @main.command("train-itm")
 @_training_options
 def train_itm_command(
     preset: str,
+    base: str | None,
     out: Path,
     data: Path | None,
     val: Path | None,
@@ -138,28 +170,76 @@ def train_itm_command(
 
     Killed at any moment, the same command goes on where the last checkpoint left off.
     """
-    config = Config.load(preset, _settings(settings))
-    if steps is not None:
-        config = replace(config, itm=replace(config.itm, steps=steps))
-    smallest = config.itm.image_size
-    training = open_data(config.data, data, "train", smallest)
-    held_out = open_data(config.data, val or data, "val", smallest)
-    place = distributed.start(device)
-    losses = train_itm(
-        config,
-        training,
-        held_out,
-        out,
-        device=place,
-        workers=workers,
-        tensorboard=tensorboard,
+    _train_matcher(
+        "itm", preset, base, out, data, val, steps, settings, device, workers, tensorboard
     )
-    _done(losses, out)
+
+
+@main.command("train-damsm")
+@_training_options
+def train_damsm_command(
+    preset: str,
+    base: str | None,
+    out: Path,
+    data: Path | None,
+    val: Path | None,
+    steps: int | None,
+    settings: tuple[str, ...],
+    device: str | None,
+    workers: int,
+    tensorboard: bool,
+) -> None:
+    """Train DAMSM, the matcher of AttnGAN and DM-GAN.
+
+    \b
+    grgan train-damsm --preset scenes-small --out runs/damsm
+    grgan train-damsm --preset attn-da --data ~/coco --out runs/damsm --workers 8 \\
+        --set damsm.weights=inception_v3_google-0cc3c7bd.pth
+
+    On photographs its image side is Inception-v3 with torchvision's ImageNet weights, which you
+    give as a file; on scenes it is a small network that is trained with the rest.
+
+    Killed at any moment, the same command goes on where the last checkpoint left off.
+    """
+    _train_matcher(
+        "damsm", preset, base, out, data, val, steps, settings, device, workers, tensorboard
+    )
+
+
+@main.command("import-damsm")
+@click.argument("text_encoder", type=PATH)
+@click.argument("image_encoder", type=PATH)
+@click.argument("vocabulary", type=PATH)
+@click.option("--out", type=PATH, required=True, help="The folder that --matcher then takes.")
+@click.option(
+    "--preset", default="dmgan-da", show_default=True, help="Whose sizes the encoders have."
+)
+def import_damsm_command(
+    text_encoder: Path, image_encoder: Path, vocabulary: Path, out: Path, preset: str
+) -> None:
+    """Bring the public DAMSM encoders into a folder for grgan train --matcher.
+
+    \b
+    grgan import-damsm text_encoder100.pth image_encoder100.pth captions.pickle --out damsm/
+
+    VOCABULARY is AttnGAN's captions.pickle, of which nothing but lists, numbers and strings is
+    read, or a list of its words in the order of their numbers: .txt (a word a line) or .json.
+    """
+    config = Config.load(preset, {"model.matcher": "damsm"})
+    save_matcher(load_released_damsm(text_encoder, image_encoder, vocabulary, config), config, out)
+    click.echo(f"{out}: DAMSM, for grgan train --matcher {out}", err=True)
 
 
 @main.command("train")
 @_training_options
-@click.option("--itm", type=PATH, required=True, help="A run folder of grgan train-itm.")
+@click.option(
+    "--matcher",
+    "--itm",
+    "matcher",
+    type=PATH,
+    required=True,
+    help="A run folder of grgan train-itm or train-damsm, whichever the preset names.",
+)
 @click.option(
     "--score-every",
     type=click.IntRange(min=0),
@@ -169,6 +249,7 @@ def train_itm_command(
 @click.option("--score-weights", type=PATH, help="A file with that encoder's weights.")
 def train_command(
     preset: str,
+    base: str | None,
     out: Path,
     data: Path | None,
     val: Path | None,
@@ -177,17 +258,18 @@ def train_command(
     device: str | None,
     workers: int,
     tensorboard: bool,
-    itm: Path,
+    matcher: Path,
     score_every: int | None,
     score_model: str | None,
     score_weights: Path | None,
 ) -> None:
-    """Train the generator and its discriminators beside a trained ITM.
+    """Train the generator and its discriminators beside a trained matcher.
 
     \b
-    grgan train --preset scenes-small --itm runs/itm --out runs/gan --score-every 2000
-    grgan train --preset coco --itm runs/itm --data ~/coco --out runs/gan --workers 8
-    torchrun --nproc-per-node 8 -m grgan_ref train --preset coco --itm runs/itm \\
+    grgan train --preset scenes-small --matcher runs/itm --out runs/gan --score-every 2000
+    grgan train --preset attn-da --base scenes-small --matcher runs/damsm --out runs/attngan
+    grgan train --preset coco --matcher runs/itm --data ~/coco --out runs/gan --workers 8
+    torchrun --nproc-per-node 8 -m grgan_ref train --preset coco --matcher runs/itm \\
         --data ~/coco --out runs/gan --workers 4 --set train.precision=bfloat16
 
     OUT gets metrics.jsonl, samples/ (grids with captions), checkpoints/, and model/, which grgan
@@ -196,20 +278,20 @@ def train_command(
     Killed at any moment, the same command goes on where the last checkpoint left off, to the same
     numbers.
     """
-    config = Config.load(preset, _settings(settings))
+    config = Config.load(preset, settings_of(settings), base)
     changes = {"steps": steps, "score_every": score_every}
     changes = {key: value for key, value in changes.items() if value is not None}
     config = replace(config, train=replace(config.train, **changes))
     smallest = config.model.stages[-1].size
     training = open_data(config.data, data, "train", smallest)
     held_out = open_data(config.data, val or data, "val", smallest)
-    matcher = load_trained_itm(itm, config)
+    trained = load_matcher(matcher, config)
     if score_model is None and config.data.kind == "scenes":
         score_model = "scenes-toy"
     place = distributed.start(device)
     losses = train(
         config,
-        matcher,
+        trained,
         training,
         held_out,
         out,
@@ -299,8 +381,14 @@ def sample_command(
 
 
 @main.command("retrieval")
-@click.option("--itm", type=PATH, help="A run folder of grgan train-itm or grgan train.")
-@click.option("--clip", help="In place of --itm: any CLIP that cmdmetric knows.")
+@click.option(
+    "--matcher",
+    "--itm",
+    "trained",
+    type=PATH,
+    help="A run folder of grgan train-itm, train-damsm or train.",
+)
+@click.option("--clip", help="In place of --matcher: any CLIP that cmdmetric knows.")
 @click.option("--weights", type=PATH, help="A file with the CLIP's weights.")
 @click.option("--kind", type=click.Choice(["coco", "cub", "folder", "scenes"]), help="Of the data.")
 @click.option("--data", type=PATH, help="Folder of the data set (none for scenes).")
@@ -309,7 +397,7 @@ def sample_command(
 @click.option("--device", help="cpu, cuda or cuda:N.  [default: CUDA where there is any]")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text")
 def retrieval_command(
-    itm: Path | None,
+    trained: Path | None,
     clip: str | None,
     weights: Path | None,
     kind: str | None,
@@ -322,16 +410,16 @@ def retrieval_command(
     """R@1, R@5 and R@10 between images and captions, both ways (Table 3).
 
     \b
-    grgan retrieval --itm runs/itm --num 1000
+    grgan retrieval --matcher runs/itm --num 1000
     grgan retrieval --clip scenes-toy --kind scenes --num 1000
     grgan retrieval --clip RN101-quickgelu/openai --kind coco --data ~/coco --num 5000
     """
-    if (itm is None) == (clip is None):
-        raise GrganError("give either --itm FOLDER or --clip MODEL")
+    if (trained is None) == (clip is None):
+        raise GrganError("give either --matcher FOLDER or --clip MODEL")
     place = distributed.start(device)
-    if itm is not None:
-        config = itm_config(itm)
-        matcher: Any = ItmMatcher(load_trained_itm(itm, config).to(place), config)
+    if trained is not None:
+        config = matcher_config(trained)
+        matcher: Any = TrainedMatcher(load_matcher(trained, config).to(place).eval(), config)
     else:
         config = Config()
         matcher = ClipMatcher(clip, None if weights is None else str(weights), place)
@@ -344,11 +432,16 @@ def retrieval_command(
 @main.command("info")
 @click.argument("what", metavar="PRESET|FOLDER")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change one key.")
-def info_command(what: str, settings: tuple[str, ...]) -> None:
+@click.option("--base", metavar="PRESET", help="Put a preset that has a base upon another one.")
+def info_command(what: str, settings: tuple[str, ...], base: str | None) -> None:
     """Show a preset, a configuration file or a trained model: configuration, stages, sizes.
 
     \b
     grgan info coco
+    grgan info attn-da-grg --base scenes-tiny
     grgan info runs/gan
     """
-    click.echo(describe(what, _settings(settings)))
+    click.echo(describe(what, settings_of(settings), base))
+
+
+main.add_command(ablate_command)

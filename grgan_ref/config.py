@@ -1,8 +1,8 @@
 """Every hyperparameter of the model, its losses, its data and its training: one frozen dataclass.
 
-A preset is a TOML file in `presets/`; what it leaves out has the default below. A stage of the
-generator is described by what it refines with (`StageConfig.kind`), so that the order of the
-stages (Table 6), their number and their sizes are configuration.
+A preset is a TOML file in `presets/` (`compose` reads it); what it leaves out has the default
+below. A stage of the generator is described by what it refines with (`StageConfig.kind`), so that
+the order of the stages (Table 6), their number and their sizes are configuration.
 """
 
 from __future__ import annotations
@@ -11,20 +11,14 @@ import dataclasses
 import difflib
 import itertools
 import json
-import sys
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
+from grgan_ref.compose import parse_value, presets, read_table
 from grgan_ref.errors import GrganError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 
 @dataclass(frozen=True)
@@ -36,10 +30,13 @@ class StageConfig:
         I   none (only F^ca)      none                        none
         S   sentence, repeated    sentence                    lambda2 * sentence loss
         W   words                 mean word vector            lambda1 * sentence + lambda2 * word
+        J   words                 none, and the sentence      as W, but on the last stage only
+        J (joint) is every stage of a generator without gradual refinement: StackGAN++, AttnGAN,
+        DM-GAN. A first stage fuses text through F^ca alone, whatever its kind.
     size: width and height of the stage's image in pixels, twice the size of the stage before.
     """
 
-    kind: Literal["I", "S", "W"]
+    kind: Literal["I", "S", "W", "J"]
     size: int
 
 
@@ -58,6 +55,14 @@ class ModelConfig:
     condition_dim: int = 100  # c, the output of F^ca
     residual_blocks: int = 3  # per refinement stage
     embedding_dim: int = 512  # common space of words, sentences, regions and images
+    # How a stage fuses its text: DM-GAN's dynamic memory, AttnGAN's attention, or StackGAN++'s
+    # plain join of the condition c, which reads no text (stages of kind J).
+    refinement: Literal["dmgan", "attn", "plain"] = "dmgan"
+    # The discriminators' convolutions: spectral norm (DM-GAN, GR-GAN) or batch norm (AttnGAN).
+    discriminator: Literal["spectral", "batch"] = "spectral"
+    # Whose text features are fused, and who matches images with captions (lambda1 = lambda2 = 0
+    # switches the matching losses off and leaves the text features).
+    matcher: Literal["itm", "damsm"] = "itm"
 
 
 @dataclass(frozen=True)
@@ -79,14 +84,36 @@ class ItmConfig:
 
 
 @dataclass(frozen=True)
+class DamsmConfig:
+    """AttnGAN's matcher, DAMSM, and its pre-training; the defaults are those for COCO."""
+
+    # What sees the images: the frozen Inception-v3 of the publication, or a small convolutional
+    # network, trained with the rest, where images are few and small (damsm_images.SmallNetwork).
+    image_network: Literal["inception-v3", "small"] = "inception-v3"
+    weights: str = ""  # file with torchvision's Inception-v3 weights, for pre-training
+    word_dim: int = 300  # of the word embedding; the LSTM's states follow from model.embedding_dim
+    dropout: float = 0.5  # of the word embedding, in pre-training
+    gradient_clip: float = 0.25  # largest norm of the text encoder's gradient
+    words: int = 15  # word slots in pre-training
+    learning_rate: float = 2e-3
+    decay: float = 0.98  # of the learning rate, per epoch, down to a tenth
+    betas: tuple[float, float] = (0.5, 0.999)
+    batch: int = 48
+    epochs: int = 600
+    steps: int = 0  # stop after so many steps; 0: after `epochs`
+    image_size: int = 299  # of the crop, and of what the network sees
+    resize: int = 355  # shorter side before the crop (299 * 76 / 64)
+
+
+@dataclass(frozen=True)
 class LossConfig:
     """Weights and sharpness of the losses (Eq. 3-9)."""
 
     gamma1: float = 4.0  # attention of a word over the regions
     gamma2: float = 5.0  # pooling of the word scores of a caption
     gamma3: float = 10.0  # temperature of the matching probabilities
-    lambda1: float = 4.0  # sentence loss of a W stage
-    lambda2: float = 1.0  # sentence loss of an S stage, word loss of a W stage
+    lambda1: float = 4.0  # sentence loss of a W stage and of a last J stage
+    lambda2: float = 1.0  # sentence loss of an S stage, word loss of a W and of a last J stage
     kl: float = 1.0  # conditioning augmentation
 
 
@@ -148,6 +175,7 @@ class Config:
 
     model: ModelConfig = field(default_factory=ModelConfig)
     itm: ItmConfig = field(default_factory=ItmConfig)
+    damsm: DamsmConfig = field(default_factory=DamsmConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     data: DataConfig = field(default_factory=DataConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
@@ -168,28 +196,46 @@ class Config:
                     f"model.stages: size {stage.size} follows {before.size}; every stage doubles "
                     f"the size, so write {2 * before.size}"
                 )
+        if self.model.refinement == "plain" and any(s.kind in "SW" for s in stages[1:]):
+            raise GrganError(
+                'model.refinement "plain" reads no text: use stages of kind I or J behind the first'
+            )
         if self.train.batch < 2:
             raise GrganError(
                 f"train.batch is {self.train.batch}; mismatched pairs (and batch norm) need 2"
             )
 
+    @property
+    def matcher(self) -> ItmConfig | DamsmConfig:
+        """The section of the matcher that `model.matcher` names."""
+        return self.damsm if self.model.matcher == "damsm" else self.itm
+
     @classmethod
-    def load(cls, name_or_path: str | Path, overrides: Mapping[str, Any] | None = None) -> Config:
-        """Read a preset by name or a TOML file by path.
+    def load(
+        cls,
+        name_or_path: str | Path,
+        overrides: Mapping[str, Any] | None = None,
+        base: str | None = None,
+    ) -> Config:
+        """Read a preset by name or a TOML file by path, upon `base` in place of its own base.
 
         `overrides` maps dotted keys to values, as in {"train.batch": 16}; a string is read as a
-        TOML value where its field is no string, so that "16" and 16 mean the same.
+        TOML value where its field is no string, so that "16" and 16 mean the same. The key "order",
+        as in {"order": "I-W-S"}, gives the stages of the base other kinds.
 
         Raises GrganError, naming the key, for an unknown key, a value of the wrong type, an unknown
         preset or an unreadable file.
         """
-        text, origin = _read(str(name_or_path))
-        try:
-            table = tomllib.loads(text)
-        except (tomllib.TOMLDecodeError, RecursionError) as error:
-            raise GrganError(f"{origin}: not a TOML file: {error}") from None
+        name = str(name_or_path)
+        origin = f"preset {name}" if name in presets() else name
+        table = read_table(name, base)
         for key, value in (overrides or {}).items():
-            _override(table, key, value)
+            if key == "order":
+                table["order"] = value
+            else:
+                _override(table, key, value)
+        if "order" in table:
+            _reorder(table, origin)
         return cls.from_dict(table, origin)
 
     @classmethod
@@ -202,43 +248,32 @@ class Config:
         return json.loads(json.dumps(dataclasses.asdict(self)))
 
 
-def presets() -> list[str]:
-    """Names of the presets that come with the package."""
-    folder = resources.files("grgan_ref") / "presets"
-    return sorted(f.name[: -len(".toml")] for f in folder.iterdir() if f.name.endswith(".toml"))
-
-
-def _read(name: str) -> tuple[str, str]:
-    if name in presets():
-        origin = f"preset {name}"
-        return (resources.files("grgan_ref") / "presets" / f"{name}.toml").read_text(
-            "utf-8"
-        ), origin
-    try:
-        return Path(name).read_text("utf-8"), name
-    except (OSError, UnicodeDecodeError) as error:
-        raise GrganError(
-            f"config {name!r}: neither a preset ({', '.join(presets())}) nor a readable TOML file: "
-            f"{error}"
-        ) from None
-
-
 def _override(table: dict[str, Any], key: str, value: Any) -> None:
     """Put `value` at the dotted `key`; `_convert` then judges the whole table."""
     kind: Any = Config
     for name in key.split("."):
         kind = typing.get_type_hints(kind).get(name) if dataclasses.is_dataclass(kind) else None
     if isinstance(value, str) and kind is not str and typing.get_origin(kind) is not Literal:
-        try:
-            value = tomllib.loads(f"value = {value}")["value"]
-        except tomllib.TOMLDecodeError:
-            raise GrganError(f"override {key}={value}: {value!r} is not a TOML value") from None
+        value = parse_value(value, f"override {key}")
     *sections, name = key.split(".")
     for section in sections:
         table = table.setdefault(section, {})
         if not isinstance(table, dict):
             raise GrganError(f"override {key}: {section!r} is no table")
     table[name] = value
+
+
+def _reorder(table: dict[str, Any], origin: str) -> None:
+    """Replace `order` by stages of those kinds, with the sizes of the stages that are there."""
+    order, model = table.pop("order"), table.setdefault("model", {})
+    stages = model.get("stages", Config().to_dict()["model"]["stages"])
+    kinds = order.split("-") if isinstance(order, str) else []
+    if len(kinds) != len(stages):
+        raise GrganError(
+            f"{origin}: order is {order!r}; it must name a kind for each of the {len(stages)} "
+            "stages, as in I-S-W"
+        )
+    model["stages"] = [{**stage, "kind": kind} for stage, kind in zip(stages, kinds, strict=True)]
 
 
 def _unknown(name: str, parent: str, known: Mapping[str, Any], origin: str) -> GrganError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
@@ -11,15 +11,23 @@ from torch.optim import Optimizer
 from grgan_ref import distributed
 
 
-def descend(loss: Tensor, optimiser: Optimizer, parameters: Iterable[nn.Parameter]) -> Tensor:
+def descend(
+    loss: Tensor,
+    optimiser: Optimizer,
+    parameters: Iterable[nn.Parameter],
+    clip: Callable[[], object] | None = None,
+) -> Tensor:
     """Backward and one step of the optimiser; return the Euclidean norm of the whole gradient.
 
-    A parameter that the loss does not reach counts as zero.
+    A parameter that the loss does not reach counts as zero. `clip` is called between the two, to
+    shorten gradients; the norm is that from before.
     """
     parameters = list(parameters)
     optimiser.zero_grad()
     loss.backward()
     distributed.average_gradients(parameters)
     norms = [p.grad.detach().norm() for p in parameters if p.grad is not None]
+    if clip is not None:
+        clip()
     optimiser.step()
     return torch.stack(norms).norm()

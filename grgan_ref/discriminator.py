@@ -1,8 +1,9 @@
 """The discriminators D_1, D_2, D_3 (section 3.1): is this image real, and does it fit its text?
 
-Each judges the images of one stage. All convolutions of the trunk and of the joint layer are
-spectrally normalised; there is no batch norm. The kind of the stage decides the condition: none
-(I), the sentence (S) or the mean word vector (W).
+Each judges the images of one stage. The convolutions of the trunk and of the joint layer are
+spectrally normalised, as in DM-GAN, or followed by batch norm, as in AttnGAN. The kind of the stage
+decides the condition: none (I), the sentence (S), the mean word vector (W), or both none and the
+sentence (J).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from grgan_ref.config import Config
+from grgan_ref.layers import initialise
 from grgan_ref.spectral_norm import SpectralNormConv2d
 
 
@@ -22,6 +24,10 @@ class Discriminator(nn.Module):
 
     Up to 64 pixels the trunk halves the size and doubles the channels up to 8 width; above it goes
     on doubling and comes back to 8 width by 3x3 convolutions at 4x4.
+
+    batch_norm: AttnGAN's kind. Its convolutions have no bias and, but for the first, batch norm in
+        place of spectral norm; all weights begin orthogonal.
+    iterate_in_eval, shared_vectors: of the spectral norm, `spectral_norm.SpectralNormConv2d`.
     """
 
     def __init__(
@@ -31,14 +37,20 @@ class Discriminator(nn.Module):
         embedding_dim: int,
         unconditional: bool,
         conditional: bool,
+        batch_norm: bool = False,
         iterate_in_eval: bool = False,
         shared_vectors: bool = False,
     ) -> None:
         super().__init__()
 
-        def conv(into: int, out: int, kernel: int) -> SpectralNormConv2d:
+        def conv(into: int, out: int, kernel: int) -> nn.Module:
             stride = 2 if kernel == 4 else 1
-            return SpectralNormConv2d(into, out, kernel, stride, 1, iterate_in_eval, shared_vectors)
+            if not batch_norm:
+                return SpectralNormConv2d(
+                    into, out, kernel, stride, 1, iterate_in_eval, shared_vectors
+                )
+            plain = nn.Conv2d(into, out, kernel, stride, 1, bias=False)
+            return plain if into == 3 else nn.Sequential(plain, nn.BatchNorm2d(out))
 
         halvings = (size // 4).bit_length() - 1
         features = 8 * width
@@ -54,6 +66,8 @@ class Discriminator(nn.Module):
         self.unconditional_logits = nn.Conv2d(features, 1, 4) if unconditional else None
         self.joint = conv(features + embedding_dim, features, 3) if conditional else None
         self.conditional_logits = nn.Conv2d(features, 1, 4) if conditional else None
+        if batch_norm:
+            self.apply(initialise)
 
     def features(self, images: Tensor) -> Tensor:
         """(B, 3, size, size) in [-1, 1] -> (B, 8 width, 4, 4)."""
@@ -74,7 +88,7 @@ class Discriminator(nn.Module):
 
 
 def build_discriminators(config: Config) -> nn.ModuleList:
-    """One discriminator per stage: an I stage's is unconditional, the others' conditional.
+    """One discriminator per stage: that of I is unconditional, of S and W conditional, of J both.
 
     With the quirk `unused_conditional_head` that of an I stage also has the conditional head which
     the released code constructs, saves and never uses.
@@ -85,8 +99,9 @@ def build_discriminators(config: Config) -> nn.ModuleList:
             stage.size,
             config.model.discriminator_width,
             config.model.embedding_dim,
-            unconditional=stage.kind == "I",
+            unconditional=stage.kind in "IJ",
             conditional=stage.kind != "I" or quirks.unused_conditional_head,
+            batch_norm=config.model.discriminator == "batch",
             iterate_in_eval=quirks.power_iteration_in_eval,
             shared_vectors=quirks.shared_power_vectors,
         )

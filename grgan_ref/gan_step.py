@@ -35,7 +35,7 @@ class Batch:
 
 
 class Matcher(Protocol):
-    """What the matching losses need of the ITM (`itm.ITM`), frozen."""
+    """What the matching losses need of a frozen matcher (`itm.ITM`, `damsm.DAMSM`)."""
 
     def encode_image(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """(B, 3, s, s) in [-1, 1] -> regions (B, E, H, W) and image code (B, E)."""
@@ -89,14 +89,14 @@ def gan_step(
 
 
 def condition_of(stage: StageConfig, batch: Batch, over_padding: bool) -> Tensor | None:
-    """What the stage's discriminator is conditioned on, (B, E): None (I), sentence (S) or mean
+    """What the stage's discriminator is conditioned on, (B, E): None (I), sentence (S, J) or mean
     word vector (W).
 
     over_padding: the mean over all L slots, also those without a word, as in the released code.
     """
     if stage.kind == "I":
         return None
-    if stage.kind == "S":
+    if stage.kind in "SJ":
         return batch.sentence
     if over_padding:
         return batch.words.mean(dim=2)
@@ -110,6 +110,7 @@ def discriminator_loss(
     """Real images against generated ones; with a condition also against mismatched real pairs.
 
     A mismatched pair is a real image with the condition of the next sample, B - 1 pairs in all.
+    A discriminator of a J stage judges both ways, as in AttnGAN and DM-GAN.
     """
     real_features = discriminator.features(real)
     fake_features = discriminator.features(fake)
@@ -120,7 +121,12 @@ def discriminator_loss(
     as_real = losses.real_loss(discriminator.conditional(real_features, condition))
     as_fake = losses.fake_loss(discriminator.conditional(fake_features, condition))
     mismatched = discriminator.conditional(real_features[:-1], condition[1:])
-    return as_real + (as_fake + losses.fake_loss(mismatched)) / 2
+    mismatch = losses.fake_loss(mismatched)
+    if discriminator.unconditional_logits is None:
+        return as_real + (as_fake + mismatch) / 2
+    real_alone = losses.real_loss(discriminator.unconditional(real_features))
+    fake_alone = losses.fake_loss(discriminator.unconditional(fake_features))
+    return (real_alone + as_real) / 2 + (fake_alone + as_fake + mismatch) / 3
 
 
 def generator_losses(
@@ -133,10 +139,12 @@ def generator_losses(
     """The terms of the generator's loss by name, and their weighted sum as `generator`.
 
     S stages add lambda2 times the sentence loss (Eq. 4), W stages lambda1 times the sentence loss
-    and lambda2 times the word loss (Eq. 7). Eq. 9 swaps the two lambdas; the code does not.
+    and lambda2 times the word loss (Eq. 7), as does a J stage that is the last. Eq. 9 swaps the two
+    lambdas; the code does not. With both at zero the matcher judges no image.
     """
     terms = {"kl": losses.kl(output.mu, output.logvar)}
     total = config.loss.kl * terms["kl"]
+    matching = config.loss.lambda1 or config.loss.lambda2
     for k, (stage, discriminator) in enumerate(
         zip(config.model.stages, discriminators, strict=True)
     ):
@@ -145,12 +153,16 @@ def generator_losses(
         with _autocast(config, image.device):
             features = discriminator.features(image)
             if condition is None:
-                logits = discriminator.unconditional(features)
+                adversarial = losses.real_loss(discriminator.unconditional(features))
             else:
-                logits = discriminator.conditional(features, condition)
-            terms[f"adversarial_{k + 1}"] = losses.real_loss(logits)
+                adversarial = losses.real_loss(discriminator.conditional(features, condition))
+                if discriminator.unconditional_logits is not None:
+                    alone = losses.real_loss(discriminator.unconditional(features))
+                    adversarial = adversarial + alone
+            terms[f"adversarial_{k + 1}"] = adversarial
         total = total + terms[f"adversarial_{k + 1}"]
-        if stage.kind == "I":
+        last = k + 1 == len(config.model.stages)
+        if not matching or stage.kind == "I" or (stage.kind == "J" and not last):
             continue
         with _autocast(config, image.device):
             regions, code = matcher.encode_image(image)
@@ -167,7 +179,7 @@ def generator_losses(
 def matching_losses(
     regions: Tensor, code: Tensor, batch: Batch, stage: StageConfig, config: Config
 ) -> tuple[Tensor, Tensor | None]:
-    """Sentence and (W stages only) word loss of a stage's images, both directions added up.
+    """Sentence and (but for S stages) word loss of a stage's images, both directions added up.
 
     Every image is compared with the captions of all processes. In full precision: the gammas
     multiply an error of the cosines by up to 200.
@@ -178,7 +190,7 @@ def matching_losses(
     sentence = losses.sentence_loss(
         gather(code.to(kind)), gather(batch.sentence), config.loss, classes
     )
-    if stage.kind != "W":
+    if stage.kind == "S":
         return sum(sentence), None
     word = losses.word_loss(
         gather(regions.to(kind)), gather(batch.words), gather(batch.lengths), config.loss, classes

@@ -8,8 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from grgan_ref.config import Config, StageConfig
-from grgan_ref.layers import ResidualBlock, UpBlock, conv3x3
+from grgan_ref.attention import WordAttention
+from grgan_ref.config import Config
+from grgan_ref.layers import JoinCondition, ResidualBlock, UpBlock, conv3x3, initialise
 from grgan_ref.memory import DynamicMemory
 
 
@@ -62,29 +63,50 @@ class RefinementStage(nn.Module):
 
     Kind I reads no text and refines the image alone. Kind S reads the sentence, repeated over the
     L slots: all slots being equal, every pixel reads the same value and the keys get no gradient.
-    Kind W reads the words.
+    Kinds W and J read the words. `model.refinement` says how:
+
+        dmgan   the dynamic memory turns h and the text into a refined h; its channels are doubled
+        attn    beside h stands the context of the words at each pixel
+        plain   beside h stands the condition c at every pixel, and a convolution joins them
     """
 
-    def __init__(
-        self, kind: str, width: int, text_dim: int, residual_blocks: int, mixed_mask: bool
-    ) -> None:
+    def __init__(self, kind: str, config: Config) -> None:
         super().__init__()
+        model, mixed_mask = config.model, config.quirks.mixed_memory_mask
+        width, text_dim = model.generator_width, model.embedding_dim
         self.kind = kind
-        self.memory = None if kind == "I" else DynamicMemory(width, text_dim, mixed_mask)
-        self.residual = nn.Sequential(*(ResidualBlock(2 * width) for _ in range(residual_blocks)))
+        self.memory = self.attention = self.join = None
+        if kind != "I" and model.refinement == "dmgan":
+            self.memory = DynamicMemory(width, text_dim, mixed_mask)
+        elif kind != "I" and model.refinement == "attn":
+            self.attention = WordAttention(width, text_dim, mixed_mask)
+        elif kind != "I":
+            self.join = JoinCondition(width, model.condition_dim)
+        blocks = (ResidualBlock(2 * width) for _ in range(model.residual_blocks))
+        self.residual = nn.Sequential(*blocks)
         self.upsample = UpBlock(2 * width, width)
 
     def forward(
-        self, h: Tensor, sentence: Tensor, words: Tensor, mask: Tensor
+        self, h: Tensor, sentence: Tensor, words: Tensor, mask: Tensor, c: Tensor
     ) -> tuple[Tensor, Tensor | None]:
-        """sentence (B, E), words (B, E, L), mask (B, L). Returns h and the attention, if any."""
+        """sentence (B, E), words (B, E, L), mask (B, L), c (B, condition_dim).
+
+        Returns h and the attention, if any.
+        """
+        text = sentence.unsqueeze(2).expand_as(words) if self.kind == "S" else words
         attention = None
         if self.memory is not None:
-            text = words if self.kind == "W" else sentence.unsqueeze(2).expand_as(words)
             h, attention = self.memory(h, text, mask)
-        # The released code doubles the channels by concatenating the refined image with itself.
-        h = self.upsample(self.residual(torch.cat([h, h], 1)))
-        return h, attention
+            # The released code doubles the channels by concatenating the image with itself.
+            h = torch.cat([h, h], 1)
+        elif self.attention is not None:
+            context, attention = self.attention(h, text, mask)
+            h = torch.cat([h, context], 1)
+        elif self.join is not None:
+            h = self.join(h, c)
+        else:
+            h = torch.cat([h, h], 1)
+        return self.upsample(self.residual(h)), attention
 
 
 class Generator(nn.Module):
@@ -99,9 +121,9 @@ class Generator(nn.Module):
         self.initial = InitialStage(
             first.size, model.generator_width, model.condition_dim + model.noise_dim
         )
-        self.refine = nn.ModuleList(_refinement(stage, config) for stage in rest)
+        self.refine = nn.ModuleList(RefinementStage(stage.kind, config) for stage in rest)
         self.to_image = nn.ModuleList(conv3x3(model.generator_width, 3) for _ in model.stages)
-        self.apply(_initialise)
+        self.apply(initialise)
 
     def forward(
         self,
@@ -123,31 +145,9 @@ class Generator(nn.Module):
         hidden = [self.initial(c, z)]
         attention = []
         for stage in self.refine:
-            h, weights = stage(hidden[-1], sentence, words, mask)
+            h, weights = stage(hidden[-1], sentence, words, mask, c)
             hidden.append(h)
             if weights is not None:
                 attention.append(weights)
         images = [conv(h).tanh() for conv, h in zip(self.to_image, hidden, strict=True)]
         return GeneratorOutput(images, attention, mu, logvar)
-
-
-def _refinement(stage: StageConfig, config: Config) -> RefinementStage:
-    model = config.model
-    return RefinementStage(
-        stage.kind,
-        model.generator_width,
-        model.embedding_dim,
-        model.residual_blocks,
-        config.quirks.mixed_memory_mask,
-    )
-
-
-def _initialise(module: nn.Module) -> None:
-    """The released initialisation: orthogonal weights, batch norm around 1."""
-    if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Linear):
-        nn.init.orthogonal_(module.weight)
-        if isinstance(module, nn.Linear) and module.bias is not None:
-            nn.init.zeros_(module.bias)
-    elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
-        nn.init.normal_(module.weight, 1.0, 0.02)
-        nn.init.zeros_(module.bias)

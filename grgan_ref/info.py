@@ -21,25 +21,26 @@ KINDS = {
     "I": "image only: unconditional discriminator, no matching loss",
     "S": "sentence: discriminator and matching loss on the sentence",
     "W": "words: discriminator on the mean word, sentence and word loss",
+    "J": "joint: discriminator with and without the sentence; matching losses on the last stage",
 }
 
 
-def describe(what: str, settings: Mapping[str, str]) -> str:
+def describe(what: str, settings: Mapping[str, str], base: str | None = None) -> str:
     """`what` is a preset, a TOML file, a run folder or a model folder.
 
     Raises GrganError for none of them.
     """
     folder = Path(what)
     if what in presets() or not folder.is_dir():
-        return _describe_config(Config.load(what, settings))
-    if settings:
-        raise GrganError(f"--set changes a preset; {what} is trained already")
+        return _describe_config(Config.load(what, settings, base))
+    if settings or base:
+        raise GrganError(f"--set and --base change a preset; {what} is trained already")
     lines = [
         f"checkpoint at step {read_json(path)['step']}: {path.with_suffix('.pt')}"
         for path in manifests(folder / "checkpoints")
     ]
     config = None
-    for name in ("itm", "generator"):
+    for name in ("itm", "damsm", "generator"):
         for file in (folder / f"{name}.safetensors", folder / "model" / f"{name}.safetensors"):
             if file.is_file():
                 state, config = read_model(file)
@@ -53,7 +54,12 @@ def describe(what: str, settings: Mapping[str, str]) -> str:
 def _describe_config(config: Config) -> str:
     with torch.device("meta"):  # shapes only
         generator, discriminators = Generator(config), build_discriminators(config)
-    lines = [f"generator: {_parameters(generator):,} parameters"]
+    model, weights = config.model, config.loss
+    matching = "" if weights.lambda1 or weights.lambda2 else " for its text features only"
+    lines = [
+        f"generator: {_parameters(generator):,} parameters, refinement {model.refinement}; "
+        f"matcher {model.matcher}{matching}"
+    ]
     for k, (stage, network) in enumerate(
         zip(config.model.stages, discriminators, strict=True), start=1
     ):

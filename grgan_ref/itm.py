@@ -6,7 +6,7 @@ It encodes captions for the generator and the discriminators, and images for the
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Sequence
 
 import open_clip
 import torch
@@ -22,8 +22,10 @@ from grgan_ref.clip_features import (
     image_size,
     text_features,
 )
-from grgan_ref.config import Config
+from grgan_ref.config import Config, QuirksConfig
 from grgan_ref.errors import GrganError
+from grgan_ref.state import fingerprint_of
+from grgan_ref.text import Tokens, tokenise
 
 
 class MatchingHeads(nn.Module):
@@ -56,8 +58,9 @@ class MatchingHeads(nn.Module):
 class ITM(nn.Module):
     """CLIP, never trained and always in eval mode, with the heads on it.
 
-    unnormalised: images reach the CLIP in [-1, 1], as in the released code, in place of with the
-        mean and deviation that the CLIP was trained with.
+    quirks: with `unnormalised_clip_input` images reach the CLIP in [-1, 1], as in the released
+        code, in place of with the mean and deviation that the CLIP was trained with. Those of the
+        text are `mask_off_by_one` and `shifted_words_in_pretraining`.
     """
 
     def __init__(
@@ -65,17 +68,22 @@ class ITM(nn.Module):
         clip: open_clip.CLIP,
         embedding_dim: int,
         region_layer: int,
-        unnormalised: bool = False,
+        quirks: QuirksConfig | None = None,
     ) -> None:
         super().__init__()
         self.clip = clip.eval().requires_grad_(False)
         self.region_layer = region_layer
-        self.unnormalised = unnormalised
+        self.quirks = quirks or QuirksConfig()
         self.image_size = image_size(clip)
         self.heads = MatchingHeads(*feature_widths(clip, region_layer), embedding_dim)
         mean, std = image_normalisation(clip)
         self.register_buffer("mean", mean, persistent=False)
         self.register_buffer("std", std, persistent=False)
+
+    @property
+    def stored(self) -> MatchingHeads:
+        """What a model folder and a checkpoint keep; the CLIP is named in the configuration."""
+        return self.heads
 
     @property
     def context_length(self) -> int:
@@ -96,7 +104,7 @@ class ITM(nn.Module):
         size = (self.image_size, self.image_size)
         if images.shape[2:] != size:
             images = F.interpolate(images, size, mode="bilinear", align_corners=False)
-        if not self.unnormalised:
+        if not self.quirks.unnormalised_clip_input:
             images = ((images + 1) / 2 - self.mean) / self.std
         return self.heads.encode_image(*image_features(self.clip, images, self.region_layer))
 
@@ -111,13 +119,19 @@ class ITM(nn.Module):
             words, embedding = text_features(self.clip, tokens, first + slots)
         return self.heads.encode_text(words[:, :, first:], embedding)
 
+    def encode_captions(
+        self, captions: Sequence[str], slots: int, pretraining: bool = False
+    ) -> tuple[Tokens, Tensor, Tensor]:
+        """B captions to tokens, sentence (B, E) and words (B, E, slots)."""
+        quirks = self.quirks
+        tokens = tokenise(captions, slots, self.context_length, quirks.mask_off_by_one)
+        tokens = tokens.to(self.mean.device)
+        first = 0 if pretraining and quirks.shifted_words_in_pretraining else 1
+        return tokens, *self.encode_text(tokens.tokens, slots, first)
+
     def fingerprint(self) -> str:
         """sha256 of all weights, in hexadecimal."""
-        digest = hashlib.sha256()
-        for key, value in sorted(self.state_dict().items()):
-            digest.update(key.encode())
-            digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
-        return digest.hexdigest()
+        return fingerprint_of(self.state_dict())
 
 
 def build_itm(config: Config, pretrained: bool = True) -> ITM:
@@ -140,5 +154,5 @@ def build_itm(config: Config, pretrained: bool = True) -> ITM:
         clip,
         config.model.embedding_dim,
         itm.region_layer,
-        config.quirks.unnormalised_clip_input,
+        config.quirks,
     )

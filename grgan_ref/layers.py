@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -35,3 +36,28 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.norm2(self.conv2(F.glu(self.norm1(self.conv1(x)), dim=1)))
+
+
+class JoinCondition(nn.Module):
+    """(B, C, s, s) and a condition (B, D) -> (B, 2C, s, s): the condition beside every pixel, then
+    convolution, batch norm, GLU. The fusion of StackGAN++ (Zhang et al. 2018, section 3.1)."""
+
+    def __init__(self, channels: int, condition_dim: int) -> None:
+        super().__init__()
+        self.conv = conv3x3(channels + condition_dim, 4 * channels)
+        self.norm = nn.BatchNorm2d(4 * channels)
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        tiled = condition[:, :, None, None].expand(-1, -1, *x.shape[2:])
+        return F.glu(self.norm(self.conv(torch.cat([x, tiled], 1))), dim=1)
+
+
+def initialise(module: nn.Module) -> None:
+    """The released initialisation: orthogonal weights, batch norm around 1."""
+    if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Linear):
+        nn.init.orthogonal_(module.weight)
+        if isinstance(module, nn.Linear) and module.bias is not None:
+            nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+        nn.init.normal_(module.weight, 1.0, 0.02)
+        nn.init.zeros_(module.bias)

@@ -38,7 +38,8 @@ class DynamicMemory(nn.Module):
         memory = self.write(h, text)  # (B, 2C, L)
         keys, values = self.key(memory).relu(), self.value(memory).relu()  # (B, C, L)
         pixels = h.flatten(2).transpose(1, 2)  # (B, Q, C), Q = s * s
-        scores = (pixels @ keys).masked_fill(self.pixel_mask(mask, pixels.shape[1]), -torch.inf)
+        hidden = pixel_mask(mask, pixels.shape[1], self.mixed_mask)
+        scores = (pixels @ keys).masked_fill(hidden, -torch.inf)
         attention = scores.softmax(dim=2).transpose(1, 2)  # key addressing (B, L, Q)
         read = (values @ attention).view_as(h)  # value reading
         gate = self.response_gate(torch.cat([h, read], 1)).sigmoid()
@@ -57,8 +58,9 @@ class DynamicMemory(nn.Module):
         from_image = self.write_image(average.unsqueeze(2)).relu()  # (B, 2C, 1)
         return from_text * gate + from_image * (1 - gate)
 
-    def pixel_mask(self, mask: Tensor, pixels: int) -> Tensor:
-        """(B, L) -> which slots each pixel must not read, broadcastable to (B, Q, L)."""
-        if self.mixed_mask:
-            return mask.repeat(pixels, 1).view(mask.shape[0], pixels, mask.shape[1])
-        return mask.unsqueeze(1)
+
+def pixel_mask(mask: Tensor, pixels: int, mixed: bool) -> Tensor:
+    """(B, L) -> which slots each of Q `pixels` must not read, broadcastable to (B, Q, L)."""
+    if mixed:
+        return mask.repeat(pixels, 1).view(mask.shape[0], pixels, mask.shape[1])
+    return mask.unsqueeze(1)

@@ -5,6 +5,8 @@ A model folder holds
     generator.safetensors, generator.json    the averaged generator, the configuration
     itm.safetensors, itm.json                the ITM's heads (the CLIP below them is named in [itm])
 
+or, where that is the matcher, damsm.safetensors, damsm.json and vocabulary.json,
+
 and is what training writes to RUN/model and `grgan sample` reads.
 """
 
@@ -21,6 +23,7 @@ from torch import Tensor
 
 from grgan_ref.checkpoint import (
     load_strictly,
+    model_folder,
     read_model,
     read_released_generator,
     read_released_itm,
@@ -28,21 +31,17 @@ from grgan_ref.checkpoint import (
 )
 from grgan_ref.config import Config
 from grgan_ref.data import to_uint8
-from grgan_ref.errors import GrganError
 from grgan_ref.generator import Generator
-from grgan_ref.itm import ITM, build_itm
+from grgan_ref.itm import build_itm
+from grgan_ref.matcher import Matcher, load_matcher, save_matcher
 from grgan_ref.noise import noise
-from grgan_ref.text import Tokens, tokenise
-
-#: Models that come with the package: a folder's name stands for the folder.
-BUNDLED = Path(__file__).parent / "bundled"
 
 
 class TextToImage:
-    """A generator and the ITM whose text features it was trained on."""
+    """A generator and the matcher whose text features it was trained on."""
 
-    def __init__(self, config: Config, generator: Generator, itm: ITM) -> None:
-        self.config, self.generator, self.itm = config, generator, itm
+    def __init__(self, config: Config, generator: Generator, matcher: Matcher) -> None:
+        self.config, self.generator, self.matcher = config, generator, matcher
 
     @torch.no_grad()
     def generate(
@@ -64,36 +63,25 @@ class TextToImage:
     def _batch(self, captions: Sequence[str], keys: Sequence[str]) -> list[Tensor]:
         model = self.config.model
         device = next(self.generator.parameters()).device
-        tokens, sentence, words = encode_captions(
-            self.itm, captions, self.config.data.words_sample, self.config, device
-        )
+        slots = self.config.data.words_sample
+        tokens, sentence, words = self.matcher.encode_captions(captions, slots)
         drawn = torch.stack([noise(k, model.noise_dim + model.condition_dim) for k in keys])
         z, eps = drawn.to(device).split([model.noise_dim, model.condition_dim], dim=1)
         self.generator.eval()
         return self.generator(sentence, words, tokens.mask, z, eps).images
 
     def fingerprint(self) -> str:
-        """sha256 of the generator's and the ITM's weights, in hexadecimal."""
-        digest = hashlib.sha256(self.itm.fingerprint().encode())
+        """sha256 of the generator's and the matcher's weights, in hexadecimal."""
+        digest = hashlib.sha256(self.matcher.fingerprint().encode())
         for key, value in sorted(self.generator.state_dict().items()):
             digest.update(key.encode() + value.cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()
 
     def save(self, folder: Path, half: bool = False) -> None:
         """Write the model folder; `half` stores float16, for shipping."""
-        generator, heads = self.generator.state_dict(), self.itm.heads.state_dict()
+        generator = self.generator.state_dict()
         save_model(folder / "generator.safetensors", generator, self.config, half)
-        save_model(folder / "itm.safetensors", heads, self.config, half)
-
-
-@torch.no_grad()
-def encode_captions(
-    itm: ITM, captions: Sequence[str], slots: int, config: Config, device: torch.device
-) -> tuple[Tokens, Tensor, Tensor]:
-    """B captions to tokens, sentence (B, E) and words (B, E, slots)."""
-    tokens = tokenise(captions, slots, itm.context_length, config.quirks.mask_off_by_one).to(device)
-    sentence, words = itm.encode_text(tokens.tokens, slots)
-    return tokens, sentence, words
+        save_matcher(self.matcher, self.config, folder, half)
 
 
 def load_model(path: Path, device: torch.device) -> TextToImage:
@@ -102,8 +90,8 @@ def load_model(path: Path, device: torch.device) -> TextToImage:
     weights, config = read_model(folder / "generator.safetensors")
     generator = Generator(config)
     load_strictly(generator, weights, str(folder / "generator.safetensors"))
-    itm = load_trained_itm(folder, config)
-    return TextToImage(config, generator.to(device).eval(), itm.to(device).eval())
+    matcher = load_matcher(folder, config)
+    return TextToImage(config, generator.to(device).eval(), matcher.to(device).eval())
 
 
 def load_released(
@@ -115,41 +103,3 @@ def load_released(
     itm = build_itm(config, pretrained=False)
     load_strictly(itm, read_released_itm(itm_path), str(itm_path))
     return TextToImage(config, generator.to(device).eval(), itm.to(device).eval())
-
-
-def load_trained_itm(path: Path, config: Config) -> ITM:
-    """The ITM in a model folder or run folder; it must be the one that `config` describes."""
-    file = model_folder(path, "itm.safetensors") / "itm.safetensors"
-    weights, made_with = read_model(file)
-    for name, wanted, given in (
-        ("itm.clip", config.itm.clip, made_with.itm.clip),
-        ("itm.region_layer", config.itm.region_layer, made_with.itm.region_layer),
-        ("model.embedding_dim", config.model.embedding_dim, made_with.model.embedding_dim),
-    ):
-        if wanted != given:
-            raise GrganError(
-                f"{file} was trained with {name} = {given!r}, this configuration has {wanted!r}"
-            )
-    itm = build_itm(config)
-    load_strictly(itm.heads, weights, str(file))
-    return itm
-
-
-def itm_config(path: Path) -> Config:
-    """The configuration that the ITM in a model folder or run folder was trained with."""
-    return read_model(model_folder(path, "itm.safetensors") / "itm.safetensors")[1]
-
-
-def model_folder(path: Path, file: str) -> Path:
-    """The folder with `file`: `path` itself, `path`/model, or the bundled model of that name.
-
-    Raises GrganError where it is none of them.
-    """
-    for folder in (path, path / "model", BUNDLED / path):
-        if (folder / file).is_file():
-            return folder
-    bundled = ", ".join(sorted(folder.name for folder in BUNDLED.iterdir()))
-    raise GrganError(
-        f"{path} holds no {file}, nor does {path / 'model'}: give a folder that training wrote, or "
-        f"a bundled model ({bundled})"
-    )

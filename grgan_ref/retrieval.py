@@ -19,10 +19,10 @@ from torch import Tensor
 
 from cmdmetric.encoder import Encoder
 from grgan_ref.config import Config
+from grgan_ref.damsm import DAMSM
 from grgan_ref.data import CaptionedImages, middle_square, to_unit
 from grgan_ref.errors import GrganError
 from grgan_ref.itm import ITM
-from grgan_ref.model import encode_captions
 
 RANKS = (1, 5, 10)
 
@@ -68,20 +68,20 @@ class Matcher(Protocol):
         ...
 
 
-class ItmMatcher:
-    """The ITM: sentence vectors and image codes."""
+class TrainedMatcher:
+    """The ITM or DAMSM: sentence vectors and image codes."""
 
-    def __init__(self, itm: ITM, config: Config) -> None:
-        self.itm, self.config, self.image_size = itm, config, config.itm.image_size
-        self.device = next(itm.parameters()).device
+    def __init__(self, matcher: ITM | DAMSM, config: Config) -> None:
+        self.matcher, self.config = matcher, config
+        self.image_size = config.matcher.image_size
+        self.device = next(matcher.parameters()).device
 
     def images(self, pixels: NDArray[np.uint8]) -> Tensor:
         images = to_unit(torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2))
-        return self.itm.encode_image(images)[1]
+        return self.matcher.encode_image(images)[1]
 
     def texts(self, captions: Sequence[str]) -> Tensor:
-        words = self.config.itm.words
-        return encode_captions(self.itm, captions, words, self.config, self.device)[1]
+        return self.matcher.encode_captions(captions, self.config.matcher.words)[1]
 
 
 class ClipMatcher:

@@ -35,9 +35,8 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
     """Call `write` with a file that becomes `path` only when it is complete and on the disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    partial.unlink(missing_ok=True)
     try:
-        with partial.open("xb") as file:
+        with partial.open("wb") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
@@ -55,7 +54,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """Raises GrganError where the file is no JSON object."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise GrganError(f"{path} cannot be read ({error})") from None
     if not isinstance(content, dict):
         raise GrganError(f"{path} is no JSON object")
@@ -107,7 +106,7 @@ def load_latest(folder: Path, config: Mapping[str, Any]) -> tuple[int, dict[str,
         try:
             manifest = json.loads(path.read_text(encoding="utf-8"))
             step, sha256, made_with = manifest["step"], manifest["sha256"], manifest["config"]
-        except (ValueError, KeyError, TypeError, RecursionError):
+        except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
             _warn(f"{path} is corrupt; using the checkpoint before it")
             continue
         different = differences(made_with, config)
@@ -137,6 +136,16 @@ def differences(before: Any, now: Any, key: str = "") -> list[str]:
             for line in differences(before.get(name), now.get(name), f"{key}.{name}".lstrip("."))
         ]
     return [] if before == now else [f"{key}: {before!r} -> {now!r}"]
+
+
+def fingerprint_of(tensors: Mapping[str, torch.Tensor], text: str = "") -> str:
+    """sha256 of named tensors, in the order of their names, and of a text; in hexadecimal."""
+    digest = hashlib.sha256()
+    for key, value in sorted(tensors.items()):
+        digest.update(key.encode())
+        digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    digest.update(text.encode())
+    return digest.hexdigest()
 
 
 def manifests(folder: Path) -> list[Path]:

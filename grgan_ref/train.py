@@ -1,9 +1,9 @@
-"""Training of the generator and the discriminators (section 3.1), beside a trained, frozen ITM.
+"""Training of the generator and the discriminators (section 3.1), beside a frozen matcher.
 
-    grgan train --preset scenes-small --itm runs/itm --out runs/gan
+    grgan train --preset scenes-small --matcher runs/itm --out runs/gan
 
 The run's folder holds `metrics.jsonl`, `samples/` (grids), `checkpoints/` and `model/`, which is
-what `grgan sample` reads: the averaged generator, the ITM's heads and the configuration. Killed at
+what `grgan sample` reads: the averaged generator, the matcher and the configuration. Killed at
 any moment, the same command goes on from the last checkpoint to the same numbers.
 """
 
@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from grgan_ref import distributed, ema, state
 from grgan_ref.config import Config
+from grgan_ref.damsm import DAMSM
 from grgan_ref.data import (
     Augmentation,
     Batch,
@@ -35,7 +36,7 @@ from grgan_ref.gan_step import gan_step
 from grgan_ref.generator import Generator
 from grgan_ref.itm import ITM
 from grgan_ref.log import Log, check_finite, write_grid
-from grgan_ref.model import TextToImage, encode_captions
+from grgan_ref.model import TextToImage
 from grgan_ref.noise import noise
 from grgan_ref.scoring import Scorer
 
@@ -57,7 +58,7 @@ CADENCE = (
 
 def train(
     config: Config,
-    itm: ITM,
+    matcher: ITM | DAMSM,
     data: CaptionedImages,
     held_out: CaptionedImages,
     out: Path,
@@ -69,7 +70,7 @@ def train(
 ) -> dict[str, float]:
     """Train until `train.steps` (or `train.epochs`); return the losses of the last step.
 
-    itm: trained; it is frozen here. held_out: captions and images for the grids and the scores.
+    matcher: trained; it is frozen here. held_out: captions and images for the grids and the scores.
     score_with: model and weights file of the encoder that scores, as cmdmetric names them.
     Raises GrganError for a run in `out` of another configuration, FloatingPointError where a loss
     is not finite.
@@ -78,7 +79,7 @@ def train(
     total = options.steps or options.epochs * (len(data) // options.batch)
 
     torch.manual_seed(options.seed)  # of the initial weights; what follows draws from (seed, step)
-    itm = itm.to(device).eval().requires_grad_(False)
+    matcher = matcher.to(device).eval().requires_grad_(False)
     generator = Generator(config).to(device)
     discriminators = build_discriminators(config).to(device)
     average = ema.average_copy(generator)
@@ -95,12 +96,12 @@ def train(
         "generator_optimiser": generator_optimiser,
         **{f"discriminator_optimiser_{k + 1}": o for k, o in enumerate(discriminator_optimisers)},
     }
-    identity = identity_of(config) | {"itm": itm.fingerprint()}
+    identity = identity_of(config) | {"matcher": matcher.fingerprint()}
     start = state.resume(out / "checkpoints", run, identity)
     if options.compile:
         generator.compile()
 
-    model = TextToImage(config, average, itm)
+    model = TextToImage(config, average, matcher)
     log = Log(out, start, tensorboard) if distributed.is_main() else None
     scorer = None
     if options.score_every and log is not None:
@@ -126,10 +127,10 @@ def train(
         terms = gan_step(
             generator,
             discriminators,
-            itm,
+            matcher,
             generator_optimiser,
             discriminator_optimisers,
-            features_of(batch, itm, config, device),
+            features_of(batch, matcher, config, device),
             z,
             eps,
             config,
@@ -157,15 +158,15 @@ def train(
     return losses
 
 
-def features_of(batch: Batch, itm: ITM, config: Config, device: torch.device) -> StepBatch:
-    """What the step reads of a batch: images in [-1, 1] and the ITM's text features.
+def features_of(
+    batch: Batch, matcher: ITM | DAMSM, config: Config, device: torch.device
+) -> StepBatch:
+    """What the step reads of a batch: images in [-1, 1] and the matcher's text features.
 
     Longest caption first, as in the released code: the order decides which captions are swapped
     for the mismatched pairs (neighbours, so of similar length).
     """
-    tokens, sentence, words = encode_captions(
-        itm, batch.captions, config.data.words, config, device
-    )
+    tokens, sentence, words = matcher.encode_captions(batch.captions, config.data.words)
     order = tokens.lengths.argsort(descending=True, stable=True)
     tokens = tokens[order]
     images = [to_unit(stage.to(device))[order] for stage in batch.images]
@@ -202,7 +203,7 @@ def identity_of(config: Config) -> dict[str, Any]:
     """What must be equal for a run to be continued: all but how long and how often."""
     whole = config.to_dict()
     whole["train"] = {k: v for k, v in whole["train"].items() if k not in CADENCE}
-    del whole["itm"]  # its fingerprint takes its place
+    del whole["itm"], whole["damsm"]  # the matcher's fingerprint takes their place
     return whole
 
 

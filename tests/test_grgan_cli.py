@@ -5,7 +5,10 @@ from grgan_runs import flags, gan_run, grgan, itm_run, succeed, train_arguments
 from PIL import Image
 
 
-@pytest.mark.parametrize("command", ["train-itm", "train", "sample", "retrieval", "info"])
+@pytest.mark.parametrize(
+    "command",
+    ["train-itm", "train-damsm", "import-damsm", "train", "sample", "retrieval", "info", "ablate"],
+)
 def test_help_has_an_example(command):
     assert f"grgan {command}" in succeed(command, "--help").stdout
 
@@ -67,5 +70,5 @@ def test_wrong_model(tmp_path):
     refused("itm.region_layer = 1, this configuration has 2", *start, "--itm", itm_run(), *layer)
     refused("no CUDA device", *train_arguments(out), "--device=cuda:7")
     refused("3 images are fewer than one batch of 4", *train_arguments(out, data__scenes=3))
-    refused("give either --itm FOLDER or --clip MODEL", "retrieval")
+    refused("give either --matcher FOLDER or --clip MODEL", "retrieval")
     assert not (out / "checkpoints").exists()

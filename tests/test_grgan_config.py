@@ -8,9 +8,15 @@ import pytest
 from grgan_ref.config import Config, QuirksConfig, StageConfig, presets
 from grgan_ref.errors import GrganError
 
+BACKBONES = ("attn", "dmgan")
+MODULES = ("none", "da", "it", "da-grg", "it-grg")
+SYSTEMS = [f"{backbone}-{module}" for backbone in BACKBONES for module in MODULES]
+
 
 def test_presets():
-    assert presets() == ["coco", "coco-released", "cub", "scenes-small", "scenes-tiny"]
+    assert presets() == sorted(
+        [*SYSTEMS, "plain", "coco", "coco-released", "cub", "scenes-small", "scenes-tiny"]
+    )
 
 
 @pytest.mark.parametrize("name", presets())
@@ -81,3 +87,76 @@ def test_unreadable_files(tmp_path):
     path.write_text("[model\n")
     with pytest.raises(GrganError, match=r"bad\.toml: not a TOML file"):
         Config.load(path)
+
+
+# --- presets that have a base ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("base", [None, "scenes-tiny"])
+def test_the_ten_systems_differ_in_what_their_names_say(base):
+    configs = {name: Config.load(name, base=base) for name in SYSTEMS}
+    for name, config in configs.items():
+        backbone, module, *grg = name.split("-")
+        batch_norm = config.model.discriminator == "batch"
+        assert (config.model.refinement, batch_norm) == (backbone, backbone == "attn")
+        assert config.model.matcher == ("itm" if module == "it" else "damsm")
+        assert (config.loss.lambda1 == config.loss.lambda2 == 0) == (module == "none")
+        kinds = [stage.kind for stage in config.model.stages]
+        assert kinds == (["I", "S", "W"] if grg else ["J", "J", "J"])
+    assert len({json.dumps(config.to_dict()) for config in configs.values()}) == 10
+
+
+def test_sizes_and_data_are_those_of_the_base():
+    for name in [*SYSTEMS, "plain"]:
+        tiny, coco = Config.load(name, base="scenes-tiny"), Config.load(name)
+        own = Config.load("scenes-tiny")
+        assert (tiny.data, tiny.train, tiny.itm) == (own.data, own.train, own.itm)
+        assert tiny.model.generator_width == own.model.generator_width
+        assert [stage.size for stage in tiny.model.stages] == [8, 16, 32]
+        assert [stage.size for stage in coco.model.stages] == [64, 128, 256]
+
+
+def test_published_configurations_of_attngan_and_dmgan():
+    attngan, dmgan = Config.load("attn-da"), Config.load("dmgan-da")
+    assert (attngan.model.generator_width, attngan.model.discriminator_width) == (48, 96)
+    assert (dmgan.model.generator_width, dmgan.model.discriminator_width) == (64, 32)
+    for config, batch in ((attngan, 14), (dmgan, 16)):
+        assert config.model.embedding_dim == 256
+        assert config.loss.lambda1 == config.loss.lambda2 == 50
+        assert (config.train.optimiser, config.train.batch) == ("adam", batch)
+        assert config.train.generator_rate == 2e-4
+
+
+def test_gr_gan_is_the_row_with_everything():
+    assert Config.load("dmgan-it-grg") == Config.load("coco")
+    assert Config.load("dmgan-it-grg", base="scenes-small") == Config.load("scenes-small")
+
+
+def test_order_changes_the_kinds_and_keeps_the_sizes():
+    config = Config.load("scenes-tiny", {"order": "S-W-I"})
+    assert [(s.kind, s.size) for s in config.model.stages] == [("S", 8), ("W", 16), ("I", 32)]
+    assert [s.kind for s in Config.load("coco", {"order": "I-W-S"}).model.stages] == list("IWS")
+    with pytest.raises(GrganError, match="order is 'I-S'; it must name a kind for each of the 3"):
+        Config.load("coco", {"order": "I-S"})
+    with pytest.raises(GrganError, match=r"stages\[1\]\.kind is 'X'"):
+        Config.load("coco", {"order": "I-X-S"})
+
+
+def test_own_file_upon_a_base(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        'base = "scenes-tiny"\n[loss]\nkl = 2\n[scenes-small.loss]\nkl = 3\n'
+        "[scenes-tiny.train]\nbatch = 6\n"
+    )
+    own, other = Config.load(path), Config.load(path, base="scenes-small")
+    assert (own.loss.kl, own.train.batch) == (2.0, 6)
+    assert (other.loss.kl, other.train.batch) == (3.0, Config.load("scenes-small").train.batch)
+    with pytest.raises(GrganError, match="coco has no base that 'scenes-tiny' could replace"):
+        Config.load("coco", base="scenes-tiny")
+    with pytest.raises(GrganError, match="'nowhere': neither a preset"):
+        Config.load("attn-da", base="nowhere")
+
+
+def test_plain_stages_cannot_read_text():
+    with pytest.raises(GrganError, match='"plain" reads no text'):
+        Config.load("plain", {"order": "J-S-J"})

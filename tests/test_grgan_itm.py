@@ -4,7 +4,7 @@ import open_clip
 import pytest
 import torch
 
-from grgan_ref.config import Config
+from grgan_ref.config import Config, QuirksConfig
 from grgan_ref.errors import GrganError
 from grgan_ref.itm import ITM, build_itm
 from grgan_ref.text import tokenise
@@ -75,7 +75,10 @@ def test_only_the_heads_are_trained(itm, tokens):
 def test_normalisation_of_images():
     """By default the CLIP sees its own mean and deviation; with the quirk [-1, 1]."""
     clip = open_clip.CLIP(12, VISION["vit"], TEXT)
-    corrected, released = ITM(clip, DIM, 3), ITM(clip, DIM, 3, unnormalised=True)
+    corrected, released = (
+        ITM(clip, DIM, 3),
+        ITM(clip, DIM, 3, QuirksConfig(unnormalised_clip_input=True)),
+    )
     released.heads = corrected.heads
     mean, std = (
         torch.tensor(open_clip.OPENAI_DATASET_MEAN),

@@ -7,8 +7,8 @@ from grgan_runs import clip_folder, itm_run, settings, succeed
 
 from grgan_ref.config import Config
 from grgan_ref.errors import GrganError
-from grgan_ref.model import load_trained_itm
-from grgan_ref.retrieval import ClipMatcher, ItmMatcher, evaluate, recall
+from grgan_ref.matcher import load_matcher
+from grgan_ref.retrieval import ClipMatcher, TrainedMatcher, evaluate, recall
 from grgan_ref.sources import scenes
 
 
@@ -57,7 +57,7 @@ def test_matchers_do_not_depend_on_the_batch():
     config = Config.load("scenes-tiny", settings())
     data = scenes("val", 30)
     for matcher in (
-        ItmMatcher(load_trained_itm(itm_run(), config), config),
+        TrainedMatcher(load_matcher(itm_run(), config), config),
         ClipMatcher(str(clip_folder())),
     ):
         found = evaluate(matcher, data, number=30, captions_per_image=2)

@@ -135,7 +135,7 @@ def test_another_itm_is_refused(tmp_path):
     arguments = ["train", "--preset=scenes-tiny", "--itm", out, "--out", run, *flags()]
     result = grgan(*arguments, "--steps=20")
     assert result.exit_code == 2
-    assert "itm: " in result.stderr
+    assert "matcher: " in result.stderr
     result = grgan(*arguments, "--set=model.embedding_dim=24")
     assert result.exit_code == 2
     assert "trained with model.embedding_dim = 16, this configuration has 24" in result.stderr

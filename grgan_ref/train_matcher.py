@@ -1,11 +1,12 @@
-"""Pre-training of the ITM (section 3.2): four heads on a frozen CLIP learn to match.
+"""Pre-training of a matcher: ITM (section 3.2), or DAMSM (AttnGAN).
 
     grgan train-itm --preset scenes-small --out runs/itm
+    grgan train-damsm --preset scenes-small --out runs/damsm
 
 The loss is the plain sum of both directions of the sentence and the word loss (Eq. 8, 9), over all
-pairs of the batch. As in the released code every epoch starts a new Adam, with a learning rate that
-falls by 2 % per epoch to a tenth. The run's folder holds `metrics.jsonl`, `checkpoints/` and
-`model/itm.safetensors`, which `grgan train --itm` reads.
+pairs of the batch. As in the released codes every epoch starts a new Adam, with a learning rate
+that falls by 2 % per epoch to a tenth. The run's folder holds `metrics.jsonl`, `checkpoints/` and
+`model/`, which `grgan train --matcher` reads.
 """
 
 from __future__ import annotations
@@ -19,18 +20,19 @@ from torch.optim import Adam
 from tqdm import tqdm
 
 from grgan_ref import distributed, state
-from grgan_ref.checkpoint import save_model
 from grgan_ref.config import Config
+from grgan_ref.damsm import DAMSM
 from grgan_ref.data import Augmentation, Batch, CaptionedImages, to_unit, training_batches
 from grgan_ref.descent import descend
-from grgan_ref.itm import ITM, build_itm
+from grgan_ref.itm import ITM
 from grgan_ref.log import Log, check_finite
 from grgan_ref.losses import sentence_loss, word_loss
-from grgan_ref.retrieval import ItmMatcher, evaluate
-from grgan_ref.text import tokenise
+from grgan_ref.matcher import new_matcher, save_matcher
+from grgan_ref.noise import seed_of
+from grgan_ref.retrieval import TrainedMatcher, evaluate
 
 
-def train_itm(
+def train_matcher(
     config: Config,
     data: CaptionedImages,
     held_out: CaptionedImages,
@@ -40,21 +42,22 @@ def train_itm(
     workers: int = 0,
     tensorboard: bool = False,
 ) -> dict[str, float]:
-    """Train the heads until `itm.steps` (or `itm.epochs`); return the losses of the last step.
+    """Train until `steps` or `epochs` of the matcher's section; return the last step's losses.
 
     held_out: for the retrieval that is logged every `train.score_every` steps and at the end.
-    Raises GrganError for a run in `out` of another configuration, InputError where the CLIP cannot
-    be had, FloatingPointError where a loss is not finite.
+    Raises GrganError for a run in `out` of another configuration, InputError where the network
+    below the matcher cannot be had, FloatingPointError where a loss is not finite.
     """
-    options = config.itm
+    options = config.matcher
     per_epoch = max(1, len(data) // options.batch)
     total = options.steps or options.epochs * per_epoch
 
-    torch.manual_seed(config.train.seed)  # of the heads; what follows draws from (seed, step)
-    itm = build_itm(config).to(device).train()
-    optimiser = Adam(itm.heads.parameters(), options.learning_rate, options.betas)
-    run = {"heads": itm.heads, "optimiser": optimiser}
-    identity = itm_identity(config)
+    torch.manual_seed(config.train.seed)  # of the weights; what follows draws from (seed, step)
+    matcher = new_matcher(config, data).to(device).train()
+    trained = [p for p in matcher.parameters() if p.requires_grad]
+    optimiser = Adam(trained, options.learning_rate, options.betas)
+    run = {"heads": matcher.stored, "optimiser": optimiser}
+    identity = matcher_identity(config)
     start = state.resume(out / "checkpoints", run, identity)
     log = Log(out, start, tensorboard) if distributed.is_main() else None
     batches = training_batches(
@@ -69,16 +72,19 @@ def train_itm(
         processes=distributed.world_size(),
     )
     losses: dict[str, float] = {}
-    bar = tqdm(batches, "ITM", total, initial=start, disable=log is None)
+    bar = tqdm(batches, config.model.matcher.upper(), total, initial=start, disable=log is None)
     for step, batch in enumerate(bar, start + 1):
         epoch, position = divmod(step - 1, per_epoch)
         if position == 0:
             rate = options.learning_rate * max(options.decay**epoch, 0.1)
-            optimiser = Adam(itm.heads.parameters(), rate, options.betas)
+            optimiser = Adam(trained, rate, options.betas)
             run["optimiser"] = optimiser
 
-        terms = matching_terms(itm, batch, config, device)
-        terms["gradient"] = descend(terms["total"], optimiser, itm.heads.parameters())
+        torch.manual_seed(seed_of(f"{config.train.seed} {step} {distributed.rank()}"))  # dropout
+        terms = matching_terms(matcher, batch, config, device)
+        clip = matcher.clip_gradient if isinstance(matcher, DAMSM) else None
+        terms["gradient"] = descend(terms["total"], optimiser, trained, clip)
+        distributed.average_buffers(matcher.stored)
         losses = check_finite(terms, step)
 
         if log is None:
@@ -89,11 +95,13 @@ def train_itm(
             bar.set_postfix(loss=f"{losses['total']:.3f}")
         if last or (config.train.score_every and step % config.train.score_every == 0):
             number = min(len(held_out), config.train.score_samples)
-            log.write(step, evaluate(ItmMatcher(itm, config), held_out, number=number).to_dict())
+            found = evaluate(TrainedMatcher(matcher.eval(), config), held_out, number=number)
+            log.write(step, found.to_dict())
+            matcher.train()
         if last or step % config.train.checkpoint_every == 0:
             keep = config.train.keep_checkpoints
             state.save(out / "checkpoints", step, run, identity, keep)
-            save_model(out / "model" / "itm.safetensors", itm.heads.state_dict(), config)
+            save_matcher(matcher, config, out / "model")
     if log is not None:
         log.close()
     distributed.barrier()
@@ -101,19 +109,18 @@ def train_itm(
 
 
 def matching_terms(
-    itm: ITM, batch: Batch, config: Config, device: torch.device
+    matcher: ITM | DAMSM, batch: Batch, config: Config, device: torch.device
 ) -> dict[str, Tensor]:
     """`sentence_image`, `sentence_text`, `word_image`, `word_text` and their sum `total`.
 
     Of all processes together: each compares every image with every caption.
     """
-    options, quirks = config.itm, config.quirks
-    tokens = tokenise(batch.captions, options.words, itm.context_length).to(device)
-    first = 0 if quirks.shifted_words_in_pretraining else 1
     bfloat16 = config.train.precision == "bfloat16"
     with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
-        sentence, words = itm.encode_text(tokens.tokens, options.words, first)
-        regions, code = itm.encode_image(to_unit(batch.images[0].to(device)))
+        tokens, sentence, words = matcher.encode_captions(
+            batch.captions, config.matcher.words, pretraining=True
+        )
+        regions, code = matcher.encode_image(to_unit(batch.images[0].to(device)))
     gather = distributed.gather
     classes = gather(batch.classes.to(device))
     sentences = sentence_loss(gather(code.float()), gather(sentence.float()), config.loss, classes)
@@ -129,11 +136,13 @@ def matching_terms(
     return terms | {"total": sum(terms.values())}
 
 
-def itm_identity(config: Config) -> dict[str, Any]:
+def matcher_identity(config: Config) -> dict[str, Any]:
     """What must be equal for a run to be continued."""
     whole = config.to_dict()
-    kept = {name: whole[name] for name in ("itm", "data", "loss", "quirks")}
-    kept["itm"] = {k: v for k, v in whole["itm"].items() if k not in ("epochs", "steps", "weights")}
+    kind = config.model.matcher
+    kept = {name: whole[name] for name in (kind, "data", "loss", "quirks")}
+    kept["loss"] = {k: v for k, v in whole["loss"].items() if k.startswith("gamma")}
+    kept[kind] = {k: v for k, v in whole[kind].items() if k not in ("epochs", "steps", "weights")}
     kept["embedding_dim"] = config.model.embedding_dim
     kept["seed"] = config.train.seed
     kept["precision"] = config.train.precision
