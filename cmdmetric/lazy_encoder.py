@@ -14,7 +14,7 @@ from cmdmetric.download import sha256_of
 from cmdmetric.file_digests import stamp_of
 from cmdmetric.protocol import Protocol
 from cmdmetric.version import __version__
-from cmdmetric.weights import BUNDLED, DEFAULT_MODEL, Checkpoint, find_checkpoint
+from cmdmetric.weights import BUNDLED, Checkpoint, find_checkpoint, name_of
 
 if TYPE_CHECKING:
     from cmdmetric.cache import FeatureCache
@@ -64,7 +64,7 @@ def recall_checkpoint(
     from cmdmetric.cache import Space
 
     digest = cache.digests.sha256 if cache else sha256_of
-    name = str(model) if model is not None else DEFAULT_MODEL
+    name = name_of(model)
     if cache is None or name in BUNDLED or Path(name).expanduser().is_dir():
         return find_checkpoint(model, weights, digest)
     try:

@@ -109,7 +109,7 @@ def find_checkpoint(
     """
     if isinstance(model, Checkpoint):
         return model
-    name = str(model) if model is not None else DEFAULT_MODEL
+    name = name_of(model)
     if weights is not None and not Path(weights).is_file():
         raise InputError(f"{weights}: no such weights file")
     folder = BUNDLED.get(name, Path(name).expanduser())
@@ -138,6 +138,11 @@ def find_checkpoint(
     published = get_pretrained_cfg(name, tag)
     file = _find_published(name, tag, published, digest)
     return _checkpoint(name, tag, published, file, digest(file))
+
+
+def name_of(model: str | Path | None) -> str:
+    """A model as it is named: the default one where none is."""
+    return str(model) if model is not None else DEFAULT_MODEL
 
 
 def _from_folder(folder: Path, weights: str | Path | None, digest: Digest) -> Checkpoint:
