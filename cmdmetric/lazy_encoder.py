@@ -14,7 +14,7 @@ from cmdmetric.download import sha256_of
 from cmdmetric.file_digests import stamp_of
 from cmdmetric.protocol import Protocol
 from cmdmetric.version import __version__
-from cmdmetric.weights import BUNDLED, Checkpoint, find_checkpoint, name_of
+from cmdmetric.weights import BUNDLED, Checkpoint, Dtype, find_checkpoint, name_of
 
 if TYPE_CHECKING:
     from cmdmetric.cache import FeatureCache
@@ -31,9 +31,12 @@ class LazyEncoder:
         protocol: Protocol,
         batch_size: int,
         build: Callable[[Checkpoint], Encoder],
+        dtype: Dtype = "fp32",
     ) -> None:
-        """checkpoint and build are called at most once, when they are needed."""
+        """checkpoint and build are called at most once, when they are needed; what is built must
+        have this protocol and dtype, under which its features are kept."""
         self.protocol = protocol
+        self.dtype = dtype
         self.batch_size = batch_size
         self._checkpoint = checkpoint
         self._build = build
@@ -44,7 +47,7 @@ class LazyEncoder:
 
     def provenance(self, side: str, source: str) -> Provenance:
         """As `Encoder.provenance`."""
-        return self.checkpoint.provenance(self.protocol, side, source)
+        return self.checkpoint.provenance(self.protocol, side, source, self.dtype)
 
     def build(self) -> Encoder:
         """The encoder itself. Raises InputError as `Encoder` does."""
@@ -52,7 +55,10 @@ class LazyEncoder:
 
     @functools.cached_property
     def _encoder(self) -> Encoder:
-        return self._build(self.checkpoint)
+        encoder = self._build(self.checkpoint)
+        promised = self.provenance("image", "")
+        assert encoder.provenance("image", "") == promised, "its features would be mistaken"
+        return encoder
 
 
 def recall_checkpoint(

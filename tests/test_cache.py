@@ -26,6 +26,7 @@ from cmdmetric.errors import InputError
 from cmdmetric.feature_rows import unread
 from cmdmetric.features import encode_captions, encode_images
 from cmdmetric.images import open_images
+from cmdmetric.lazy_encoder import LazyEncoder
 from cmdmetric.protocol import CLIP, GRGAN, Protocol
 
 SPACE = Space("of a test", what="test")
@@ -198,6 +199,17 @@ def test_other_weights_are_another_encoder(
     other = CountingEncoder(model)
     assert images_encoded(other, folder) == 12
     assert texts_encoded(other, ["a cat"]) == 1
+
+
+def test_half_precision_is_another_encoder(encoder: CountingEncoder, folder: Path) -> None:
+    images_encoded(encoder, folder)
+    half = CountingEncoder("scenes-toy", dtype="bf16")
+    assert images_encoded(half, folder) == 12
+    assert images_encoded(half, folder) == 0
+    promise = LazyEncoder(lambda: half.checkpoint, half.protocol, 32, lambda _: half)
+    with FeatureCache() as cache, pytest.raises(AssertionError, match="mistaken"):
+        paint(folder, [50])
+        encode_images(open_images(folder), promise, cache=cache)
 
 
 def test_captions_by_what_is_encoded(encoder: CountingEncoder) -> None:
@@ -417,6 +429,7 @@ from cmdmetric import Encoder
 from cmdmetric.cache import FeatureCache
 from cmdmetric.features import encode_images
 from cmdmetric.images import open_images
+from cmdmetric.lazy_encoder import LazyEncoder
 class Slow(Encoder):
     count = 0
     def encode_pixels(self, pixels):
