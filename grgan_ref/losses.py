@@ -49,9 +49,18 @@ def region_attention(words: Tensor, regions: Tensor, padding: Tensor, gamma1: fl
     As in AttnGAN the scores are first normalised over the words of the caption, so that the words
     share out each region, and then, sharpened by gamma1, over the regions.
     """
-    scores = torch.einsum("cel,ber->bclr", words, regions)
-    scores = scores.masked_fill(padding[:, :, None], -torch.inf)
-    return (gamma1 * scores.softmax(dim=2)).softmax(dim=3)
+    return _shares(_word_region_products(words, regions), padding, gamma1)
+
+
+def _word_region_products(words: Tensor, regions: Tensor) -> Tensor:
+    """(B, C, L, R): one large matrix product an image, of the words of all captions."""
+    rows = words.transpose(1, 2).flatten(0, 1)  # (C L, E)
+    return (rows @ regions).view(len(regions), len(words), -1, regions.shape[2])
+
+
+def _shares(products: Tensor, padding: Tensor, gamma1: float) -> Tensor:
+    products = products.masked_fill(padding[:, :, None], -torch.inf)
+    return (gamma1 * products.softmax(dim=2)).softmax(dim=3)
 
 
 def word_loss(
@@ -66,13 +75,20 @@ def word_loss(
     regions (B, E, H, W), words (B, E, L), lengths (B,): the caption's first `lengths` slots count.
     A pair's score is the soft maximum (gamma2) over the words of the cosine of the word and the
     regions it looks at. Returns the two directions: images to captions, captions to images.
+
+    What a word looks at, c = V a with regions V (E, R) and attention a (R,), is never formed: its
+    product with the word is the attention's with the products V^T w that made it, and its square
+    is a^T (V^T V) a, cheaper by E / R.
     """
     regions = regions.flatten(2)
     padding = torch.arange(words.shape[2], device=words.device) >= lengths[:, None]  # (B, L)
-    attention = region_attention(words, regions, padding, loss.gamma1)
-    contexts = torch.einsum("bclr,ber->bcle", attention, regions)
-    dots = torch.einsum("bcle,cel->bcl", contexts, words)
-    cosines = dots / (contexts.norm(dim=3) * words.norm(dim=1)).clamp_min(1e-8)
+    products = _word_region_products(words, regions)
+    attention = _shares(products, padding, loss.gamma1)
+    dots = (attention * products).sum(dim=3)
+    rows, gram = attention.flatten(1, 2), regions.transpose(1, 2) @ regions
+    squares = (rows * (rows @ gram)).sum(dim=2).view_as(dots)
+    norms = squares.clamp_min(torch.finfo(squares.dtype).tiny).sqrt()
+    cosines = dots / (norms * words.norm(dim=1)).clamp_min(1e-8)
     scores = (loss.gamma2 * cosines).masked_fill(padding, -torch.inf).logsumexp(dim=2)
     return _both_directions(loss.gamma3 * scores, classes)
 
