@@ -16,30 +16,52 @@ INTERRUPTED = 130  # what a shell reports for Ctrl-C: 128 + SIGINT
 
 
 def explain(command: Callable[..., None]) -> Callable[..., None]:
-    """Turn a user's mistake into one message and exit status 2, warnings into lines on stderr."""
+    """Turn a user's mistake into one message and exit status 2, warnings into lines on stderr.
+
+    Of several processes (`cmdmetric.distributed`) the first speaks, and all share its status.
+    """
 
     @functools.wraps(command)
     def run(*args: Any, **kwargs: Any) -> None:
+        from cmdmetric import distributed
         from cmdmetric.errors import InputError
 
-        def show(message: Warning | str, *_: Any, **__: Any) -> None:
-            click.echo(f"warning: {message}", err=True)
+        first = distributed.place()[0] == 0
 
+        def show(message: Warning | str, *_: Any, **__: Any) -> None:
+            if first:
+                click.echo(f"warning: {message}", err=True)
+
+        status = 0
         try:
-            with warnings.catch_warnings():
+            with distributed.command(), warnings.catch_warnings():
                 warnings.simplefilter("default", UserWarning)
                 warnings.showwarning = show
-                command(*args, **kwargs)
-        except InputError as error:
+                try:
+                    command(*args, **kwargs)
+                except InputError as error:
+                    if first:
+                        click.echo(f"error: {error}", err=True)
+                    status = 2
+                except distributed.Finished as finished:
+                    status = finished.workers.told()
+                distributed.part(status)
+        except distributed.ProcessLost as error:
             click.echo(f"error: {error}", err=True)
-            sys.exit(2)
+            _exit(1)
         except KeyboardInterrupt:
             click.echo("interrupted", err=True)
-            # Threads that still decode must not hold up the exit.
-            sys.stdout.flush()
-            os._exit(INTERRUPTED)
+            _exit(INTERRUPTED)
+        if status:
+            sys.exit(status)
 
     return run
+
+
+def _exit(status: int) -> None:
+    """At once: threads that still decode must not hold up the exit."""
+    sys.stdout.flush()
+    os._exit(status)
 
 
 def _cache(ctx: click.Context, _: click.Parameter, value: str | bool | None) -> None:

@@ -39,6 +39,31 @@ KEYS = 4096
 LISTED = 20
 
 
+class Undecodable(InputError):
+    """Images that could not be decoded, where that is an error."""
+
+    def __init__(
+        self, source: str, failures: Sequence[tuple[str, str]], seen: int, on_error: OnError
+    ) -> None:
+        """failures are (name, reason), seen is the number of images that were tried."""
+        self.failures, self.seen = tuple(failures), seen
+        listed = list_failures(failures)
+        if on_error == "skip":
+            super().__init__(f"{source}: no image could be decoded:\n{listed}")
+            return
+        super().__init__(
+            f"{source}: {len(failures)} of {seen} images cannot be decoded:\n{listed}\n"
+            "Mend or remove them, or score the rest with --on-error skip (on_error='skip')."
+        )
+
+
+class NoWords(InputError):
+    """Captions none of which has a word."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__(f"{source}: no caption has a word in it")
+
+
 @dataclass(frozen=True)
 class EncodedImages:
     """The moments and features of an image set, and what became of its images."""
@@ -179,15 +204,9 @@ class _ImageRun:
             return self._rows.finish(self.dropped)
 
     def _check(self) -> None:
-        source, failures = self._images.source, self.failures
-        if failures and self._on_error == "raise":
-            raise InputError(
-                f"{source}: {len(failures)} of {self.seen} images cannot be decoded:\n"
-                f"{list_failures(failures)}\n"
-                "Mend or remove them, or score the rest with --on-error skip (on_error='skip')."
-            )
-        if len(failures) == self.seen:
-            raise InputError(f"{source}: no image could be decoded:\n{list_failures(failures)}")
+        failures = self.failures
+        if len(failures) == self.seen or (failures and self._on_error == "raise"):
+            raise Undecodable(self._images.source, failures, self.seen, self._on_error)
 
     def _alone(self) -> contextlib.AbstractContextManager[bool]:
         """While no other process encodes the same set; yields whether one just did."""
@@ -291,7 +310,7 @@ def encode_captions(
     cleaned = [encoder.protocol.clean(text) for text in captions.texts]
     kept = tuple(i for i, text in enumerate(cleaned) if text.strip())
     if not kept:
-        raise InputError(f"{captions.source}: no caption has a word in it")
+        raise NoWords(captions.source)
     provenance = encoder.provenance("text", captions.source)
     space = text_space(encoder.checkpoint, encoder.protocol, provenance.dtype)
     texts, known_by = ([of[i] for i in kept] for of in (captions.texts, cleaned))

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from cmdmetric import distributed
 from cmdmetric.cache import FeatureCache, open_cache
 from cmdmetric.captions import Pairing, pair
 from cmdmetric.derived import remembered
@@ -298,8 +299,12 @@ def encoding_of(
         raise InputError(f"on_error is {on_error!r}, it must be 'raise' or 'skip'")
     chosen = get_protocol(protocol)
     features = open_cache(cache)
+    workers = distributed.workers()
+    if workers is not None:
+        device = workers.device(device)
+        progress = progress and workers.rank == 0
     if encoder is not None:
-        return Encoding(encoder, on_error, progress, features)
+        return Encoding(encoder, on_error, progress, features, workers)
 
     def build(checkpoint: Checkpoint) -> Encoder:
         from cmdmetric.encoder import Encoder as Build  # imports torch: not before it is needed
@@ -309,7 +314,7 @@ def encoding_of(
     lazy = LazyEncoder(
         lambda: recall_checkpoint(model, weights, features), chosen, batch_size, build
     )
-    return Encoding(lazy, on_error, progress, features)
+    return Encoding(lazy, on_error, progress, features, workers)
 
 
 def _common_provenance(*sides: Side) -> Provenance | None:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from cmdmetric import remote
 from cmdmetric.cache import FeatureCache
 from cmdmetric.captions import Captions, read_captions
+from cmdmetric.distributed import Workers
 from cmdmetric.errors import InputError
 from cmdmetric.feature_rows import OnDemand, unread
 from cmdmetric.features import OnError, encode_captions, encode_images, list_failures
@@ -92,6 +93,8 @@ class Encoding:
     on_error: OnError = "raise"
     progress: bool = False
     cache: FeatureCache | None = None
+    #: The processes that share the encoding.
+    workers: Workers | None = None
     #: By what was encoded: how many features were in the cache, and how many there are.
     _counts: dict[str, tuple[int, int]] = field(default_factory=dict)
 
@@ -99,6 +102,18 @@ class Encoding:
         """The side of what was opened. Raises InputError as the functions it calls do."""
         if isinstance(opened, Side):
             return opened
+        if self.workers is None:
+            return self._encode(opened)
+        from cmdmetric.shared_encoding import shared_side
+
+        kind = "text" if isinstance(opened, Captions) else "image"
+        provenance = self.encoder.provenance(kind, opened.source)
+        batch_size = self.encoder.batch_size
+        return shared_side(
+            opened, self._encode, self.workers, provenance, batch_size, self.on_error
+        )
+
+    def _encode(self, opened: ImageSet | Captions) -> Side:
         if isinstance(opened, Captions):
             texts = encode_captions(opened, self.encoder, progress=self.progress, cache=self.cache)
             self._count("captions", texts.cached, len(texts.kept))
@@ -141,10 +156,14 @@ class Encoding:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Store what the cache has not stored yet, and tell what came from it."""
-        if self.cache is None:
-            return
-        self.cache.close()
+        """Store what the cache has not stored yet, and tell what came from it.
+
+        Of several processes only the first goes on from here; the others raise Finished.
+        """
+        if self.cache is not None:
+            self.cache.close()
+        if self.workers is not None:
+            self.workers.end(error)
         if self.progress and any(cached for cached, _ in self._counts.values()):
             found = " and ".join(
                 f"{cached} of {total} {what}" for what, (cached, total) in self._counts.items()
