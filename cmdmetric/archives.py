@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from threading import Lock
-from typing import IO
+from typing import IO, Literal
 
-from cmdmetric.image_set import ImageItem, ImageSet, decode, image_names, members_of
-from cmdmetric.tars import content_of
+from cmdmetric.image_set import ImageItem, ImageSet, check_size, decode, image_names, members_of
+from cmdmetric.tars import CheckedHeader, content_at, content_of
 
-#: No image file is larger; what claims to be is not read into memory.
-_MAX_BYTES = 1 << 30
+#: Members of a tar that is read forwards keep up to this many bytes until they are decoded; for
+#: larger ones, of which few fit into memory, the tar is read once more.
+_MAX_HELD = 1 << 24
 
 
 def open_zip(source: str, place: Path | IO[bytes]) -> ImageSet:
@@ -39,13 +40,13 @@ def open_tar(source: str, path: Path) -> ImageSet:
     read through once for its names; its items then come in its own order, each with its bytes.
     """
     try:
-        with tarfile.open(path, "r:") as archive:
+        with _tar(path, "r:") as archive:
             members = {member.name: member for member in archive if member.isreg()}
     except tarfile.ReadError:
         return _open_stream(source, path)
 
     def read(name: str) -> bytes:
-        with tarfile.open(path, "r:") as reopened:
+        with _tar(path, "r:") as reopened:
             return content_of(reopened, members[name])
 
     return _archive(source, path, {name: member.size for name, member in members.items()}, read)
@@ -57,7 +58,7 @@ def _archive(
     names = image_names(source, sizes)
 
     def checked(name: str) -> bytes:
-        _check_size(sizes[name])
+        check_size(sizes[name])
         return read(name)
 
     def items() -> Iterator[ImageItem]:
@@ -80,31 +81,33 @@ def _image_set(
 
 
 def _open_stream(source: str, path: Path) -> ImageSet:
-    with tarfile.open(path, "r|*") as archive:
+    with _tar(path, "r:*") as archive:
         last = {member.name: member.offset for member in archive if member.isreg()}
     wanted = set(image_names(source, last))
     names = sorted(wanted, key=last.__getitem__)
 
     def items() -> Iterator[ImageItem]:
-        with tarfile.open(path, "r|*") as archive:
+        with _tar(path, "r:*") as archive:
             for member in archive:
                 if member.name in wanted and member.offset == last[member.name]:
-                    yield member_item(archive, member, member.name)
+                    yield member_item(archive, member, member.name, str(path))
 
     return _image_set(source, path, items, names)
 
 
-def member_item(archive: tarfile.TarFile, member: tarfile.TarInfo, name: str) -> ImageItem:
-    """The image that is the current member of a tar that is read forwards."""
-    content = content_of(archive, member) if member.size <= _MAX_BYTES else b""
-    return bytes_item(name, partial(_checked, member.size, content))
+def member_item(
+    archive: tarfile.TarFile, member: tarfile.TarInfo, name: str, tar: str
+) -> ImageItem:
+    """The image that is the current member of a tar, a path or URL, that is read forwards."""
+    if member.size <= _MAX_HELD:
+        return bytes_item(name, partial(bytes, content_of(archive, member)))
+
+    def read_again() -> bytes:
+        check_size(member.size)
+        return content_at(tar, member.offset)
+
+    return bytes_item(name, read_again)
 
 
-def _checked(size: int, content: bytes) -> bytes:
-    _check_size(size)
-    return content
-
-
-def _check_size(size: int) -> None:
-    if size > _MAX_BYTES:
-        raise ValueError(f"unpacks to {size:,} bytes, more than any image file")
+def _tar(path: Path, mode: Literal["r:", "r:*"]) -> tarfile.TarFile:
+    return tarfile.open(path, mode, tarinfo=CheckedHeader)

@@ -12,11 +12,11 @@ from threading import Lock
 from typing import Any
 
 import numpy as np
-from numpy.lib import format as npy
 from PIL import Image
 
 from cmdmetric.errors import InputError
 from cmdmetric.image_set import ImageItem, ImageSet, file_item, members_of
+from cmdmetric.npz import Arrays, read_header, reading
 from cmdmetric.paths import missing
 
 _CHANNELS = (1, 3, 4)
@@ -45,18 +45,18 @@ def open_npz(source: str, path: Path) -> ImageSet:
         preferred = [name for name in ("images.npy", "arr_0.npy") if name in members]
         member = (preferred or members)[0]
         with archive.open(member) as file:
-            shape, fortran_order, dtype = _header(file)
+            shape, fortran_order, dtype = read_header(file)
     what = f"{source}: its array {member.removesuffix('.npy')!r}"
     if fortran_order:
-        array = np.load(path, allow_pickle=False)[member.removesuffix(".npy")]
-        return _open_array(source, array, path)
+        with reading(path, "numpy file"), Arrays(np.load(path, allow_pickle=False)) as file:
+            return _open_array(source, file[member.removesuffix(".npy")], path)
     channels_first = _channels_first(shape, dtype, what)
     names = _numbered(shape[0])
 
     def items() -> Iterator[ImageItem]:
         size = int(np.prod(shape[1:]))
         with zipfile.ZipFile(path) as archive, archive.open(member) as file:
-            _header(file)
+            read_header(file)
             for name in names:
                 data = file.read(size)
                 if len(data) < size:
@@ -65,11 +65,6 @@ def open_npz(source: str, path: Path) -> ImageSet:
                 yield _row_item(name, row, channels_first)
 
     return ImageSet(source, items, names, files=partial(members_of, path, names))
-
-
-def _header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    version = npy.read_magic(file)
-    return (npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0)(file)
 
 
 def _open_array(source: str, array: np.ndarray, path: Path | None = None) -> ImageSet:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import io
 import os
 import sys
 import warnings
@@ -25,13 +26,21 @@ def explain(command: Callable[..., None]) -> Callable[..., None]:
     def run(*args: Any, **kwargs: Any) -> None:
         from cmdmetric import distributed
         from cmdmetric.errors import InputError
+        from cmdmetric.paths import shown
+
+        def tell(message: str) -> None:
+            click.echo(shown(message, keep="\n\t"), err=True)
 
         first = distributed.place()[0] == 0
 
         def show(message: Warning | str, *_: Any, **__: Any) -> None:
             if first:
-                click.echo(f"warning: {message}", err=True)
+                tell(f"warning: {message}")
 
+        # Names of files may hold what the terminal's encoding does not.
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
         status = 0
         try:
             with distributed.command(), warnings.catch_warnings():
@@ -41,13 +50,13 @@ def explain(command: Callable[..., None]) -> Callable[..., None]:
                     command(*args, **kwargs)
                 except InputError as error:
                     if first:
-                        click.echo(f"error: {error}", err=True)
+                        tell(f"error: {error}")
                     status = 2
                 except distributed.Finished as finished:
                     status = finished.workers.told()
                 distributed.part(status)
         except distributed.ProcessLost as error:
-            click.echo(f"error: {error}", err=True)
+            tell(f"error: {error}")
             _exit(1)
         except KeyboardInterrupt:
             click.echo("interrupted", err=True)
@@ -118,12 +127,10 @@ def check_writable(output: str | None) -> None:
 
 def write(path: str | Path, text: str) -> None:
     from cmdmetric import remote
-    from cmdmetric.errors import InputError
+    from cmdmetric.whole_file import whole_file
 
     if remote.is_url(path):
         remote.write_bytes(str(path), text.encode())
         return
-    try:
-        Path(remote.local(str(path))).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}") from None
+    with whole_file(remote.local(str(path))) as file:
+        file.write(text.encode())

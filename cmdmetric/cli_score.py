@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cmdmetric.cli_check import Gate, check_options
 from cmdmetric.cli_options import check_writable, encoder_options, explain, write
 from cmdmetric.tables import score_table, versus_table
 from cmdmetric.version import __version__
@@ -23,6 +24,7 @@ Examples:
   cmd-score samples/ captions_val2014.json            # against MS-COCO, as published
   cmd-score samples/ captions.json --real photos/     # against your own images
   cmd-score a.zip captions.csv --real real.npz --format json -o score.json
+  cmd-score samples/ captions.json --check score.json --check 'cmd<=8.5'
 """,
 )
 @click.argument("generated")
@@ -32,6 +34,7 @@ Examples:
 @encoder_options
 @click.option("--versus", metavar="PATH", help="A second generator's images: is the difference "
               "significant?")  # fmt: skip
+@check_options
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table",
               show_default=True, help="What goes to stdout.")  # fmt: skip
 @click.option("-o", "--output", metavar="FILE", help="Write the JSON result to a file as well.")
@@ -50,6 +53,8 @@ def score(
     cache: bool | str,
     quiet: bool,
     versus: str | None,
+    check: tuple[str, ...],
+    tolerance: str,
     form: str,
     output: str | None,
 ) -> None:
@@ -63,6 +68,7 @@ def score(
     from cmdmetric.score import cmd
 
     check_writable(output)
+    gate = Gate(check, tolerance, output)
     options: Any = {  # checked by click.Choice
         "model": model,
         "weights": weights,
@@ -80,7 +86,13 @@ def score(
     else:
         result = compare(generated, versus, captions, real, **options)
         table = versus_table(result)
-    text = json.dumps(result.to_dict(), indent=2)
+    content = result.to_dict()
+    verdict = gate.verdict(content)
+    if verdict is not None:
+        content["check"] = verdict.to_dict()
+        table += f"\n\n{verdict}"
+    text = json.dumps(content, indent=2)
     if output:
         write(output, text + "\n")
     click.echo(text if form == "json" else table)
+    gate.leave(verdict)

@@ -49,6 +49,8 @@ def download(url: str, target: Path, sha256: str, what: str) -> Path:
     partial: Path | None = None
     try:
         with urllib.request.urlopen(url, timeout=30) as answer:
+            if not answer.geturl().startswith("https://"):
+                raise InputError(f"{url}: leads to {answer.geturl()}, which is not https://")
             size = int(answer.headers.get("Content-Length") or 0)
             megabytes = f"{size / 1e6:.1f} MB" if size else "of unknown size"
             print(f"downloading {what} ({megabytes}) from {url} to {target}", file=sys.stderr)

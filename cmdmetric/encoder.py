@@ -14,11 +14,13 @@ import numpy as np
 import open_clip
 import torch
 from numpy.typing import NDArray
+from open_clip.factory import load_state_dict
 
 from cmdmetric.device import choose_device, exact_float32
 from cmdmetric.errors import InputError
 from cmdmetric.moments import Provenance
 from cmdmetric.protocol import Protocol, get_protocol
+from cmdmetric.tokens import cut_words
 from cmdmetric.towers import encode_image, encode_text, reading_order
 from cmdmetric.weights import Checkpoint, Dtype, find_checkpoint
 
@@ -73,6 +75,11 @@ class Encoder:
         self._model.eval().requires_grad_(False).to(self.device, DTYPES[dtype])
         self._tokenizer: Any = _tokenizer(self.checkpoint)
         self._context_length = int(self._model.context_length)
+        if self._context_length < 3:
+            raise InputError(
+                f"{self.checkpoint.label} reads {self._context_length} tokens of a caption, but "
+                "the start and the end of the text take two"
+            )
         #: The side of the square image that the network takes, in pixels.
         self.image_size: int = self.checkpoint.image_size
         mean, std = torch.tensor(self.checkpoint.mean), torch.tensor(self.checkpoint.std)
@@ -111,7 +118,7 @@ class Encoder:
 
         None is told to be cut where the model's tokeniser is none of CLIP's and does not tell.
         """
-        cleaned = [self.protocol.clean(text) for text in texts]
+        cleaned = [cut_words(self.protocol.clean(text), self._context_length) for text in texts]
         truncated = np.zeros(len(cleaned), bool)
         if not isinstance(self._tokenizer, open_clip.SimpleTokenizer):
             return self._tokenizer(cleaned, context_length=self._context_length), truncated
@@ -183,6 +190,7 @@ def build_network(checkpoint: Checkpoint) -> open_clip.CLIP:
                 state.pop(key, None)
             model.load_state_dict(state)
         else:
+            _refuse_other_positions(model, checkpoint.file)
             open_clip.load_checkpoint(model, str(checkpoint.file), weights_only=True)
     except pickle.UnpicklingError:
         raise InputError(
@@ -195,6 +203,19 @@ def build_network(checkpoint: Checkpoint) -> open_clip.CLIP:
             f"{checkpoint.file}: these weights do not load into {checkpoint.label}: {reason[:600]}"
         ) from None
     return model
+
+
+def _refuse_other_positions(model: torch.nn.Module, file: Path) -> None:
+    """Raise ValueError for position embeddings of another size, which open_clip interpolates."""
+    if file.suffix in (".npz", ".npy"):  # big_vision's, which it converts
+        return
+    theirs, ours = load_state_dict(str(file), weights_only=True), model.state_dict()
+    for key in ours.keys() & theirs.keys():
+        if key.endswith("positional_embedding") and ours[key].shape != theirs[key].shape:
+            raise ValueError(
+                f"{key} is {tuple(theirs[key].shape)} in the file and {tuple(ours[key].shape)} in "
+                "the network: it is of another image size or context length"
+            )
 
 
 def _tokenizer(checkpoint: Checkpoint) -> Any:

@@ -23,6 +23,7 @@ from cmdmetric.feature_rows import FeatureRows, OnDemand
 from cmdmetric.file_digests import stamp_of
 from cmdmetric.image_set import ImageItem, ImageSet
 from cmdmetric.moments import Moments
+from cmdmetric.paths import shown
 from cmdmetric.preprocess import to_pixels
 from cmdmetric.spaces import Space, image_space, text_space
 
@@ -395,11 +396,12 @@ class _CaptionRun:
 
 def list_failures(failures: Sequence[tuple[str, str]]) -> str:
     """One line a file, at most LISTED of them."""
-    lines = [f"  {name}: {reason}" for name, reason in failures[:LISTED]]
+    lines = [f"  {shown(name)}: {reason}" for name, reason in failures[:LISTED]]
     if len(failures) > LISTED:
         lines.append(f"  and {len(failures) - LISTED} more")
     return "\n".join(lines)
 
 
 def _short(source: str, width: int = 32) -> str:
+    source = shown(source)
     return source if len(source) <= width else "…" + source[1 - width :]

@@ -32,6 +32,14 @@ def stamp_of(path: str | Path) -> str | None:
     return f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns} {stat.st_ino}"
 
 
+def _is_text(file: tuple[str, str]) -> bool:
+    """Whether a database can hold the name: bytes that are no UTF-8 it cannot."""
+    try:
+        return bool("".join(file).encode())
+    except UnicodeEncodeError:
+        return False
+
+
 class Digests:
     """The digests of files and of members of archives, as a cache's database knows them.
 
@@ -46,7 +54,8 @@ class Digests:
 
     def known(self, files: Sequence[tuple[str, str] | None]) -> list[bytes | None]:
         """sha256 (32 bytes) of each file, None where it is not known or has changed."""
-        stored = self._database.digests([file for file in files if file is not None])
+        named = [file for file in files if file is not None and _is_text(file)]
+        stored = self._database.digests(named)
         stamps = {path: stamp_of(path) for path in {path for path, _ in stored}}
         found: list[bytes | None] = []
         for file in files:
@@ -60,7 +69,7 @@ class Digests:
 
         Not kept where the file has changed since, or may do so unnoticed.
         """
-        if stamp is None or stamp_of(file[0]) != stamp:
+        if stamp is None or not _is_text(file) or stamp_of(file[0]) != stamp:
             return
         newest = max(map(int, stamp.split()[1:3]))
         if time.time_ns() - newest > YOUNG_NS:

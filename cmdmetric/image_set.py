@@ -23,6 +23,8 @@ from cmdmetric.errors import InputError
 from cmdmetric.paths import natural_sorted
 from cmdmetric.shards import Listing, Shard
 
+#: No image file is larger.
+MAX_BYTES = 1 << 30
 #: Formats that Pillow only identifies and cannot decode by itself, and EPS, for which it would
 #: run Ghostscript, a whole interpreter, on the file.
 _NOT_DECODED = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
@@ -192,7 +194,14 @@ def members_of(path: Path, names: Sequence[str]) -> list[tuple[str, str]]:
 
 def _read(path: str) -> bytes:
     with open(path, "rb") as file:
+        check_size(os.fstat(file.fileno()).st_size)
         return file.read()
+
+
+def check_size(size: int) -> None:
+    """Raise ValueError for more bytes than an image file has, before they fill the memory."""
+    if size > MAX_BYTES:
+        raise ValueError(f"has {size:,} bytes, more than any image file")
 
 
 def describe_failure(error: BaseException) -> str:

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from cmdmetric.errors import InputError
 from cmdmetric.feature_rows import blocks_of
-from cmdmetric.npz import load, reading, write_npz
+from cmdmetric.npz import Arrays, load, reading, write_npz
 from cmdmetric.protocol import Protocol
 from cmdmetric.version import __version__
 
@@ -263,7 +263,7 @@ class Moments:
         """
         with reading(path, "moments file"):
             loaded = load(path)
-            if not isinstance(loaded, np.lib.npyio.NpzFile):
+            if not isinstance(loaded, Arrays):
                 raise InputError("it is no .npz but one array; moments hold mu and sigma")
             with loaded as file:
                 return cls.of_arrays(file)
@@ -287,7 +287,7 @@ class Moments:
                 f"it has no {' and no '.join(missing)}; moments are an .npz with mu (d,) "
                 f"and sigma (d, d), this one has {', '.join(sorted(arrays)) or 'nothing'}"
             )
-        n = int(arrays["n"]) if "n" in arrays else None
+        n = read_count(arrays) if "n" in arrays else None
         provenance = read_provenance(arrays["provenance"]) if "provenance" in arrays else None
         return cls.from_statistics(arrays["mu"], arrays["sigma"], n, provenance)
 
@@ -318,10 +318,18 @@ def read_provenance(stored: NDArray[Any]) -> Provenance:
     """What a file holds under `provenance`. Raises InputError where that is damaged."""
     try:
         return Provenance.from_json(str(stored))
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise InputError(
             f"its record of how it was made (`provenance`) is damaged: {error!r}; make it anew"
         ) from None
+
+
+def read_count(arrays: Mapping[str, Any]) -> int:
+    """The number of samples under `n`. Raises InputError where that is no whole number."""
+    stored = np.asarray(arrays["n"])
+    if stored.shape != () or stored.dtype.kind not in "iu":
+        raise InputError(f"its count n is no whole number: {stored.dtype} of shape {stored.shape}")
+    return int(stored)
 
 
 def refuse_differences(a: Provenance, b: Provenance, names: tuple[str, str] | None = None) -> None:

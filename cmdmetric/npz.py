@@ -4,16 +4,69 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import os
-import zipfile
 from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import IO, Any
 
 import numpy as np
+from numpy.lib import format as npy
+from numpy.lib.npyio import NpzFile
+from numpy.typing import NDArray
 
 from cmdmetric import remote
 from cmdmetric.errors import InputError
+from cmdmetric.whole_file import whole_file
+
+#: Features and covariances hardly compress: an array of more than _LARGE bytes that unpacks to
+#: more than _RATIO times its size is a decompression bomb.
+_LARGE = 1 << 28
+_RATIO = 100
+
+
+class Arrays(Mapping[str, NDArray[Any]]):
+    """The arrays of an open .npz; each is held against its header before it is read."""
+
+    def __init__(self, file: NpzFile) -> None:
+        self._file = file
+
+    def __getitem__(self, key: str) -> NDArray[Any]:
+        """Raises InputError for a header that lies, and for a decompression bomb."""
+        if key not in self._file:
+            raise KeyError(key)
+        names = self._file.zip.namelist()
+        member = self._file.zip.getinfo(key if key in names else f"{key}.npy")
+        with self._file.zip.open(member) as stream:
+            shape, _, dtype = read_header(stream)
+            size = stream.tell() + math.prod(shape) * dtype.itemsize
+        what = f"its array {key!r} of shape {str(shape)[:60]} and {dtype}"
+        if size != member.file_size and not dtype.hasobject:
+            raise InputError(f"{what} is not what the file holds: it is damaged")
+        if size > _LARGE and size > _RATIO * member.compress_size:
+            raise InputError(
+                f"{what} unpacks to {size:,} bytes from {member.compress_size:,}: a decompression "
+                "bomb? Save it uncompressed"
+            )
+        array: NDArray[Any] = self._file[key]
+        return array
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._file)
+
+    def __len__(self) -> int:
+        return len(self._file)
+
+    def __enter__(self) -> Arrays:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._file.close()
 
 
 @contextlib.contextmanager
@@ -27,18 +80,29 @@ def reading(path: str | os.PathLike[str], what: str) -> Iterator[None]:
         raise
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
-    except (OSError, EOFError, zipfile.BadZipFile, ValueError, TypeError, KeyError) as error:
-        # Never numpy's advice to unpickle what it does not know.
-        reason = "no numpy file, or one of Python objects, which are never unpickled"
-        reason = reason if "pickle" in str(error) else str(error)
+    except Exception as error:  # broken headers raise anything, TokenError and MemoryError included
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        if "pickle" in reason:  # never numpy's advice to unpickle what it does not know
+            reason = "no numpy file, or one of Python objects, which are never unpickled"
         raise InputError(f"{path}: not a readable {what}: {reason}") from None
 
 
-def load(path: str | os.PathLike[str]) -> Any:
-    """An array, mapped into memory where it is a file, or an open NpzFile; of a path or a URL."""
+def load(path: str | os.PathLike[str]) -> NDArray[Any] | Arrays:
+    """An array, mapped into memory where it is a file, or the arrays of an .npz, to be closed.
+
+    Of a path or a URL.
+    """
     if remote.is_url(path):
-        return np.load(io.BytesIO(remote.read_bytes(str(path))), allow_pickle=False)
-    return np.load(path, mmap_mode="r", allow_pickle=False)
+        loaded = np.load(io.BytesIO(remote.read_bytes(str(path))), allow_pickle=False)
+    else:
+        loaded = np.load(path, mmap_mode="r", allow_pickle=False)
+    return Arrays(loaded) if isinstance(loaded, NpzFile) else loaded
+
+
+def read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, whether in Fortran's order, and dtype, from the head of a .npy file."""
+    version = npy.read_magic(file)
+    return (npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0)(file)
 
 
 def write_npz(path: str | os.PathLike[str], contents: Mapping[str, Any]) -> None:
@@ -48,13 +112,5 @@ def write_npz(path: str | os.PathLike[str], contents: Mapping[str, Any]) -> None
         np.savez(content, **contents)
         remote.write_bytes(str(path), content.getvalue())
         return
-    path = Path(remote.local(os.fspath(path)))
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with open(partial, "wb") as file:
-            np.savez(file, **contents)
-        os.replace(partial, path)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}") from None
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole_file(remote.local(os.fspath(path))) as file:
+        np.savez(file, **contents)

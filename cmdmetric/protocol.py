@@ -140,7 +140,7 @@ def get_protocol(which: Protocol | str | Path) -> Protocol:
         )
     try:
         values = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not JSON: {error}") from None
     if not isinstance(values, dict):
         raise InputError(f"{path}: a protocol is a JSON object, this is a {type(values).__name__}")

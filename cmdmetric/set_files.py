@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from cmdmetric.captions import Captions
 from cmdmetric.errors import InputError
-from cmdmetric.moments import Moments, read_provenance
-from cmdmetric.npz import load, reading, write_npz
+from cmdmetric.moments import Moments, read_count, read_provenance
+from cmdmetric.npz import Arrays, load, reading, write_npz
 from cmdmetric.shards import ShardRecord
 
 
@@ -69,7 +69,7 @@ class StoredSet:
         """
         with reading(path, "moments file"):
             loaded = load(path)
-            if not isinstance(loaded, np.lib.npyio.NpzFile):
+            if not isinstance(loaded, Arrays):
                 raise InputError("it is no .npz but one array; moments hold mu and sigma")
             with loaded as file:
                 return cls.of_arrays(file, str(path))
@@ -89,6 +89,8 @@ class StoredSet:
         for values in (names, texts, images):
             if values is not None and (features is None or len(values) != len(features)):
                 raise InputError("its names or captions are not as many as its features")
+            if not all(isinstance(value, str) or value is None for value in values or ()):
+                raise InputError("its names or captions are no text: it is damaged")
         return cls(
             moments,
             record,
@@ -101,11 +103,13 @@ class StoredSet:
 
 
 def _moments(arrays: Mapping[str, Any], features: NDArray[Any] | None) -> Moments | None:
-    count = int(arrays["n"]) if "n" in arrays else None
+    count = read_count(arrays) if "n" in arrays else None
     if count == 0:
         return None
     rows = features
     if "mu" in arrays and count == 1:
+        if np.asarray(arrays["sigma"]).any():
+            raise InputError("a covariance needs at least 2 samples, the count is 1")
         rows = np.asarray(arrays["mu"])[None]
     if rows is not None and ("mu" not in arrays or len(rows) <= rows.shape[1]):
         # Few samples: distances are exact from them, and round from their singular covariance.

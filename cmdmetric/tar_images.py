@@ -38,7 +38,7 @@ def _images(tar: str, label: str) -> Iterator[ImageItem]:
         for archive, member in tar_members(tar):
             if is_image_name(member.name):
                 with damage_told(tar):
-                    item = member_item(archive, member, label + member.name)
+                    item = member_item(archive, member, label + member.name, tar)
                 yield item
 
     return ahead(items(), AHEAD)

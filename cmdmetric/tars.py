@@ -15,7 +15,7 @@ import tarfile
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from cmdmetric import remote
 from cmdmetric.errors import InputError
@@ -25,6 +25,32 @@ from cmdmetric.paths import missing, natural_key
 TAR_ENDINGS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 #: The endings of captions; a sample's .json counts where it has none of these.
 TEXT_ENDINGS = ("txt", "text", "caption")
+
+
+#: Bytes of a sample's captions, of a tar's extended header (a name and some numbers), of a member.
+LONGEST_TEXT = 1 << 24
+LONGEST_HEADER = 1 << 20
+LONGEST_MEMBER = 1 << 36
+_EXTENDED = (
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+)
+
+
+class CheckedHeader(tarfile.TarInfo):
+    """Refuses extended headers that tarfile would read into memory however long they are."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> CheckedHeader:
+        header = super().frombuf(buf, encoding, errors)
+        if header.type in _EXTENDED and header.size > LONGEST_HEADER:
+            raise tarfile.ReadError(f"a header of {header.size:,} bytes")
+        if header.size > LONGEST_MEMBER:
+            raise tarfile.ReadError(f"a member of {header.size:,} bytes")
+        return header
 
 
 class TextSample(NamedTuple):
@@ -97,6 +123,8 @@ def read_texts(tars: Sequence[str]) -> Iterator[TextSample]:
             if ending.rpartition(".")[2].lower() in IMAGE_ENDINGS:
                 sample.setdefault("image", member.name)
             elif ending.lower() in (*TEXT_ENDINGS, "json"):
+                if member.size > LONGEST_TEXT:
+                    raise InputError(f"{tar}: {member.name} has {member.size:,} bytes: no caption")
                 with damage_told(tar):
                     sample[ending.lower()] = content_of(archive, member)
         if key is not None:
@@ -120,7 +148,7 @@ def _texts(
         if "json" in sample:
             yield TextSample(*image, json.loads(sample["json"]), where)
             return
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{where} cannot be read: {error}") from None
     raise InputError(
         f"{where} has no caption: neither .{', .'.join(TEXT_ENDINGS)} nor .json stands beside it"
@@ -134,7 +162,10 @@ def tar_members(tar: str) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
             file = stack.enter_context(remote.open_stream(tar))
         else:
             file = stack.enter_context(open(os.path.expanduser(tar), "rb"))
-        archive = stack.enter_context(tarfile.open(fileobj=file, mode="r|*"))
+        # Where the file can be sought in, no member's promised terabytes are looked for behind
+        # its end block by block.
+        mode: Literal["r|*", "r:*"] = "r|*" if remote.is_url(tar) else "r:*"
+        archive = stack.enter_context(tarfile.open(fileobj=file, mode=mode, tarinfo=CheckedHeader))
         for member in archive:
             if member.isreg():
                 yield archive, member
@@ -157,6 +188,14 @@ def labels_of(tars: Sequence[str]) -> list[str]:
         return [""]
     bases = [tar.replace("\\", "/").rpartition("/")[2] for tar in tars]
     return [f"{label}/" for label in (bases if len(set(bases)) == len(bases) else tars)]
+
+
+def content_at(tar: str, offset: int) -> bytes:
+    """The bytes of the regular file whose header stands at an offset; the tar is read up to it."""
+    for archive, member in tar_members(tar):
+        if member.offset == offset:
+            return content_of(archive, member)
+    raise InputError(f"{tar}: has changed while it was read")
 
 
 def content_of(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:

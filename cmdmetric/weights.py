@@ -151,27 +151,37 @@ def _from_folder(folder: Path, weights: str | Path | None, digest: Digest) -> Ch
         config = json.loads(config_file.read_text(encoding="utf-8"))
         network = config["model_cfg"]
         network["text_cfg"], network["vision_cfg"]
+        preprocess = config.get("preprocess_cfg", {})
+        mean = _channels(preprocess.get("mean", OPENAI_MEAN))
+        std = _channels(preprocess.get("std", OPENAI_STD))
+        if min(std) <= 0:
+            raise ValueError(f"the std is {std}, it must be positive")
     except FileNotFoundError:
         raise InputError(
             f"{folder}: no model folder: it has no open_clip_config.json; a folder in open_clip's "
             "format holds that and open_clip_model.safetensors"
         ) from None
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{config_file}: not a configuration of open_clip: {error!r}") from None
     found = weights or _weights_in(folder)
     if found is None:
         raise InputError(f"{folder}: it holds no weights (open_clip_model.safetensors)")
     _refuse_torchscript(Path(found), "none is published for a model folder")
-    preprocess = config.get("preprocess_cfg", {})
     return Checkpoint(
         label=folder.resolve().name,
         architecture=f"local-dir:{folder}",
         config=network,
-        mean=tuple(preprocess.get("mean", OPENAI_MEAN)),
-        std=tuple(preprocess.get("std", OPENAI_STD)),
+        mean=mean,
+        std=std,
         file=Path(found),
         sha256=digest(Path(found)),
     )
+
+
+def _channels(values: Any) -> tuple[float, float, float]:
+    """One number for each of red, green and blue. Raises ValueError or TypeError for others."""
+    red, green, blue = values
+    return float(red), float(green), float(blue)
 
 
 def _weights_in(folder: Path) -> Path | None:

@@ -281,7 +281,7 @@ def read_model(path: str | Path) -> tuple[State, Config]:
     try:
         state = load_file(path)
         table = json.loads(path.with_suffix(".json").read_text("utf-8"))
-    except (OSError, SafetensorError, json.JSONDecodeError) as error:
+    except (OSError, SafetensorError, ValueError, RecursionError) as error:
         raise GrganError(
             f"{path}: not a model file with its {path.stem}.json beside it: {error}"
         ) from None

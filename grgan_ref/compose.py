@@ -83,5 +83,5 @@ def _parse(name: str) -> Table:
             ) from None
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise GrganError(f"{origin}: not a TOML file: {error}") from None

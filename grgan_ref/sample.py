@@ -11,7 +11,7 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import numpy as np
@@ -50,8 +50,9 @@ def choose(captions: Captions, number: int | None, seed: int) -> list[Job]:
     seen: Counter[str] = Counter()
     jobs = []
     for image, own in list(texts.items())[:number]:
+        name = _stem(image)
         caption = random.Random(f"{seed} {image}").choice(own)
-        jobs.append(Job(_stem(image), caption, f"{seed} {seen[caption]} {caption}"))
+        jobs.append(Job(name, caption, f"{seed} {seen[caption]} {caption}"))
         seen[caption] += 1
     wordless = [job.name for job in jobs if not clean(job.caption)]
     if wordless:
@@ -135,14 +136,26 @@ def _claim(out: Path, identity: dict[str, Any]) -> None:
 
 
 def _stem(image: str) -> str:
-    """The image's name without ending, kept inside the output folder."""
+    """The image's name without ending, kept inside the output folder, whatever the system.
+
+    Raises GrganError for what no file can be called.
+    """
     path = PurePosixPath(image)
-    if path.is_absolute() or ".." in path.parts:
-        path = PurePosixPath(path.name)
+    foreign = PureWindowsPath(image)
+    if path.is_absolute() or foreign.anchor or ".." in (*path.parts, *foreign.parts):
+        path = PurePosixPath(foreign.name)
+    try:
+        longest = max((len(part.encode()) for part in path.parts), default=0)
+    except UnicodeEncodeError:
+        longest = 0
+    if not 0 < longest <= LONGEST_NAME or "\0" in image:
+        raise GrganError(f"the image name {image[:80]!r} is none that a file can have: rename it")
     return str(path.with_suffix("")) if path.suffix.lower() in ENDINGS else str(path)
 
 
 ENDINGS = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff"}
+#: Bytes of a file's name: file systems take 255, of which the ending and a mark take some.
+LONGEST_NAME = 220
 
 
 def _write_png(path: Path, image: np.ndarray) -> None:

@@ -128,7 +128,7 @@ def read_coco(root: Path, split: Split) -> CaptionedImages:
         raise GrganError(
             f"{annotations} does not exist: unpack COCO's annotations_trainval2014.zip in {root}"
         ) from None
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise GrganError(f"{annotations} is not a COCO captions file ({error!r})") from None
     strangers = sorted({i for i, _ in pairs if i not in files})
     if strangers:

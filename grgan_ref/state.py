@@ -35,8 +35,9 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
     """Call `write` with a file that becomes `path` only when it is complete and on the disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    partial.unlink(missing_ok=True)
     try:
-        with partial.open("wb") as file:
+        with partial.open("xb") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
@@ -54,7 +55,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """Raises GrganError where the file is no JSON object."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise GrganError(f"{path} cannot be read ({error})") from None
     if not isinstance(content, dict):
         raise GrganError(f"{path} is no JSON object")
@@ -106,7 +107,7 @@ def load_latest(folder: Path, config: Mapping[str, Any]) -> tuple[int, dict[str,
         try:
             manifest = json.loads(path.read_text(encoding="utf-8"))
             step, sha256, made_with = manifest["step"], manifest["sha256"], manifest["config"]
-        except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             _warn(f"{path} is corrupt; using the checkpoint before it")
             continue
         different = differences(made_with, config)

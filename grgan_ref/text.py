@@ -15,6 +15,7 @@ import torch
 from open_clip.tokenizer import SimpleTokenizer
 from torch import Tensor
 
+from cmdmetric.tokens import cut_words
 from grgan_ref.errors import GrganError
 
 PAD = 0  # CLIP's padding token; cleaned captions cannot contain "!", which has the same number
@@ -79,7 +80,7 @@ def tokenise(
     for caption, words in zip(captions, cleaned, strict=True):
         if not words:
             raise GrganError(f"caption {caption!r} has no words: remove it or replace it")
-    tokens = _tokenizer(context_length)(cleaned)
+    tokens = _tokenizer(context_length)([cut_words(words, context_length) for words in cleaned])
     lengths = torch.tensor([min(words.count(" ") + 1, max_words) for words in cleaned])
     first = 0 if mask_off_by_one else 1
     return Tokens(tokens, lengths, tokens[:, first : first + max_words] == PAD)

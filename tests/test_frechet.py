@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scipy import linalg
 
 from cmdmetric import InputError, Moments, frechet_distance
+from cmdmetric.frechet import sum_of_singular_values
 from cmdmetric.moments import Provenance
 from cmdmetric.protocol import GRGAN
 
@@ -128,3 +129,16 @@ def test_one_sample_is_an_error() -> None:
     a = Moments.from_features(np.ones((1, 4)))
     with pytest.raises(InputError, match="at least 2 samples"):
         frechet_distance(a, a)
+
+
+@pytest.mark.parametrize("smallest", [1.0, 1e-4, 1e-8, 1e-12, 0.0])
+def test_sum_of_singular_values_keeps_its_error(smallest: float) -> None:
+    """Squared, values below 1e-8 of the largest are lost in rounding: 40 of them here."""
+    rng = np.random.default_rng(0)
+    values = np.concatenate([np.geomspace(1, 1e-3, 24), np.full(40, smallest)])
+    left, right = (np.linalg.qr(rng.standard_normal((64, 64)))[0] for _ in range(2))
+    x = left * values @ right
+    for error in (1e-7, 1e-9, 1e-11):
+        assert abs(sum_of_singular_values(x, error) - values.sum()) < error
+        part = x[:, :50]
+        assert abs(sum_of_singular_values(part, error) - np.linalg.norm(part, "nuc")) < error

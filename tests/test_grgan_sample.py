@@ -79,6 +79,18 @@ def test_names_stay_inside_the_output_folder():
     assert [job.name for job in jobs] == ["x", "y"]
 
 
+@pytest.mark.parametrize("name", ["..\\..\\x.jpg", "C:\\x.jpg", "C:x.jpg", "a/..\\x.jpg"])
+def test_names_of_another_system_stay_in_the_folder_too(name: str) -> None:
+    (job,) = choose(read_captions({name: "a dog"}), None, 0)
+    assert job.name == "x"
+
+
+@pytest.mark.parametrize("name", ["a\0.jpg", "a" * 300, "\ud83d.jpg"])
+def test_names_that_no_file_can_have(name: str) -> None:
+    with pytest.raises(GrganError, match="rename it"):
+        choose(read_captions({name: "a dog"}), None, 0)
+
+
 def test_sample_pairs_with_its_captions_and_says_what_it_made(captions, tmp_path):
     out = tmp_path / "out"
     result = succeed("sample", gan_run(), captions, out, "--seed=3")

@@ -50,9 +50,13 @@ def test_without_a_connection_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch
 
 
 class Answer(io.BytesIO):
-    def __init__(self) -> None:
+    def __init__(self, url: str = "https://example.org/file") -> None:
         super().__init__(b"hello")
         self.headers = {"Content-Length": "5"}
+        self.url = url
+
+    def geturl(self) -> str:
+        return self.url
 
 
 def test_download_announces_and_checks(
@@ -74,6 +78,14 @@ def test_download_announces_and_checks(
 def test_only_https(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="only https"):
         download("http://example.org/file", tmp_path / "x", "0" * 64, "x")
+
+
+def test_only_https_after_a_redirection(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    answer = Answer("http://example.org/elsewhere")
+    monkeypatch.setattr(urllib.request, "urlopen", lambda *_, **__: answer)
+    with pytest.raises(InputError, match="which is not https"):
+        download("https://example.org/file", tmp_path / "x", "0" * 64, "x")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_cache_folder(monkeypatch: pytest.MonkeyPatch) -> None:
