@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -38,6 +40,7 @@ Examples:
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table",
               show_default=True, help="What goes to stdout.")  # fmt: skip
 @click.option("-o", "--output", metavar="FILE", help="Write the JSON result to a file as well.")
+@click.option("--report", metavar="FILE", help="Write a self-contained HTML report.")
 @click.version_option(__version__, prog_name="cmd-score")
 @explain
 def score(
@@ -57,6 +60,7 @@ def score(
     tolerance: str,
     form: str,
     output: str | None,
+    report: str | None,
 ) -> None:
     """Cross Model Distance of generated images: CMD = Dis(f,r) + ITDis; lower is better.
 
@@ -69,6 +73,12 @@ def score(
 
     check_writable(output)
     gate = Gate(check, tolerance, output)
+    if report is not None:
+        from cmdmetric.report import check_report
+
+        check_report(report)
+        if versus is not None:
+            raise click.UsageError("--report is of one generator; leave out --versus")
     options: Any = {  # checked by click.Choice
         "model": model,
         "weights": weights,
@@ -80,8 +90,14 @@ def score(
         "progress": not quiet,
     }
     result: CMDScore | Versus
-    if versus is None:
+    if versus is None and report is None:
         result = cmd(generated, captions, real, **options)
+        table = score_table(result)
+    elif versus is None:
+        from cmdmetric.report import report as make_report
+
+        command = shlex.join(["cmd-score", *sys.argv[1:]])
+        result = make_report(generated, captions, real, path=report, command=command, **options)
         table = score_table(result)
     else:
         result = compare(generated, versus, captions, real, **options)

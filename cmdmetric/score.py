@@ -168,7 +168,7 @@ def score_of(f: Side, r: Side, l: Side, cache: FeatureCache | None = None) -> CM
     Raises InputError where they were made differently or have fewer than 2 samples.
     """
     made = _common_provenance(f, r, l)
-    pairing, of_real = _pairing(f, l), _pairing(r, l)
+    pairing, of_real = pairing_of(f, l), pairing_of(r, l)
     distances, bars = _statistics(f, r, l, [pairing, of_real], cache)
     return CMDScore(
         cmd=distances.cmd,
@@ -325,7 +325,7 @@ def _common_provenance(*sides: Side) -> Provenance | None:
     return made[0] if made else None
 
 
-def _pairing(images: Side, captions: Side) -> Pairing | None:
+def pairing_of(images: Side, captions: Side) -> Pairing | None:
     """Which image each caption belongs to, where both sides have names."""
     if images.names is None or captions.texts is None or not captions.texts.image_names:
         return None
@@ -397,7 +397,7 @@ def as_samples(
 
     A side without features is its moments.
     """
-    groups, of_captions = _groups(pairings or [_pairing(side, l) for side in images], l)
+    groups, of_captions = _groups(pairings or [pairing_of(side, l) for side in images], l)
     samples = [_as_sample(side, own) for side, own in zip(images, groups, strict=True)]
     return samples, _as_sample(l, of_captions)
 

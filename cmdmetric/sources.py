@@ -49,6 +49,8 @@ class Side:
     features: OnDemand = OnDemand()  # noqa: RUF009  # a descriptor
     #: Image files, in order; None where only moments or features were given.
     names: tuple[str, ...] | None = None
+    #: The images themselves, to be looked at again; None likewise.
+    images: ImageSet | None = None
     #: The captions that the features are of, and the positions of these among them.
     texts: Captions | None = None
     kept: tuple[int, ...] = ()
@@ -140,6 +142,7 @@ class Encoding:
             features=unread(images),
             identity=images.identity,
             names=images.names,
+            images=opened,
             skipped=images.skipped,
         )
 

@@ -1,0 +1,126 @@
+"""The data of a report, computed from a score and its three sides."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from importlib import metadata
+
+import numpy as np
+from scipy import linalg
+
+from cmdmetric import published
+from cmdmetric.growth import Step, growth
+from cmdmetric.influence import SideLike, influences
+from cmdmetric.moments import Moments
+from cmdmetric.projection import scale
+from cmdmetric.report_data import Finding, Grid, Published, ReportData, Spectrum
+from cmdmetric.report_hashes import content_hash
+from cmdmetric.report_samples import clouds
+from cmdmetric.report_samples import grids as grids_of
+from cmdmetric.report_similarity import similarity as similarity_of
+from cmdmetric.report_similarity import why_unpaired
+from cmdmetric.score import CMDScore, as_samples
+from cmdmetric.sources import Side
+
+NAMES = {"f": "generated images", "r": "real images", "l": "captions"}
+
+
+def gather(
+    score: CMDScore,
+    f: Side,
+    r: Side,
+    l: Side,  # noqa: E741
+    *,
+    command: str = "",
+    seed: int = 0,
+) -> ReportData:
+    """The data of a report on three sides and their score. seed: of the samples that are shown."""
+    sides = {"f": f, "r": r, "l": l}
+    missing: dict[str, str] = {}
+    bare = [NAMES[key] for key, side in sides.items() if side.features is None]
+    if bare:
+        missing["features"] = f"Of the {' and '.join(bare)} only moments were given."
+    (of_f, of_r), of_l = as_samples([f, r], l)
+    samples: dict[str, SideLike] = {"f": of_f, "r": of_r, "l": of_l}
+    similarity = similarity_of(f, r, l)
+    if similarity is None:
+        missing["similarity"] = why_unpaired(f, l)
+    steps: tuple[Step, ...] = ()
+    if len(bare) < 3:
+        steps = growth(of_f, of_r, of_l, seed=seed)
+    if len(steps) < 2:
+        missing["growth"] = "It takes the features of at least one side, of 16 samples or more."
+    grids: tuple[Grid, ...] = ()
+    if f.features is None:
+        missing["grids"] = "The generated side is moments: which image did what is not in them."
+    else:
+        grids = grids_of(f, l, influences(of_f, of_r, of_l).cmd("f"), similarity)
+    return ReportData(
+        score=score,
+        published=comparable(score),
+        clouds=clouds(sides, samples, seed),
+        spectrum=spectrum(f.moments, r.moments, l.moments),
+        growth=steps,
+        similarity=similarity,
+        grids=grids,
+        findings=tuple(Finding("warning", note) for note in score.warnings),
+        command=command,
+        versions=versions(),
+        hashes=_hashes(score, sides),
+        missing=missing,
+    )
+
+
+def comparable(score: CMDScore) -> tuple[Published, ...]:
+    """The published scores of the same protocol, encoder and reference, best first."""
+    reference = score.real if f"|r:{score.real}|" in score.signature else None
+    found = [
+        Published(row.name, table.number, row.values["cmd"], row.values.get("itdis"))
+        for table in published.tables()
+        for row in table.rows
+        if table.setting is not None
+        and "cmd" in row.values
+        and (table.setting.protocol, table.setting.model, table.setting.reference)
+        == (score.protocol, score.model, reference)
+    ]
+    return tuple(sorted(found, key=lambda each: each.cmd))
+
+
+def spectrum(f: Moments, r: Moments, l: Moments) -> Spectrum:  # noqa: E741
+    """The eigenvalues of the covariances, and how much of the real variance is generated."""
+    values = {}
+    for name, moments in (("f", f), ("l", l)):
+        values[name] = linalg.eigvalsh(moments.cov)[::-1] / (scale(moments) ** 2 or 1.0)
+    of_r, axes = linalg.eigh(r.cov)
+    of_r, axes = of_r[::-1], axes[:, ::-1]
+    along = np.einsum("di,de,ei->i", axes, f.cov, axes)
+    rank = len(of_r) if r.n is None else min(len(of_r), r.n - 1)
+    there = np.arange(len(of_r)) < rank
+    there &= of_r > 1e-9 * of_r[0]
+    ratio = along[there] / of_r[there] * (scale(r) / (scale(f) or 1.0)) ** 2
+    of_r = of_r / (scale(r) ** 2 or 1.0)
+    return Spectrum(*(np.clip(v, 0, None) for v in (values["f"], of_r, values["l"])), ratio)
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of the libraries that a number may depend on."""
+    found = {"Python": platform.python_version(), "platform": platform.platform(terse=True)}
+    for name in ("cmdmetric", "torch", "open_clip_torch", "numpy", "scipy", "pillow"):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _hashes(score: CMDScore, sides: Mapping[str, Side]) -> dict[str, str]:
+    """sha256 of what the score was made of."""
+    found = {}
+    if score.weights:
+        found["weights of the encoder"] = score.weights
+    for key, side in sides.items():
+        digest = content_hash(side)
+        if digest:
+            found[NAMES[key]] = digest
+    return found
