@@ -76,7 +76,7 @@ def report(
         model, weights, protocol, device, batch_size, on_error, progress, cache, encoder
     ) as encoding:
         (f,), r, l = encode_sides([generated], captions, real, encoding)  # noqa: E741
-    score = score_of(f, r, l)
+    score = score_of(f, r, l, encoding.cache)
     for note in score.warnings:
         warnings.warn(note, UserWarning, stacklevel=2)
     if progress:

@@ -38,7 +38,7 @@ def gather(
     """The data of a report on three sides and their score. seed: of the samples that are shown."""
     sides = {"f": f, "r": r, "l": l}
     missing: dict[str, str] = {}
-    bare = [NAMES[key] for key, side in sides.items() if side.features is None]
+    bare = [NAMES[key] for key, side in sides.items() if not side.has_features]
     if bare:
         missing["features"] = f"Of the {' and '.join(bare)} only moments were given."
     (of_f, of_r), of_l = as_samples([f, r], l)
@@ -52,7 +52,7 @@ def gather(
     if len(steps) < 2:
         missing["growth"] = "It takes the features of at least one side, of 16 samples or more."
     grids: tuple[Grid, ...] = ()
-    if f.features is None:
+    if not f.has_features:
         missing["grids"] = "The generated side is moments: which image did what is not in them."
     else:
         grids = grids_of(f, l, influences(of_f, of_r, of_l).cmd("f"), similarity)

@@ -16,20 +16,19 @@ def content_hash(side: Side) -> str | None:
     The list has a line `<sha256>  <name>` for each image, by name (as bytes), which is what
     `sha256sum` prints: see FOLDER_COMMAND. None for what lies in memory or is a registered name.
     """
-    path = Path(side.source).expanduser()
     if side.reference is not None:
         return None
-    if path.is_file():
-        return sha256_of(path)
+    source = os.path.expanduser(side.source)
+    if os.path.isfile(source):
+        return sha256_of(Path(source))
     if side.names is None:
         return None
-    root = path if path.is_dir() else Path()
-    files = {os.fsencode(name): root / name for name in side.names}
+    root = Path(source) if os.path.isdir(source) else Path()
     total = hashlib.sha256()
     try:
-        for name in sorted(files):
-            total.update(sha256_of(files[name]).encode("ascii") + b"  " + name + b"\n")
-    except OSError:  # no files: an archive's members, pictures in memory
+        for name, file in sorted((os.fsencode(name), root / name) for name in side.names):
+            total.update(sha256_of(file).encode("ascii") + b"  " + name + b"\n")
+    except (OSError, ValueError):  # no files: members of an archive, pictures in memory
         return None
     return total.hexdigest()
 

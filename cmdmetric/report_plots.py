@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,7 +12,7 @@ from matplotlib.patches import Ellipse
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from cmdmetric.growth import Step
-from cmdmetric.report_data import Clouds, Published, Similarity, Spectrum
+from cmdmetric.report_data import Array, Clouds, Published, Similarity, Spectrum
 from cmdmetric.score import CMDScore
 from cmdmetric.svg import CAPTIONS, GENERATED, INK, MUTED, REAL, SURFACE, style, to_svg
 from cmdmetric.uncertainty import Estimate
@@ -39,9 +39,17 @@ class Bar(NamedTuple):
 def gauge_bars(score: CMDScore, published: Sequence[Published]) -> list[Bar]:
     """This score among the published ones, best first."""
     bars = [Bar(f"{p.name} (Table {p.table})", p.cmd, p.itdis) for p in published]
-    estimate = score.uncertainty and score.uncertainty.cmd
+    estimate = score.uncertainty.cmd if score.uncertainty else None
     bars.append(Bar("this score", score.cmd, score.itdis, estimate, own=True))
     return sorted(bars, key=lambda bar: bar.cmd)
+
+
+def interval_of(estimate: Estimate | None) -> tuple[float, float, float] | None:
+    """The low end of the 95 % interval, the best estimate, and the high end, if known."""
+    if estimate is None or estimate.low is None:
+        return None
+    assert estimate.debiased is not None and estimate.high is not None
+    return estimate.low, estimate.debiased, estimate.high
 
 
 def gauge(bars: Sequence[Bar], name: str = "gauge") -> str:
@@ -49,7 +57,8 @@ def gauge(bars: Sequence[Bar], name: str = "gauge") -> str:
     with style():
         figure = Figure(figsize=(WIDTH, 0.62 + 0.52 * len(bars)))
         axes = figure.add_subplot()
-        whole = max(max(bar.cmd, (bar.estimate and bar.estimate.high) or 0) for bar in bars) or 1.0
+        highs = [interval[2] for bar in bars if (interval := interval_of(bar.estimate))]
+        whole = max(*highs, *(bar.cmd for bar in bars), 1e-9)
         for row, bar in enumerate(bars):
             colour = GENERATED if bar.own else MUTED
             dis = bar.cmd - (bar.itdis or 0.0)
@@ -57,10 +66,12 @@ def gauge(bars: Sequence[Bar], name: str = "gauge") -> str:
             if bar.itdis is not None:
                 axes.barh(row, bar.itdis, left=dis, height=0.5, facecolor=colour, alpha=0.45,
                           linewidth=0)  # fmt: skip
-            if bar.estimate is not None and bar.estimate.low is not None:
-                axes.plot([bar.estimate.low, bar.estimate.high], [row + 0.36] * 2, color=INK,
-                          linewidth=2.2, solid_capstyle="round")  # fmt: skip
-                axes.plot(bar.estimate.debiased, row + 0.36, "o", color=INK, markersize=5)
+            interval = interval_of(bar.estimate)
+            if interval is not None:
+                low, value, high = interval
+                axes.plot([low, high], [row + 0.36] * 2, color=INK, linewidth=2.2,
+                          solid_capstyle="round")  # fmt: skip
+                axes.plot([value], [row + 0.36], "o", color=INK, markersize=5)
             axes.annotate(f"{bar.cmd:.2f}", (bar.cmd, row), (5, 0), textcoords="offset points",
                           va="center", weight="bold" if bar.own else "normal")  # fmt: skip
         axes.set_yticks(range(len(bars)), [bar.name for bar in bars])
@@ -86,7 +97,7 @@ def clouds(data: Clouds, view: int, name: str) -> str:
             values, vectors = np.linalg.eigh(cov)
             width, height = 2 * ELLIPSE * np.sqrt(np.clip(values[::-1], 0, None))
             angle = np.degrees(np.arctan2(vectors[1, 1], vectors[0, 1]))
-            axes.add_patch(Ellipse(mean, width, height, angle=angle, facecolor="none",
+            axes.add_patch(Ellipse((mean[0], mean[1]), width, height, angle=angle, facecolor="none",
                                    edgecolor=COLOURS[side], linewidth=1.5))  # fmt: skip
         for side in data.moments:
             xy = np.array([p.xy[view] for p in data.points if p.side == side]).reshape(-1, 2)
@@ -123,7 +134,7 @@ def spectra(data: Spectrum, name: str = "spectrum") -> str:
         for side, values in (("l", data.l), ("r", data.r), ("f", data.f)):
             shown = values[values > 1e-7 * top]
             axes.plot(np.arange(1, len(shown) + 1), shown, color=COLOURS[side])
-        _direct_labels(axes, [("f", data.f), ("r", data.r), ("l", data.l)], 1e-7 * top)
+        _legend(axes, "frl")
         axes.set_yscale("log")
         axes.set_xlabel("principal axis of each set, by variance")
         axes.set_ylabel("variance")
@@ -132,8 +143,8 @@ def spectra(data: Spectrum, name: str = "spectrum") -> str:
         return to_svg(figure, name, f"Lines of falling variance by axis. {spectrum_text(data)}")
 
 
-def _direct_labels(axes: Axes, lines: Sequence[tuple[str, np.ndarray]], floor: float) -> None:
-    handles = [axes.plot([], [], color=COLOURS[side], label=NAMES[side])[0] for side, _ in lines]
+def _legend(axes: Axes, lines: Sequence[str]) -> None:
+    handles = [axes.plot([], [], color=COLOURS[side], label=NAMES[side])[0] for side in lines]
     axes.legend(handles=handles, loc="upper right")
 
 
@@ -192,7 +203,7 @@ def growth(steps: Sequence[Step], score: CMDScore, name: str = "growth") -> str:
             spans = np.array([step.span(key) for step in steps])
             axes.fill_between(x, spans[:, 0], spans[:, 1], color=colour, alpha=0.18, linewidth=0)
             axes.plot(x, means, marker="o", markersize=4.5, color=colour, label=label)
-            estimate: Estimate | None = bars and getattr(bars, key)
+            estimate: Estimate | None = getattr(bars, key) if bars else None
             if estimate is not None and estimate.debiased is not None:
                 axes.axhline(estimate.debiased, color=colour, linestyle=(0, (4, 3)), linewidth=1.4,
                              label=f"{label} without excess")  # fmt: skip
@@ -224,7 +235,9 @@ def similarity(data: Similarity, name: str = "similarity") -> str:
     with style():
         figure = Figure(figsize=(WIDTH, WIDTH * 0.66))
         axes = figure.add_subplot()
-        groups = [(data.f, GENERATED, "generated, own caption", "-")]
+        groups: list[tuple[Array, str, str, Any]] = [
+            (data.f, GENERATED, "generated, own caption", "-")
+        ]
         if data.r is not None:
             groups.append((data.r, REAL, "real, own caption", "-"))
         if len(data.chance) > 1:

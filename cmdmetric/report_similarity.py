@@ -14,7 +14,7 @@ from cmdmetric.vectors import BLOCK, blocks, unit
 def _owners(images: Side, l: Side) -> list[list[int]] | None:  # noqa: E741
     """For each image the rows of the captions' features that are its own; None if unpaired."""
     pairing = pairing_of(images, l)
-    if pairing is None or images.features is None or l.features is None:
+    if pairing is None or not images.has_features or not l.has_features:
         return None
     row_of = {caption: row for row, caption in enumerate(l.kept)}
     found = [[row_of[c] for c in own if c in row_of] for own in pairing.caption_of]
@@ -22,7 +22,7 @@ def _owners(images: Side, l: Side) -> list[list[int]] | None:  # noqa: E741
 
 
 def why_unpaired(f: Side, l: Side) -> str:  # noqa: E741
-    if f.features is None or l.features is None:
+    if not f.has_features or not l.has_features:
         return "It takes the features of generated images and captions, not their moments."
     return "No generated image has a caption of its own by name."
 
@@ -36,7 +36,7 @@ def similarity(f: Side, r: Side, l: Side) -> Similarity | None:  # noqa: E741
         return None
     real = _owners(r, l)
     # Each image with the first caption of the paired image before it, unless that is its own too.
-    other = np.roll([own[i][0] for i in rows], 1)
+    other = np.roll(np.array([own[i][0] for i in rows]), 1)
     apart = np.array([o not in own[i] for i, o in zip(rows, other, strict=True)])
     return Similarity(
         values,
@@ -59,12 +59,13 @@ def _own_cosines(
     return np.bincount(rows, found, minlength=len(owners))[paired] / counts[paired], paired
 
 
-def _cosines(images: Side, l: Side, rows: NDArray, texts: NDArray) -> Array:  # noqa: E741
+def _cosines(images: Side, l: Side, rows: NDArray[np.intp], texts: NDArray[np.intp]) -> Array:  # noqa: E741
     """(k,) the cosine of image rows[i] with caption texts[i]."""
-    assert images.features is not None and l.features is not None
+    of_images, of_texts = images.features, l.features
+    assert of_images is not None and of_texts is not None
     found = np.empty(len(rows))
     for part in blocks(len(rows), 8 * BLOCK):
-        x = unit(np.asarray(images.features[rows[part]], dtype=np.float64), "images")
-        y = unit(np.asarray(l.features[texts[part]], dtype=np.float64), "captions")
+        x = unit(np.asarray(of_images[rows[part]], dtype=np.float64), "images")
+        y = unit(np.asarray(of_texts[texts[part]], dtype=np.float64), "captions")
         found[part] = np.einsum("nd,nd->n", x, y)
     return found

@@ -10,6 +10,8 @@ from __future__ import annotations
 import io
 import re
 import warnings
+from contextlib import AbstractContextManager
+from typing import Any
 from xml.etree import ElementTree
 
 import matplotlib
@@ -27,7 +29,7 @@ _VARIABLES = {
     REAL: "real",
     CAPTIONS: "captions",
 }
-_STYLE = {
+_STYLE: Any = {
     "svg.fonttype": "none",  # text stays text: selectable, in the page's font, read aloud
     "svg.hashsalt": "cmdmetric",  # the same figure gives the same file
     "text.parse_math": False,  # a dollar in a name is a dollar
@@ -59,7 +61,7 @@ _XLINK = "{http://www.w3.org/1999/xlink}href"
 _FONT = re.compile(r"(?:(italic)\s+)?(?:(\d00|bold)\s+)?([\d.]+)px\b")
 
 
-def style() -> object:
+def style() -> AbstractContextManager[None]:
     """The context in which a figure is to be made and turned into SVG."""
     return matplotlib.rc_context(_STYLE)
 

@@ -1,0 +1,54 @@
+"""Sides of a score made of numbers, for the tests of reports."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from PIL import Image
+
+from cmdmetric.captions import Captions
+from cmdmetric.image_set import ImageItem, ImageSet
+from cmdmetric.moments import Moments
+from cmdmetric.sources import Side
+
+
+def noise(seed: int, size: int = 208) -> Image.Image:
+    """A picture that no codec makes small."""
+    values = np.random.default_rng(seed).integers(0, 256, (size, size, 3), dtype=np.uint8)
+    return Image.fromarray(values)
+
+
+def image_set(names: Sequence[str]) -> ImageSet:
+    def items() -> Iterator[ImageItem]:
+        for seed, name in enumerate(names):
+            yield ImageItem(name, lambda seed=seed: noise(seed))
+
+    return ImageSet("pictures", items, names)
+
+
+def sides(
+    n: int, d: int = 8, texts: Sequence[str] | None = None, names: Sequence[str] | None = None
+) -> tuple[Side, Side, Side]:
+    """f, r, l of n samples each, image i with caption i."""
+    rng = np.random.default_rng(0)
+    names = tuple(names or (f"picture {i}.png" for i in range(n)))
+    texts = tuple(texts or (f"caption {i}" for i in range(n)))
+    base = rng.standard_normal((n, d))
+    found = []
+    for shift, scale in ((0.4, 10.0), (0.0, 10.0), (0.8, 1.0)):
+        x = base + shift + 0.3 * rng.standard_normal((n, d))
+        found.append(scale * x / np.linalg.norm(x, axis=1, keepdims=True))
+    f, r, l = found  # noqa: E741
+    images = image_set(names)
+    return (
+        Side(Moments.from_features(f), "generated", features=f, names=names, images=images),
+        Side(Moments.from_features(r), "real", features=r, names=names, images=images),
+        Side(
+            Moments.from_features(l),
+            "captions",
+            features=l,
+            texts=Captions(texts, names),
+            kept=tuple(range(n)),
+        ),
+    )
