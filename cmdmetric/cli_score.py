@@ -90,18 +90,18 @@ def score(
         "progress": not quiet,
     }
     result: CMDScore | Versus
-    if versus is None and report is None:
-        result = cmd(generated, captions, real, **options)
-        table = score_table(result)
-    elif versus is None:
+    if versus is not None:
+        result = compare(generated, versus, captions, real, **options)
+        table = versus_table(result)
+    elif report is not None:
         from cmdmetric.report import report as make_report
 
         command = shlex.join(["cmd-score", *sys.argv[1:]])
         result = make_report(generated, captions, real, path=report, command=command, **options)
         table = score_table(result)
     else:
-        result = compare(generated, versus, captions, real, **options)
-        table = versus_table(result)
+        result = cmd(generated, captions, real, **options)
+        table = score_table(result)
     content = result.to_dict()
     verdict = gate.verdict(content)
     if verdict is not None:

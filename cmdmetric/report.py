@@ -215,7 +215,7 @@ def _environment() -> jinja2.Environment:
 
 
 def _read(name: str) -> str:
-    return files("cmdmetric").joinpath("templates", name).read_text(encoding="utf-8")
+    return files("cmdmetric").joinpath("templates").joinpath(name).read_text(encoding="utf-8")
 
 
 def _hash(text: str) -> str:

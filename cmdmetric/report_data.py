@@ -117,7 +117,7 @@ class ReportData:
 
     score: CMDScore
     published: tuple[Published, ...]
-    clouds: Clouds | None
+    clouds: Clouds
     spectrum: Spectrum
     growth: tuple[Step, ...]
     similarity: Similarity | None

@@ -100,7 +100,9 @@ def spectrum(f: Moments, r: Moments, l: Moments) -> Spectrum:  # noqa: E741
     there &= of_r > 1e-9 * of_r[0]
     ratio = along[there] / of_r[there] * (scale(r) / (scale(f) or 1.0)) ** 2
     of_r = of_r / (scale(r) ** 2 or 1.0)
-    return Spectrum(*(np.clip(v, 0, None) for v in (values["f"], of_r, values["l"])), ratio)
+    return Spectrum(
+        np.clip(values["f"], 0, None), np.clip(of_r, 0, None), np.clip(values["l"], 0, None), ratio
+    )
 
 
 def versions() -> dict[str, str]:

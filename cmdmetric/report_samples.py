@@ -63,7 +63,7 @@ def _pictures(side: Side, rows: set[int], pixels: int) -> dict[int, str]:
     return {i: found[side.names[i]] for i in rows if side.names[i] in found}
 
 
-def clouds(sides: Mapping[str, Side], samples: Mapping[str, SideLike], seed: int) -> Clouds | None:
+def clouds(sides: Mapping[str, Side], samples: Mapping[str, SideLike], seed: int) -> Clouds:
     moments = {key: side.moments for key, side in sides.items()}
     views = (joint_view(moments), aligned_view(moments))
     chosen, paired = _choose(samples, seed)
