@@ -303,4 +303,6 @@ def _standard_error(
     # Below n = d the second-order term is not known well: what is measured is left as it is.
     noise = {"extrapolation": NOISE, "second-order": 1.0, "none": 2.0}[debiasing]
     share = _second_order_share(weights, covariance, second_order)
-    return float(np.sqrt(weights @ covariance @ weights * (1 + (noise - 2) * share)))
+    # Of a set against itself the variance is rounding, on either side of zero.
+    variance = max(0.0, float(weights @ covariance @ weights))
+    return float(np.sqrt(variance * (1 + (noise - 2) * share)))
