@@ -425,23 +425,27 @@ def test_a_killed_process_loses_the_last_seconds_at_most(tmp_path: Path) -> None
 
 RUN = """
 import sys, time
-from cmdmetric import Encoder
+import numpy as np
 from cmdmetric.cache import FeatureCache
 from cmdmetric.features import encode_images
 from cmdmetric.images import open_images
 from cmdmetric.lazy_encoder import LazyEncoder
-class Slow(Encoder):
+from cmdmetric.protocol import GRGAN
+from cmdmetric.weights import find_checkpoint
+class Slow:
     count = 0
+    provenance = lambda self, side, source: lazy.provenance(side, source)
     def encode_pixels(self, pixels):
         time.sleep(0.2)
         self.count += len(pixels)
-        return super().encode_pixels(pixels)
-encoder = Slow("scenes-toy", batch_size=4)
+        return pixels.reshape(len(pixels), -1)[:, :40].astype(np.float32)
+slow = Slow()
+lazy = LazyEncoder(lambda: find_checkpoint("scenes-toy"), GRGAN, 4, lambda _: slow)
 print("ready", flush=True)
 sys.stdin.readline()
 with FeatureCache({place!r}) as cache:
-    found = encode_images(open_images({folder!r}), encoder, cache=cache)
-print(encoder.count, len(found.names), float(abs(found.features).sum()))
+    found = encode_images(open_images({folder!r}), lazy, cache=cache)
+print(slow.count, len(found.names), float(abs(found.features).sum()))
 """
 
 
