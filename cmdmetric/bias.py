@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cmdmetric.errors import InputError
+from cmdmetric.feature_rows import ROWS, blocks_of
 from cmdmetric.influence import Sample, SideLike, Sides, units
 from cmdmetric.metrics import CrossModelDistance
 from cmdmetric.moments import Moments
@@ -82,9 +84,21 @@ def _quarters(samples: dict[str, Sample], seed: int) -> dict[str, list[Moments]]
     part = np.empty(count, dtype=int)
     part[order] = np.arange(count) % 4
     return {
-        name: [Moments.from_features(sample.features[part[unit] == i]) for i in range(4)]
+        name: _parted(sample, part[unit])
         for (name, sample), unit in zip(samples.items(), units_of, strict=True)
     }
+
+
+def _parted(sample: Sample, part: NDArray[np.intp]) -> list[Moments]:
+    """The moments of the samples of part 0, 1, 2 and 3, in one pass over the features."""
+    found = [Moments(sample.moments.d) for _ in range(4)]
+    start = 0
+    for block in blocks_of(sample.features, 4 * ROWS):
+        of = part[start : start + len(block)]
+        for i, moments in enumerate(found):
+            moments.update(block[of == i])
+        start += len(block)
+    return found
 
 
 def _distance(a: Moments, b: Moments) -> float:

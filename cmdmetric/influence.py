@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cmdmetric.errors import InputError
+from cmdmetric.feature_rows import release
 from cmdmetric.frechet import frechet_distance
 from cmdmetric.metrics import CrossModelDistance
 from cmdmetric.moments import Moments
@@ -232,6 +233,7 @@ def _influence(sample: Sample, half: Array, gap: Array) -> Array:
                 rough = quadratic(rows.astype(np.float32), form.astype(np.float32))
                 if np.abs(rough - excess).max() < ENOUGH * found[:_ROWS].std():
                     form = form.astype(np.float32)
+        release(sample.features)
     return found - found.mean()
 
 
