@@ -16,6 +16,7 @@ import io
 import json
 import os
 import platform
+import re
 import tarfile
 import tempfile
 import time
@@ -254,9 +255,10 @@ PAGE = """# What a score costs at scale
 | --- | --- |
 {stages}
 
-("A caption" is 1,000 captions.) Once a score, whatever the number of images: {once}. A file of
-moments has {moments}; an image takes {kept} bytes in the cache, and its name {name} bytes of memory
-while its folder is read.
+("A caption" is 1,000 captions; {bf16_here}.)
+
+Once a score, whatever the number of images: {once}. A file of moments has {moments}; an image
+takes {kept} bytes in the cache, and its name {name} bytes of memory while its folder is read.
 
 ## On paper
 
@@ -280,8 +282,9 @@ are read at {store}/s.
 ## What breaks first
 
 - 30,000 on this machine: nothing. The network takes {share} of an image's time in fp32.
-- 1 M on one GPU: the cores. {gpu_cores} of these decode {decoded} images/s; the GPU would take
-  {rate_fp32} in fp32 and {rate_bf16} in bf16. More cores, before another GPU.
+- 1 M on one GPU: the slower of the cores and the GPU. {gpu_cores} cores like these decode {decoded}
+  images/s; the GPU would take {rate_fp32} in fp32 and {rate_bf16} in bf16, where more cores are due
+  before another GPU.
 - 1 B: the folder. Its names take {names} in every job that lists it; tars of 10,000 images leave
   100,000 names, and are handed out whole. Then the store: {requests_fp32} requests a second for
   loose files, against a few thousand long reads at a time for tars, of {store_fp32}/s together.
@@ -299,6 +302,9 @@ def report(costs: Costs, images: int) -> str:
         f"{os.getloadavg()[0]:.0f} from other work. Made by `benchmarks/scale.py`: {images} JPEGs "
         f"of 640x480 pixels and {amount(costs.sizes['file'])} each, ViT-B/32 with random weights, "
         "d = 512. CPU time of one process in all its threads, the least of three runs.",
+        bf16_here="this CPU has bf16 instructions"
+        if re.search("avx512_bf16|amx_bf16", Path("/proc/cpuinfo").read_text())
+        else "this CPU has no bf16 instructions, so that torch emulates them",
         stages="\n".join(f"| {name} | {value:.3g} |" for name, value in costs.stages.items()),
         once=", ".join(f"{name} {value / 1000:.3g} s" for name, value in costs.once.items()),
         kept=f"{costs.sizes['cache']:,.0f}",
