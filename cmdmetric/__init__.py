@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from cmdmetric.frechet import frechet_distance
     from cmdmetric.metrics import CrossModelDistance, cross_model_distance
     from cmdmetric.moments import Moments
+    from cmdmetric.preflight import Preflight
     from cmdmetric.protocol import Protocol
     from cmdmetric.score import CMDScore, clip_fd, cmd, itdis
 
@@ -31,6 +32,7 @@ _HOMES = {
     "Evaluator": "evaluator",
     "InputError": "errors",
     "Moments": "moments",
+    "Preflight": "preflight",
     "Protocol": "protocol",
     "Versus": "comparison",
     "clip_fd": "score",
@@ -48,6 +50,7 @@ __all__ = [
     "Evaluator",
     "InputError",
     "Moments",
+    "Preflight",
     "Protocol",
     "Versus",
     "__version__",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import sys
 import tempfile
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextvars import ContextVar
 from pathlib import Path
 
 from tqdm import tqdm
@@ -39,6 +42,25 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
+#: Why nothing may be downloaded; None where that is allowed.
+_forbidden: ContextVar[str | None] = ContextVar("forbidden", default=None)
+
+
+@contextlib.contextmanager
+def no_downloads(reason: str) -> Iterator[None]:
+    """Within it a download is refused with an InputError that gives the reason."""
+    token = _forbidden.set(reason)
+    try:
+        yield
+    finally:
+        _forbidden.reset(token)
+
+
+def forbidden() -> str | None:
+    """Why nothing may be downloaded; None where that is allowed."""
+    return _forbidden.get()
+
+
 def download(url: str, target: Path, sha256: str, what: str) -> Path:
     """Fetch `url` into `target` and return it; the file appears only when its sha256 is right.
 
@@ -46,6 +68,8 @@ def download(url: str, target: Path, sha256: str, what: str) -> Path:
     """
     if not url.startswith("https://"):
         raise InputError(f"{url}: only https:// is downloaded from")
+    if reason := forbidden():
+        raise InputError(reason)
     partial: Path | None = None
     try:
         with urllib.request.urlopen(url, timeout=30) as answer:

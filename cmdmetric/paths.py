@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from cmdmetric.errors import InputError
+from cmdmetric.errors import InputError, MissingError
 
 T = TypeVar("T")
 
@@ -64,10 +64,12 @@ def missing(path: str | os.PathLike[str], advice: str = "") -> InputError:
     if not os.path.isdir(parent):
         while not os.path.isdir(parent) and parent != parent.parent:
             parent = parent.parent
-        return InputError(f"{path}: does not exist, of that path only {parent}. {advice}".rstrip())
+        return MissingError(
+            f"{path}: does not exist, of that path only {parent}. {advice}".rstrip()
+        )
     try:
         near = difflib.get_close_matches(path.name, os.listdir(parent), n=3, cutoff=0.5)
     except OSError:
         near = []
     hint = f" Near it: {', '.join(near)}." if near else ""
-    return InputError(f"{path}: does not exist.{hint} {advice}".rstrip())
+    return MissingError(f"{path}: does not exist.{hint} {advice}".rstrip())

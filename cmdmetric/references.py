@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from cmdmetric.download import cache_folder, download, sha256_of
-from cmdmetric.errors import InputError
+from cmdmetric.errors import InputError, NotAtHandError
 from cmdmetric.moments import Moments
 from cmdmetric.protocol import GRGAN
 
@@ -93,7 +93,7 @@ def find_reference_file(reference: Reference, side: Side) -> Path:
         return download(file.url, cached / file.name, file.sha256, f"{reference.name} ({side})")
     except InputError as error:
         looked = ", ".join(str(folder / file.name) for folder in (*named, cached))
-        raise InputError(
+        raise NotAtHandError(
             f"the reference {reference.name} is not at hand (looked for {looked}) and {error}. "
             f"Put the file into a folder and name that folder in CMDMETRIC_REFERENCES."
         ) from None

@@ -21,6 +21,7 @@ from cmdmetric.captions import Pairing, pair
 from cmdmetric.derived import remembered
 from cmdmetric.errors import InputError
 from cmdmetric.frechet import frechet_distance
+from cmdmetric.image_findings import mixed_endings
 from cmdmetric.influence import Sample, SideLike, groups_of_pairing
 from cmdmetric.lazy_encoder import LazyEncoder, recall_checkpoint
 from cmdmetric.metrics import CrossModelDistance, cross_model_distance
@@ -407,6 +408,7 @@ def _as_sample(side: Side, groups: NDArray | None) -> SideLike:
 
 
 def _notes(f: Side, r: Side, l: Side, made: Provenance | None) -> Iterator[str]:  # noqa: E741
+    yield from mixed_endings(f.names, r.names)
     for what, side in (("generated images", f), ("real images", r), ("captions", l)):
         moments = side.moments
         if moments.n is not None and moments.n <= moments.d:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+#: Tokens that a CLIP reads of a caption.
+CONTEXT = 77
 #: Bytes of the longest token in CLIP's vocabulary (emoji; of letters it is half as long).
 _LONGEST_TOKEN = 32
 

@@ -13,8 +13,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from cmdmetric.download import cache_folder, download, sha256_of
-from cmdmetric.errors import InputError
+from cmdmetric.download import cache_folder, download, forbidden, sha256_of
+from cmdmetric.errors import InputError, NotAtHandError
 from cmdmetric.moments import Provenance
 from cmdmetric.protocol import Protocol
 
@@ -253,12 +253,14 @@ def _find_published(name: str, tag: str, published: dict[str, Any], digest: Dige
     try:
         if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
             raise InputError("HF_HUB_OFFLINE forbids a download")
+        if reason := forbidden():
+            raise InputError(reason)
         target = cache_folder() / "weights"
         if sha256:
             return download(url, target / url.rsplit("/", 1)[-1], sha256, f"weights {name}/{tag}")
         return _download_from_hub(repository, file, target, f"weights {name}/{tag}")
     except InputError as error:
-        raise InputError(
+        raise NotAtHandError(
             f"the weights of {name}/{tag} are not at hand (looked for {'; '.join(looked)}) and "
             f"{error}. Three ways to provide them: give a file with --weights FILE; put it at "
             f"{looked[0]}; or run once with a connection, so that they are downloaded."
