@@ -36,6 +36,7 @@ def moments(
     protocol: str,
     device: str | None,
     batch_size: int,
+    dtype: str,
     on_error: str,
     cache: bool | str,
     quiet: bool,
@@ -58,6 +59,7 @@ def moments(
         protocol=protocol,
         device=device,
         batch_size=batch_size,
+        dtype=dtype,  # type: ignore[arg-type]
         on_error=on_error,  # type: ignore[arg-type]
         cache=cache,
         progress=not quiet,

@@ -93,6 +93,8 @@ def encoder_options(command: Callable[..., None]) -> Callable[..., None]:
             click.option("--device", metavar="DEVICE", help="cpu, cuda, cuda:1, mps.  "
                          "[default: a GPU where there is one]"),
             click.option("--batch-size", default=32, show_default=True, help="Changes speed only."),
+            click.option("--dtype", type=click.Choice(["fp32", "bf16"]), default="fp32",
+                         show_default=True, help="The network's arithmetic."),
             click.option("--on-error", type=click.Choice(["raise", "skip"]), default="raise",
                          show_default=True, help="Images that cannot be decoded."),
             click.option("--cache-dir", metavar="DIR", expose_value=False, callback=_cache,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from cmdmetric.encoder import Encoder
     from cmdmetric.features import OnError
+    from cmdmetric.weights import Dtype
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ def versus(
     protocol: Protocol | str | Path = "grgan",
     device: str | torch.device | None = None,
     batch_size: int = 32,
+    dtype: Dtype = "fp32",
     on_error: OnError = "raise",
     progress: bool = False,
     cache: bool | str | Path = True,
@@ -62,7 +64,7 @@ def versus(
     Raises InputError as `cmd` does, and where either set is given as moments alone.
     """
     with encoding_of(
-        model, weights, protocol, device, batch_size, on_error, progress, cache, encoder
+        model, weights, protocol, device, batch_size, dtype, on_error, progress, cache, encoder
     ) as encoding:
         (a, b), r, l = encode_sides([first, second], captions, real, encoding)  # noqa: E741
     for side in (a, b):

@@ -69,6 +69,12 @@ def _onednn_is_exact() -> bool:
     return all(bool((x - exact).norm() < 1e-5 * exact.norm()) for x in found)
 
 
+def has_bfloat16() -> bool:
+    """Whether this CPU multiplies bfloat16 itself; True where torch does not tell."""
+    supported = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
+    return supported is None or bool(supported())
+
+
 def choose_device(device: str | torch.device | None) -> torch.device:
     """The named device, or a GPU where there is one.
 

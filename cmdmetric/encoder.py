@@ -6,6 +6,7 @@ import contextlib
 import functools
 import logging
 import pickle
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from open_clip.factory import load_state_dict
 
-from cmdmetric.device import choose_device, exact_float32
+from cmdmetric.device import choose_device, exact_float32, has_bfloat16
 from cmdmetric.errors import InputError
 from cmdmetric.moments import Provenance
 from cmdmetric.protocol import Protocol, get_protocol
@@ -70,6 +71,12 @@ class Encoder:
         self.device = choose_device(device)
         self.batch_size = batch_size
         self.dtype = dtype
+        if dtype == "bf16" and self.device.type == "cpu" and not has_bfloat16():
+            warnings.warn(
+                "this CPU has no bfloat16 arithmetic: bf16 is emulated and slower than fp32",
+                UserWarning,
+                stacklevel=2,
+            )
         self.checkpoint = find_checkpoint(model, weights)
         self._model = build_network(self.checkpoint)
         self._model.eval().requires_grad_(False).to(self.device, DTYPES[dtype])

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +39,7 @@ from cmdmetric.sources import (
 )
 from cmdmetric.uncertainty import Uncertainty, uncertainty
 from cmdmetric.version import __version__
-from cmdmetric.weights import Checkpoint
+from cmdmetric.weights import Checkpoint, Dtype
 
 if TYPE_CHECKING:
     import torch
@@ -108,6 +108,7 @@ def cmd(
     protocol: Protocol | str | Path = "grgan",
     device: str | torch.device | None = None,
     batch_size: int = 32,
+    dtype: Dtype = "fp32",
     on_error: OnError = "raise",
     progress: bool = False,
     cache: bool | str | Path = True,
@@ -121,8 +122,8 @@ def cmd(
     captions: a file or list of captions (`cmdmetric.captions.read_captions`), or as above.
     real: by default the images that the captions name, where they lie beside the captions' file;
         else "coco2014-val" where the captions are MS-COCO's val2014.
-    model, weights, protocol, device, batch_size: as for `cmdmetric.Encoder`; an `encoder` that is
-        already there takes their place.
+    model, weights, protocol, device, batch_size, dtype: as for `cmdmetric.Encoder`; an `encoder`
+        that is already there takes their place.
     on_error: "skip" scores the rest where images cannot be decoded.
     progress: bars on stderr.
     cache: whether features of files and captions are looked up in the feature cache and kept there,
@@ -138,7 +139,7 @@ def cmd(
     >>> score = cmd(images[:30], texts, real=images[30:], model="scenes-toy")  # doctest: +SKIP
     """
     with encoding_of(
-        model, weights, protocol, device, batch_size, on_error, progress, cache, encoder
+        model, weights, protocol, device, batch_size, dtype, on_error, progress, cache, encoder
     ) as encoding:
         (f,), r, l = encode_sides([generated], captions, real, encoding)  # noqa: E741
     score = score_of(f, r, l, encoding.cache)
@@ -204,6 +205,7 @@ def itdis(
     protocol: Protocol | str | Path = "grgan",
     device: str | torch.device | None = None,
     batch_size: int = 32,
+    dtype: Dtype = "fp32",
     on_error: OnError = "raise",
     progress: bool = False,
     cache: bool | str | Path = True,
@@ -219,6 +221,7 @@ def itdis(
         protocol=protocol,
         device=device,
         batch_size=batch_size,
+        dtype=dtype,
         on_error=on_error,
         progress=progress,
         cache=cache,
@@ -236,6 +239,7 @@ def clip_fd(
     protocol: Protocol | str | Path = "grgan",
     device: str | torch.device | None = None,
     batch_size: int = 32,
+    dtype: Dtype = "fp32",
     on_error: OnError = "raise",
     progress: bool = False,
     cache: bool | str | Path = True,
@@ -243,7 +247,7 @@ def clip_fd(
 ) -> float:
     """Dis(f, r), the Fréchet distance of CLIP features alone. Arguments as for `cmd`."""
     with encoding_of(
-        model, weights, protocol, device, batch_size, on_error, progress, cache, encoder
+        model, weights, protocol, device, batch_size, dtype, on_error, progress, cache, encoder
     ) as encoding:
         opened = open_image_side(generated), open_image_side(real)
         f, r = (encoding.side(side) for side in opened)
@@ -260,6 +264,7 @@ def moments_of(
     protocol: Protocol | str | Path = "grgan",
     device: str | torch.device | None = None,
     batch_size: int = 32,
+    dtype: Dtype = "fp32",
     on_error: OnError = "raise",
     progress: bool = False,
     cache: bool | str | Path = True,
@@ -272,7 +277,7 @@ def moments_of(
     """
     text = (side or side_of(source)) == "text"
     with encoding_of(
-        model, weights, protocol, device, batch_size, on_error, progress, cache, encoder
+        model, weights, protocol, device, batch_size, dtype, on_error, progress, cache, encoder
     ) as encoding:
         opened = open_text_side(source) if text else open_image_side(source)
         return encoding.side(opened).moments
@@ -290,6 +295,7 @@ def encoding_of(
     protocol: Protocol | str | Path,
     device: str | torch.device | None,
     batch_size: int,
+    dtype: Dtype,
     on_error: OnError,
     progress: bool,
     cache: bool | str | Path,
@@ -298,6 +304,8 @@ def encoding_of(
     """How images and captions are encoded; arguments as for `cmd`, checked here."""
     if on_error not in ("raise", "skip"):
         raise InputError(f"on_error is {on_error!r}, it must be 'raise' or 'skip'")
+    if dtype not in get_args(Dtype):
+        raise InputError(f"dtype is {dtype!r}, it must be one of {', '.join(get_args(Dtype))}")
     chosen = get_protocol(protocol)
     features = open_cache(cache)
     workers = distributed.workers()
@@ -310,10 +318,10 @@ def encoding_of(
     def build(checkpoint: Checkpoint) -> Encoder:
         from cmdmetric.encoder import Encoder as Build  # imports torch: not before it is needed
 
-        return Build(checkpoint, None, chosen, device=device, batch_size=batch_size)
+        return Build(checkpoint, None, chosen, device=device, batch_size=batch_size, dtype=dtype)
 
     lazy = LazyEncoder(
-        lambda: recall_checkpoint(model, weights, features), chosen, batch_size, build
+        lambda: recall_checkpoint(model, weights, features), chosen, batch_size, build, dtype
     )
     return Encoding(lazy, on_error, progress, features, workers)
 

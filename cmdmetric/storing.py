@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from cmdmetric.encoder import Encoder
     from cmdmetric.features import OnError
+    from cmdmetric.weights import Dtype
 
 
 def stored_set(
@@ -32,6 +33,7 @@ def stored_set(
     protocol: Protocol | str | Path = "grgan",
     device: str | torch.device | None = None,
     batch_size: int = 32,
+    dtype: Dtype = "fp32",
     on_error: OnError = "raise",
     progress: bool = False,
     cache: bool | str | Path = True,
@@ -49,7 +51,7 @@ def stored_set(
     """
     text = (side or side_of(source)) == "text"
     with encoding_of(
-        model, weights, protocol, device, batch_size, on_error, progress, cache, encoder
+        model, weights, protocol, device, batch_size, dtype, on_error, progress, cache, encoder
     ) as encoding:
         opened = open_text_side(source) if text else open_image_side(source)
         record = None

@@ -92,7 +92,7 @@ def test_help_is_quick_and_complete() -> None:
     assert done.returncode == 0
     for part in ("GENERATED CAPTIONS", "--real", "--protocol", "Examples:", "--format"):
         assert part in done.stdout
-    assert len(done.stdout.splitlines()) <= 48
+    assert len(done.stdout.splitlines()) <= 50
     # 0.2 s on an idle core; importing torch would take many times that even on a fast machine.
     assert seconds < 5
     imported = subprocess.run(
@@ -192,3 +192,19 @@ def test_two_generators(example: Path, arguments: tuple[object, ...]) -> None:
     table = run("cmd-score", *arguments, "--versus", example / "real", "--real",
                 example / "real").stdout  # fmt: skip
     assert "p-value" in table and ", significant at 5 %" in table
+
+
+def test_bf16_is_another_score_and_says_so(arguments: tuple[object, ...], tmp_path: Path) -> None:
+    options = ["--format", "json", "-q", "--no-cache"]
+    full = json.loads(run("cmd-score", *arguments, *options).stdout)
+    half = json.loads(run("cmd-score", *arguments, *options, "--dtype", "bf16").stdout)
+    assert "|dtype:fp32|" in full["signature"] and "|dtype:bf16|" in half["signature"]
+    assert half["cmd"] != full["cmd"]
+    # Far within the error bar: the aim is a tenth of it (docs/speed.md).
+    for key in ("cmd", "itdis"):
+        assert abs(half[key] - full[key]) < full["uncertainty"][key]["standard_error"] / 10
+    stored = tmp_path / "f.npz"
+    assert run("cmdmetric", "moments", arguments[0], "-o", stored, "--model", "scenes-toy",
+               "--dtype", "bf16", "-q").returncode == 0  # fmt: skip
+    mixed = run("cmd-score", stored, *arguments[1:], *options)
+    assert mixed.returncode == 2 and "dtype: 'bf16' against 'fp32'" in mixed.stderr

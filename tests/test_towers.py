@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ from hypothesis import strategies as st
 
 from cmdmetric import Encoder, InputError, Moments, device, frechet_distance
 from cmdmetric.towers import encode_causal_text, encode_image, encode_text, reading_order
+
+pytestmark = pytest.mark.filterwarnings("ignore:this CPU has no bfloat16")
 
 START, END = 49406, 49407
 CONTEXT = 77
@@ -144,6 +147,17 @@ def test_sets_of_two_arithmetics_do_not_meet(tiny_clip: Path) -> None:
     ]
     with pytest.raises(InputError, match="dtype: 'fp32' against 'bf16'"):
         frechet_distance(*sets)
+
+
+@pytest.mark.parametrize("built_in", [True, False])
+def test_emulated_bf16_is_warned_of(
+    tiny_clip: Path, monkeypatch: pytest.MonkeyPatch, built_in: bool
+) -> None:
+    monkeypatch.setattr("cmdmetric.encoder.has_bfloat16", lambda: built_in)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        Encoder(tiny_clip, dtype="bf16")
+    assert any("no bfloat16" in str(w.message) for w in caught) != built_in
 
 
 def test_unknown_dtype(tiny_clip: Path) -> None:
