@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from cmdmetric.cli_cache import cache
+from cmdmetric.cli_compare import compare
 from cmdmetric.cli_doctor import doctor
 from cmdmetric.cli_moments import merge, moments
 from cmdmetric.cli_published import published
@@ -20,5 +21,5 @@ def main() -> None:
     """Reproducible scores for text-to-image models."""
 
 
-for command in (score, moments, merge, published, cache, doctor):
+for command in (score, compare, moments, merge, published, cache, doctor):
     main.add_command(command)

@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cmdmetric.errors import InputError
+from cmdmetric.paths import shown as visible
 from cmdmetric.protocol import Protocol
 from cmdmetric.report_data import ReportData
 from cmdmetric.report_gather import gather
 from cmdmetric.score import CMDScore, encode_sides, encoding_of, score_of
 from cmdmetric.sources import Source
 from cmdmetric.version import __version__
+from cmdmetric.whole_file import whole_file
 
 if TYPE_CHECKING:
     import jinja2
@@ -27,12 +29,6 @@ if TYPE_CHECKING:
 
     from cmdmetric.encoder import Encoder
     from cmdmetric.features import OnError
-
-#: Control characters, halves of surrogate pairs, and marks that turn the direction of what
-#: follows them: none of them is to be seen, and some do harm.
-_UNSEEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
-)
 
 
 def check_report(path: str | os.PathLike[str]) -> None:
@@ -142,6 +138,7 @@ def render(data: ReportData) -> str:
         score=score,
         bars=bars,
         gauge=gauge,
+        unsplit=any(bar.itdis is None for bar in gauge),
         figures=_markup(figures),
         texts=texts,
         quantities=quantities,
@@ -177,20 +174,13 @@ def page(template: str, **values: Any) -> str:
 
 def write_page(text: str, path: str | os.PathLike[str]) -> None:
     """Write a page so that it appears whole or not at all. Raises InputError."""
-    path = Path(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, path)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}") from None
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole_file(path) as file:
+        file.write(text.encode("utf-8"))
 
 
 def shown(text: str, longest: int) -> str:
-    """A user's text as it may be shown: without characters that cannot be seen, and not endless."""
-    text = _UNSEEN.sub("\ufffd", str(text)[: longest + 1])
+    """A user's text as it may be shown: what cannot be seen is escaped, and it is not endless."""
+    text = visible(str(text)[: longest + 1], keep="\n\t")
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 

@@ -74,15 +74,22 @@ def gather(
 
 def comparable(score: CMDScore) -> tuple[Published, ...]:
     """The published scores of the same protocol, encoder and reference, best first."""
-    reference = score.real if f"|r:{score.real}|" in score.signature else None
+    return published_of(score.protocol, score.model, score.real, score.signature)
+
+
+def published_of(
+    protocol: str | None, model: str | None, real: str, signature: str
+) -> tuple[Published, ...]:
+    """The published scores of a setting, best first; none where nothing was published of it."""
+    # A reference stands in the signature by its name, a folder of that name by its number.
+    setting = (protocol, model, real if f"|r:{real}|" in signature else None)
     found = [
         Published(row.name, table.number, row.values["cmd"], row.values.get("itdis"))
         for table in published.tables()
         for row in table.rows
-        if table.setting is not None
+        if (of := table.setting) is not None
         and "cmd" in row.values
-        and (table.setting.protocol, table.setting.model, table.setting.reference)
-        == (score.protocol, score.model, reference)
+        and (of.protocol, of.model, of.reference) == setting
     ]
     return tuple(sorted(found, key=lambda each: each.cmd))
 

@@ -14,7 +14,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from cmdmetric.growth import Step
 from cmdmetric.report_data import Array, Clouds, Published, Similarity, Spectrum
 from cmdmetric.score import CMDScore
-from cmdmetric.svg import CAPTIONS, GENERATED, INK, MUTED, REAL, SURFACE, style, to_svg
+from cmdmetric.svg import CAPTIONS, GENERATED, INK, MUTED, REAL, RULE, SURFACE, style, to_svg
 from cmdmetric.uncertainty import Estimate
 
 #: Inches. Narrow, so that the labels can still be read on a phone.
@@ -36,9 +36,19 @@ class Bar(NamedTuple):
     own: bool = False
 
 
+def published_bars(published: Sequence[Published]) -> list[Bar]:
+    """Models of the literature, by names that a figure has room for."""
+    return [
+        Bar(
+            f"{p.name if len(p.name) < 16 else p.name[:14] + '…'} (Table {p.table})", p.cmd, p.itdis
+        )
+        for p in published
+    ]
+
+
 def gauge_bars(score: CMDScore, published: Sequence[Published]) -> list[Bar]:
     """This score among the published ones, best first."""
-    bars = [Bar(f"{p.name} (Table {p.table})", p.cmd, p.itdis) for p in published]
+    bars = published_bars(published)
     estimate = score.uncertainty.cmd if score.uncertainty else None
     bars.append(Bar("this score", score.cmd, score.itdis, estimate, own=True))
     return sorted(bars, key=lambda bar: bar.cmd)
@@ -61,9 +71,11 @@ def gauge(bars: Sequence[Bar], name: str = "gauge") -> str:
         whole = max(*highs, *(bar.cmd for bar in bars), 1e-9)
         for row, bar in enumerate(bars):
             colour = GENERATED if bar.own else MUTED
-            dis = bar.cmd - (bar.itdis or 0.0)
-            axes.barh(row, dis, height=0.5, color=colour, linewidth=0)
-            if bar.itdis is not None:
+            if bar.itdis is None:  # only the sum is known
+                axes.barh(row, bar.cmd, height=0.5, facecolor="none", edgecolor=colour)
+            else:
+                dis = bar.cmd - bar.itdis
+                axes.barh(row, dis, height=0.5, color=colour, linewidth=0)
                 axes.barh(row, bar.itdis, left=dis, height=0.5, facecolor=colour, alpha=0.45,
                           linewidth=0)  # fmt: skip
             interval = interval_of(bar.estimate)
@@ -269,3 +281,35 @@ def similarity_text(data: Similarity) -> str:
     if len(data.chance) > 1:
         text += f", of generated images with captions of others {float(np.median(data.chance)):.3f}"
     return text + "."
+
+
+def plane(points: Sequence[Bar], name: str = "plane") -> str:
+    """Models by what CMD is the sum of; the lines are of equal CMD."""
+    with style():
+        figure = Figure(figsize=(WIDTH, WIDTH * 0.8))
+        axes = figure.add_subplot()
+        known = [(bar, bar.cmd - bar.itdis, bar.itdis) for bar in points if bar.itdis is not None]
+        known.sort(key=lambda each: -each[2])  # a label gives way downwards
+        right = 1.25 * max(*(x for _, x, _ in known), 1e-9)
+        top = 1.25 * max(*(y for _, _, y in known), 1e-9)
+        for level in MaxNLocator(7).tick_values(0, right + top):
+            if 0 < level < right + top:
+                axes.plot([0, level], [level, 0], color=RULE, linewidth=0.9, linestyle=(0, (4, 3)))
+                at = (level, 0) if level < right else (right, level - right)
+                axes.annotate(f"{level:g}", at, (2, 3), textcoords="offset points", color=MUTED,
+                              fontsize=8)  # fmt: skip
+        taken: list[tuple[float, float]] = []
+        for bar, x, y in known:
+            close = any(abs(x - a) < 0.3 * right and abs(y - b) < 0.06 * top for a, b in taken)
+            taken.append((x, y))
+            axes.plot([x], [y], "o", color=GENERATED if bar.own else MUTED, markersize=7)
+            side = "right" if x > 0.6 * right else "left"
+            axes.annotate(bar.name, (x, y), (-8 if side == "right" else 8, -11 if close else 4),
+                          ha=side, textcoords="offset points", fontsize=9)  # fmt: skip
+        axes.set_xlim(0, right)
+        axes.set_ylim(0, top)
+        axes.grid(visible=False)
+        axes.set_xlabel("Dis(f,r): how far from real images")
+        axes.set_ylabel("ITDis: how far from their fit to captions")
+        told = "; ".join(f"{bar.name} ({x:.2f}, {y:.2f})" for bar, x, y in known)
+        return to_svg(figure, name, f"Models by Dis(f,r) and ITDis: {told}.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from cmdmetric.compare import Comparison
     from cmdmetric.comparison import Versus
     from cmdmetric.score import CMDScore
 
@@ -62,3 +63,31 @@ def versus_table(result: Versus) -> str:
             f"p-value             {difference.p_value:.3g}, {verdict} at 5 %",
         ]
     )
+
+
+def compare_table(result: Comparison) -> str:
+    """Models by rank, and what sets the others apart from the best."""
+    width = max(5, *(len(entry.name) for entry in result.entries))
+    head = f"{'model':<{width}}  {'CMD':>9} {'± SE':>8} {'unbiased':>9}  {'95 % interval':<18}"
+    lines = [f"{head} {'ITDis':>8} {'Dis(f,r)':>9} {'images':>8}"]
+    for entry in result.entries:
+        known = entry.low is not None and entry.high is not None
+        cells = [
+            f"{entry.cmd:>9.4f}",
+            f"{entry.standard_error:>8.4f}" if entry.standard_error is not None else f"{'-':>8}",
+            f"{entry.debiased:>9.4f}" if entry.debiased is not None else f"{'-':>9}",
+            f" {f'{entry.low:.3f} to {entry.high:.3f}' if known else '-':<18}",
+            f"{entry.itdis:>8.4f}",
+            f"{entry.dis_fr:>9.4f}",
+            f"{entry.n if entry.n is not None else '?':>8}",
+        ]
+        lines.append(f"{entry.name:<{width}}  {' '.join(cells)}")
+    if result.against_best:
+        lines += ["", f"against {result.entries[0].name}, as independent samples"]
+    for each in result.against_best:
+        verdict = "significant" if each.p_adjusted < 0.05 else "not significant"
+        lines.append(
+            f"{each.name:<{width}}  {each.difference:+9.4f} ± {each.standard_error:.4f}  "
+            f"p {each.p_value:.3g}, {each.p_adjusted:.3g} of {len(result.against_best)}: {verdict}"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,234 @@
+"""Scores of several models side by side, from the files that `cmd-score -o` wrote."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scipy import special
+
+from cmdmetric.errors import InputError
+from cmdmetric.expectations import DISTANCES, SAME_CAPTIONS, numbers, setting_of
+from cmdmetric.paths import missing
+from cmdmetric.uncertainty import Z95
+
+#: Numbers of generated images that differ by more than this share make raw scores incomparable.
+SAMPLES = 0.01
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One model's stored score."""
+
+    #: The file's name without its ending; the whole path where two have the same.
+    name: str
+    cmd: float
+    itdis: float
+    dis_fr: float
+    dis_fl: float
+    dis_rl: float
+    n: int | None
+    signature: str
+    protocol: str | None
+    model: str | None
+    real: str
+    generated: str
+    #: Of CMD; None where the score has no error bars, or too few samples for the last three.
+    standard_error: float | None
+    debiased: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class Against:
+    """One model against the best, as two independent samples."""
+
+    name: str
+    #: CMD of the model minus that of the best, without the excess of finite samples where that is
+    #: known of both.
+    difference: float
+    standard_error: float
+    low: float
+    high: float
+    #: Two-sided, of equal CMD; the second adjusted for there being several models (Holm 1979).
+    p_value: float
+    p_adjusted: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Several models, the best first."""
+
+    entries: tuple[Entry, ...]
+    #: The others against the best, where all have error bars; else empty.
+    against_best: tuple[Against, ...]
+    #: What they are ranked by: "cmd", or "debiased" where their numbers of images differ.
+    ranked_by: str
+    warnings: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields, for JSON."""
+        return {
+            "ranked_by": self.ranked_by,
+            "models": [vars(entry) for entry in self.entries],
+            "against_best": [vars(each) for each in self.against_best],
+            "warnings": list(self.warnings),
+        }
+
+
+def compare(files: Sequence[str | os.PathLike[str]]) -> Comparison:
+    """Rank stored scores, the best first, and tell which differ from the best beyond chance.
+
+    They are ranked by CMD; where their numbers of generated images differ by more than 1 %, by CMD
+    without the excess of finite samples. Files do not tell which images belong to one caption, so
+    the samples count as independent: the errors are too large rather than too small where the
+    models drew the same captions, and `cmd-score A captions.json --versus B` is sharper.
+
+    Raises InputError for fewer than two files, for what is no score, and where two were made
+    differently: under another protocol, with another encoder, or against another reference.
+    """
+    if len(files) < 2:
+        raise InputError("a comparison takes two scores or more")
+    contents = [(os.fspath(file), _read(Path(file))) for file in files]
+    first_name, first = contents[0]
+    for name, content in contents[1:]:
+        _refuse_differences(first_name, first, name, content)
+    stems = [Path(name).stem for name, _ in contents]
+    entries = [
+        _entry(stem if stems.count(stem) == 1 else name, content)
+        for stem, (name, content) in zip(stems, contents, strict=True)
+    ]
+    warnings = []
+    counts = [entry.n for entry in entries]
+    known = [n for n in counts if n is not None]
+    ranked_by = "cmd"
+    if None in counts:
+        warnings.append("not every score says of how many images it is; they are taken for equal")
+    if known and max(known) - min(known) > SAMPLES * max(known):
+        if all(entry.debiased is not None for entry in entries):
+            ranked_by = "debiased"
+            advice = "they are ranked by CMD without the excess of finite samples"
+        else:
+            advice = "fewer images score higher for that alone, so the ranking may mean nothing"
+        warnings.append(
+            f"the scores are of {min(known):,} to {max(known):,} generated images: {advice}"
+        )
+    entries.sort(key=lambda entry: _value(entry, ranked_by))
+    if any(entry.standard_error is None for entry in entries):
+        warnings.append("not every score has an error bar: no differences are tested")
+    return Comparison(tuple(entries), _against_best(entries), ranked_by, tuple(warnings))
+
+
+def _value(entry: Entry, by: str) -> float:
+    return entry.cmd if by == "cmd" or entry.debiased is None else entry.debiased
+
+
+def _against_best(entries: Sequence[Entry]) -> tuple[Against, ...]:
+    best, *others = entries
+    if any(entry.standard_error is None for entry in entries):
+        return ()
+    rows = []
+    for other in others:
+        gap = other.cmd - best.cmd
+        if best.debiased is not None and other.debiased is not None:
+            gap = other.debiased - best.debiased
+        se = math.hypot(other.standard_error or 0.0, best.standard_error or 0.0)
+        p = float(special.erfc(abs(gap) / se / math.sqrt(2))) if se else float(gap == 0)
+        rows.append((other.name, gap, se, p))
+    adjusted = _holm([p for *_, p in rows])
+    return tuple(
+        Against(name, gap, se, gap - Z95 * se, gap + Z95 * se, p, holm)
+        for (name, gap, se, p), holm in zip(rows, adjusted, strict=True)
+    )
+
+
+def _holm(values: Sequence[float]) -> list[float]:
+    """p-values adjusted by Holm's step-down procedure (1979).
+
+    >>> _holm([0.01, 0.04, 0.03])
+    [0.03, 0.06, 0.06]
+    """
+    order = sorted(range(len(values)), key=values.__getitem__)
+    found, largest = [0.0] * len(values), 0.0
+    for rank, i in enumerate(order):
+        largest = max(largest, min(1.0, (len(values) - rank) * values[i]))
+        found[i] = largest
+    return found
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise missing(path) from None
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: not JSON: {error}") from None
+    if isinstance(content, Mapping) and "first" in content and "second" in content:
+        raise InputError(
+            f"{path}: the result of --versus, of two generators; score each with -o FILE"
+        )
+    if not isinstance(content, Mapping) or not isinstance(content.get("signature"), str):
+        raise InputError(f"{path}: not the JSON of a score; `cmd-score ... -o FILE` makes one")
+    known = numbers(content)
+    for key in DISTANCES:
+        value = known.get(key)
+        if value is None or not math.isfinite(value):
+            raise InputError(f"{path}: its {key} is {value}, not a number")
+    return content
+
+
+def _refuse_differences(
+    first_name: str, first: Mapping[str, Any], name: str, content: Mapping[str, Any]
+) -> None:
+    ours, theirs = setting_of(first), setting_of(content)
+    if ours["weights"] == theirs["weights"] is not None:
+        ours["model"] = theirs["model"]  # one network under two names
+    fields = [
+        f"{what}: {ours[what]!r} against {theirs[what]!r}"
+        for what in ours
+        if ours[what] != theirs[what]
+    ]
+    if not fields and abs(first["dis_rl"] - content["dis_rl"]) > SAME_CAPTIONS * first["dis_rl"]:
+        fields = [f"Dis(r,l): {first['dis_rl']:.4f} against {content['dis_rl']:.4f}"]
+    if fields:
+        raise InputError(
+            f"{first_name} and {name} were made differently and cannot be compared: "
+            f"{'; '.join(fields)}. Score both under the same protocol, encoder and reference."
+        )
+
+
+def _entry(name: str, content: Mapping[str, Any]) -> Entry:
+    known = numbers(content)
+    values = {key: float(known[key] or 0.0) for key in DISTANCES}
+    keys = ("standard_error", "debiased", "low", "high")
+    bars = {key: known.get(f"uncertainty.cmd.{key}") for key in keys}
+    if any(value is not None and not math.isfinite(value) for value in bars.values()):
+        bars = dict.fromkeys(keys)
+    n = known.get("n")
+    text = {key: content.get(key) for key in ("protocol", "model", "real", "generated")}
+    return Entry(
+        name=name,
+        cmd=values["cmd"],
+        itdis=values["itdis"],
+        dis_fr=values["dis_fr"],
+        dis_fl=values["dis_fl"],
+        dis_rl=values["dis_rl"],
+        n=None if n is None else int(n),
+        signature=content["signature"],
+        protocol=text["protocol"] and str(text["protocol"]),
+        model=text["model"] and str(text["model"]),
+        real=str(text["real"]),
+        generated=str(text["generated"]),
+        standard_error=bars["standard_error"],
+        debiased=bars["debiased"],
+        low=bars["low"],
+        high=bars["high"],
+    )
