@@ -48,8 +48,8 @@ def open_npz(source: str, path: Path) -> ImageSet:
             shape, fortran_order, dtype = read_header(file)
     what = f"{source}: its array {member.removesuffix('.npy')!r}"
     if fortran_order:
-        with reading(path, "numpy file"), Arrays(np.load(path, allow_pickle=False)) as file:
-            return _open_array(source, file[member.removesuffix(".npy")], path)
+        with reading(path, "numpy file"), Arrays(np.load(path, allow_pickle=False)) as npz:
+            return _open_array(source, npz[member.removesuffix(".npy")], path)
     channels_first = _channels_first(shape, dtype, what)
     names = _numbered(shape[0])
 

@@ -71,7 +71,7 @@ def _palette(image: Image.Image) -> bytes:
 def _one_colour(image: Image.Image) -> bool:
     extremes = image.getextrema()
     bands = extremes if isinstance(extremes[0], tuple) else (extremes,)
-    return all(low == high for low, high in bands)  # type: ignore[misc]
+    return all(low == high for low, high in bands)
 
 
 def _transparent(image: Image.Image) -> bool:

@@ -35,9 +35,10 @@ class Arrays(Mapping[str, NDArray[Any]]):
         """Raises InputError for a header that lies, and for a decompression bomb."""
         if key not in self._file:
             raise KeyError(key)
-        names = self._file.zip.namelist()
-        member = self._file.zip.getinfo(key if key in names else f"{key}.npy")
-        with self._file.zip.open(member) as stream:
+        archive = self._file.zip
+        assert archive is not None, "it is open"
+        member = archive.getinfo(key if key in archive.namelist() else f"{key}.npy")
+        with archive.open(member) as stream:
             shape, _, dtype = read_header(stream)
             size = stream.tell() + math.prod(shape) * dtype.itemsize
         what = f"its array {key!r} of shape {str(shape)[:60]} and {dtype}"

@@ -84,18 +84,28 @@ def find_setup(
         absent = error
     setup = Setup(
         protocol=protocol.name,
-        model=checkpoint.label if checkpoint else str(model or DEFAULT_MODEL),
-        weights=checkpoint and str(checkpoint.file),
-        sha256=checkpoint and checkpoint.sha256,
-        origin=checkpoint and _origin(checkpoint, model, weights),
-        dimensions=checkpoint and checkpoint.config.get("embed_dim"),
-        image_size=checkpoint and checkpoint.image_size,
+        model=str(model or DEFAULT_MODEL),
+        weights=None,
+        sha256=None,
+        origin=None,
+        dimensions=None,
+        image_size=None,
         device=name,
         dtype="fp32",
         threads=torch.get_num_threads(),
         cores=_cores(),
         references=_references(),
     )
+    if checkpoint is not None:
+        setup = dataclasses.replace(
+            setup,
+            model=checkpoint.label,
+            weights=str(checkpoint.file),
+            sha256=checkpoint.sha256,
+            origin=_origin(checkpoint, model, weights),
+            dimensions=checkpoint.config.get("embed_dim"),
+            image_size=checkpoint.image_size,
+        )
     return setup, checkpoint, absent
 
 
