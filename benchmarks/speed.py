@@ -1,0 +1,326 @@
+"""How fast, beside the peers: the same weights, files and threads, in one run.
+
+    python benchmarks/speed.py PHOTOS CAPTIONS.json [--out FILE] [--only text]
+
+PHOTOS is a folder of photographs, of which 640x480 JPEGs are made; CAPTIONS are COCO's. The
+repetitions of ours and of a peer take turns; a ratio is of their medians, and behind it stand the
+smallest and the largest of the ratios of single turns. Networks are ViT-B/32 with random weights.
+clean-fid, where it is installed, gets OpenAI's network as torch-fidelity has it (its own needs a
+download) through its `model` argument, and the resizing of its clip_features as `custom_fn_resize`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import numpy as np
+import open_clip
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from safetensors.torch import save_file
+from scipy import linalg
+from torch import Tensor
+from torch_fidelity.feature_extractor_base import FeatureExtractorBase
+from torch_fidelity.feature_extractor_clip import FeatureExtractorCLIP, build_model
+from torch_fidelity.utils import extract_featuresdict_from_input_id
+
+from cmdmetric import Encoder, Moments, cross_model_distance, frechet_distance
+from cmdmetric.captions import read_captions
+from cmdmetric.features import encode_images
+from cmdmetric.images import open_images
+from cmdmetric.preprocess import to_pixels
+from cmdmetric.protocol import CLIP
+from cmdmetric.uncertainty import uncertainty
+from grgan_ref.config import LossConfig
+from grgan_ref.losses import word_loss
+
+MODEL = "ViT-B-32"
+Row = list[str]
+Timed = Callable[[], object]
+
+
+def race(ours: Timed, theirs: Timed, turns: int) -> tuple[float, float, str]:
+    """Median seconds of both, which take turns, and the ratio with its range."""
+    ours(), theirs()
+    times: list[tuple[float, float]] = []
+    for _ in range(turns):
+        pair = []
+        for run in (ours, theirs):
+            start = time.perf_counter()
+            run()
+            pair.append(time.perf_counter() - start)
+        times.append((pair[0], pair[1]))
+    a, b = (statistics.median(column) for column in zip(*times, strict=True))
+    ratios = [theirs / ours for ours, theirs in times]
+    return a, b, f"{b / a:.1f} ({min(ratios):.1f} to {max(ratios):.1f})"
+
+
+def row(what: str, ours: str, peer: str, ratio: str, target: str) -> Row:
+    click.echo(f"{what}: {ours} against {peer}: {ratio}, target {target}", err=True)
+    return [what, ours, peer, ratio, target]
+
+
+def random_weights(folder: Path) -> tuple[Path, open_clip.CLIP]:
+    """Of ViT-B/32 with QuickGELU, as OpenAI's: a file, and open_clip's network with them."""
+    torch.manual_seed(0)
+    logging.disable(logging.WARNING)
+    model = open_clip.create_model(f"{MODEL}-quickgelu", pretrained=None).eval()
+    logging.disable(logging.NOTSET)
+    file = folder / "random.safetensors"
+    save_file(model.state_dict(), file)
+    return file, model.requires_grad_(False)
+
+
+def texts(weights: Path, peer: open_clip.CLIP, captions: list[str], turns: int) -> list[Row]:
+    encoder = Encoder(f"{MODEL}-quickgelu", weights, "grgan", device="cpu")
+    few = captions[:64]  # the peer's time does not depend on the captions: all are 77 tokens
+    tokens, _ = encoder.tokenise(few)
+
+    def theirs() -> Tensor:
+        with torch.inference_mode():
+            return peer.encode_text(tokens, normalize=True)
+
+    error = float(np.abs(encoder.encode_texts(few) - theirs().numpy()).max())
+    a, b, _ = race(lambda: encoder.encode_texts(captions), theirs, turns)
+    speeds = len(captions) / a, len(few) / b
+    return [row("captions, fp32", f"{speeds[0]:.0f}/s", f"open_clip, 77 tokens: {speeds[1]:.0f}/s",
+                f"{speeds[0] / speeds[1]:.1f}; features equal to {error:.0e}", "8")]  # fmt: skip
+
+
+def bf16(weights: Path, captions: list[str], turns: int) -> list[Row]:
+    full, half = (
+        Encoder(f"{MODEL}-quickgelu", weights, device="cpu", dtype=dtype)
+        for dtype in ("fp32", "bf16")
+    )
+    captions = captions[:128]
+    a, b, ratio = race(
+        lambda: half.encode_texts(captions), lambda: full.encode_texts(captions), turns
+    )
+    return [row("captions, bf16", f"{len(captions) / a:.0f}/s",
+                f"ours in fp32: {len(captions) / b:.0f}/s", ratio, "-")]  # fmt: skip
+
+
+class TorchFidelity(FeatureExtractorCLIP):
+    """torch-fidelity's extractor on given weights, which it would else take from an archive."""
+
+    def __init__(self, state: dict[str, Tensor]) -> None:
+        FeatureExtractorBase.__init__(self, "clip-vit-b-32", ["clip"])
+        self.feature_extractor_internal_dtype = torch.float32
+        self.model = build_model(state, torch.float32).eval()
+        self.resolution = self.model.visual.input_resolution
+        self.requires_grad_(False)
+
+
+def make_jpegs(photos: Path, folder: Path, number: int) -> Path:
+    """640x480 JPEGs of quality 90: different crops of the photographs."""
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    paths = sorted(p for p in photos.iterdir() if p.suffix.lower() in (".jpg", ".png"))
+    for i in range(number):
+        image = Image.open(paths[i % len(paths)]).convert("RGB").resize((800, 600))
+        left, top = (int(rng.integers(0, n)) for n in (160, 120))
+        image.crop((left, top, left + 640, top + 480)).save(folder / f"{i:05d}.jpg", quality=90)
+    return folder
+
+
+def images(
+    weights: Path, peer: open_clip.CLIP, photos: Path, folder: Path, number: int, turns: int
+) -> list[Row]:
+    jpegs = make_jpegs(photos, folder / "jpegs", number)
+    encoder = Encoder(f"{MODEL}-quickgelu", weights, "clip", device="cpu")
+    pixels = np.stack([to_pixels(i.load(), 224, encoder.protocol) for i in open_images(jpegs)])
+
+    def ours() -> object:
+        return encode_images(open_images(jpegs), encoder).features
+
+    def in_memory() -> object:
+        return [encoder.encode_pixels(pixels[i : i + 32]) for i in range(0, number, 32)]
+
+    state = {k: v for k, v in peer.state_dict().items() if k != "attn_mask"}
+    theirs = TorchFidelity(state)
+
+    def torch_fidelity() -> object:
+        return extract_featuresdict_from_input_id(
+            1, theirs, input1=str(jpegs), cuda=False, batch_size=64, verbose=False, cache=False
+        )
+
+    a, b, ratio = race(ours, torch_fidelity, turns)
+    rows = [row("images, fp32, from JPEG files", f"{number / a:.1f}/s",
+                f"torch-fidelity: {number / b:.1f}/s", ratio, "1.8")]  # fmt: skip
+    a, b, ratio = race(ours, in_memory, turns)
+    rows.append(row("images, of the bare network", f"{number / a:.1f}/s",
+                    f"ours, from memory: {number / b:.1f}/s", ratio, "0.95"))  # fmt: skip
+    try:
+        from cleanfid.fid import get_folder_features
+    except ImportError:
+        return rows
+    mean, std = torch.tensor(encoder.checkpoint.mean), torch.tensor(encoder.checkpoint.std)
+
+    def network(x: Tensor) -> Tensor:
+        with torch.no_grad():
+            return theirs.model.visual((x / 255 - mean.view(3, 1, 1)) / std.view(3, 1, 1))
+
+    def clean_fid() -> object:
+        return get_folder_features(
+            str(jpegs), network, num_workers=os.cpu_count(), batch_size=32,
+            device=torch.device("cpu"), custom_fn_resize=resize_of_clean_fid, verbose=False,
+        )  # fmt: skip
+
+    a, b, ratio = race(ours, clean_fid, turns)
+    rows.append(row("images, fp32, from JPEG files", f"{number / a:.1f}/s",
+                    f"clean-fid: {number / b:.1f}/s", ratio, "1.8"))  # fmt: skip
+    return rows
+
+
+def resize_of_clean_fid(image: np.ndarray) -> np.ndarray:
+    """What its clip_features do: the shorter side to 224 by bicubic, then the centre."""
+    return to_pixels(Image.fromarray(image), 224, CLIP)
+
+
+def sqrtm_distance(a: Moments, b: Moments) -> float:
+    """As in pytorch-fid and the released evaluation."""
+    root = linalg.sqrtm(a.cov @ b.cov)
+    gap = a.mean - b.mean
+    return float(gap @ gap + np.trace(a.cov) + np.trace(b.cov) - 2 * np.trace(root).real)
+
+
+def sampled(d: int, seed: int) -> Moments:
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((2 * d, d)) * np.geomspace(1, 0.01, d)
+    return Moments.from_features(x + 0.1 * seed)
+
+
+def fresh(moments: Moments) -> Moments:
+    """Without what it has computed."""
+    return Moments.from_sums(*moments.sums)
+
+
+def distances(turns: int) -> list[Row]:
+    rows = []
+    f, r, l = (sampled(512, seed) for seed in range(3))  # noqa: E741
+    a, b, ratio = race(
+        lambda: cross_model_distance(fresh(f), fresh(r), fresh(l)),
+        lambda: [sqrtm_distance(x, y) for x, y in ((f, r), (f, l), (r, l))],
+        turns,
+    )
+    rows.append(row("CMD from moments, d = 512", f"{a:.3f} s", f"three scipy.sqrtm: {b:.2f} s",
+                    ratio, "4, 0.12 s"))  # fmt: skip
+    f, r = (sampled(2048, seed) for seed in range(2))
+    a, b, ratio = race(
+        lambda: frechet_distance(fresh(f), fresh(r)), lambda: sqrtm_distance(f, r), min(turns, 2)
+    )
+    rows.append(row("Fréchet distance, d = 2048", f"{a:.2f} s", f"scipy.sqrtm: {b:.1f} s",
+                    ratio, "5"))  # fmt: skip
+    rng = np.random.default_rng(0)
+    sides = [rng.standard_normal((30_000, 512), np.float32) + shift for shift in (0, 0.02, 0.2)]
+    start = time.perf_counter()
+    uncertainty(*sides)
+    seconds = time.perf_counter() - start
+    rows.append(row("error bars, 3 x 30,000 x 512", f"{seconds:.1f} s", "none has them", "", "-"))
+    return rows
+
+
+def loop_over_captions(regions: Tensor, words: Tensor, lengths: Tensor, loss: LossConfig) -> Tensor:
+    """The word loss as AttnGAN's, DM-GAN's and GR-GAN's code runs it: every caption in turn against
+    all images, its words repeated for each.
+    """
+    n, flat = len(regions), regions.flatten(2)
+    scores = []
+    for i, count in enumerate(lengths.tolist()):
+        word = words[i, :, :count].repeat(n, 1, 1)
+        products = flat.transpose(1, 2) @ word  # (n, regions, count)
+        attention = (loss.gamma1 * products.softmax(2).transpose(1, 2)).softmax(2)
+        context = flat @ attention.transpose(1, 2)
+        cosine = F.cosine_similarity(word, context, dim=1)
+        scores.append((loss.gamma2 * cosine).exp().sum(1).log())
+    logits, target = loss.gamma3 * torch.stack(scores, 1), torch.arange(n)
+    return F.cross_entropy(logits, target) + F.cross_entropy(logits.t(), target)
+
+
+def words_and_regions(turns: int) -> list[Row]:
+    torch.manual_seed(0)
+    config = LossConfig()
+    regions = torch.randn(48, 512, 14, 14, requires_grad=True)
+    words = torch.randn(48, 512, 20, requires_grad=True)
+    lengths = torch.full((48,), 20)
+
+    def step(value: Tensor) -> Tensor:
+        regions.grad = words.grad = None
+        value.backward()
+        return regions.grad
+
+    def ours() -> Tensor:
+        return step(sum(word_loss(regions, words, lengths, config)))
+
+    def theirs() -> Tensor:
+        return step(loop_over_captions(regions, words, lengths, config))
+
+    a, b, ratio = race(ours, theirs, turns)
+    return [row("word loss, 48 x 20 words x 14x14 x 512", f"{a:.2f} s",
+                f"loop over captions: {b:.2f} s", ratio, "5")]  # fmt: skip
+
+
+@click.command()
+@click.argument("photos", type=click.Path(exists=True, path_type=Path))
+@click.argument("captions", type=click.Path(exists=True, path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), default="benchmarks/results/speed.md")
+@click.option("--turns", default=5, show_default=True)
+@click.option("--images", "number", default=128, show_default=True)
+@click.option("--threads", default=os.cpu_count(), show_default=True)
+@click.option("--only", help="text, bf16, images, distances or words.")
+def main(
+    photos: Path, captions: Path, out: Path, turns: int, number: int, threads: int, only: str | None
+) -> None:
+    torch.set_num_threads(threads)
+    sentences = list(read_captions(captions).texts[:1024])
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        weights, peer = random_weights(folder)
+        for topic, run in {
+            "distances": lambda: distances(turns),
+            "words": lambda: words_and_regions(turns),
+            "text": lambda: texts(weights, peer, sentences, turns),
+            "images": lambda: images(weights, peer, photos, folder, number, turns),
+            "bf16": lambda: bf16(weights, sentences, min(turns, 2)),
+        }.items():
+            if only in (None, topic):
+                rows += run()
+    load = os.getloadavg()[1]
+    lines = [
+        "# Speed beside the peers",
+        "",
+        f"{machine()}; torch {torch.__version__}, {threads} threads; load of all that ran "
+        f"meanwhile: {load:.1f}. Ratio: times as fast, of the medians of {turns} turns.",
+        "",
+        "| work | ours | peer | ratio | target |",
+        "| --- | --- | --- | --- | --- |",
+        *("| " + " | ".join(cells) + " |" for cells in rows),
+    ]
+    click.echo("\n".join(lines))
+    if only is None:
+        out.write_text("\n".join(lines) + "\n")
+
+
+def machine() -> str:
+    """The processor and what it can do."""
+    info = Path("/proc/cpuinfo")
+    text = info.read_text() if info.exists() else ""
+    names = [x.split(": ")[1] for x in text.splitlines() if x.startswith("model name")]
+    return (
+        f"{os.cpu_count()} cores of {names[0] if names else platform.processor()}, "
+        f"{torch.backends.cpu.get_cpu_capability()}"
+    )
+
+
+if __name__ == "__main__":
+    main()
