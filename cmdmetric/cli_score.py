@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+import warnings
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from cmdmetric.cli_check import Gate, check_options
 from cmdmetric.cli_options import check_writable, encoder_options, explain, write
-from cmdmetric.tables import score_table, versus_table
+from cmdmetric.tables import compare_table, harm_table, score_table, versus_table
 from cmdmetric.version import __version__
 
 if TYPE_CHECKING:
-    from cmdmetric.comparison import Versus
-    from cmdmetric.score import CMDScore
+    from collections.abc import Sequence
 
 
 @click.command(
@@ -29,14 +30,23 @@ Examples:
   cmd-score samples/ captions.json --check score.json --check 'cmd<=8.5'
 """,
 )
-@click.argument("generated")
+@click.argument("generated", nargs=-1, required=True)
 @click.argument("captions")
 @click.option("--real", metavar="PATH|NAME", help="Real images, their moments (.npz), or "
               "coco2014-val.  [default: what the captions lead to]")  # fmt: skip
 @encoder_options
+@click.option("--metrics", default="", metavar="NAMES", help="More of the family, as in "
+              "fid,clipscore, or all (docs/metrics.md).")  # fmt: skip
+@click.option("--inception-weights", metavar="FILE", help="For fid, kid, is.  [default: caches, "
+              "then an announced download]")  # fmt: skip
+@click.option("--inception-real", metavar="PATH", help="Their real side, if not --real: images, or "
+              "pytorch-fid's .npz.")  # fmt: skip
 @click.option("--versus", metavar="PATH", help="A second generator's images: is the difference "
               "significant?")  # fmt: skip
 @check_options
+@click.option("--worst", type=click.IntRange(min=1), metavar="N", help="List the N images and "
+              "captions that raise CMD most.")  # fmt: skip
+@click.option("--worst-csv", metavar="FILE", help="Write what every image and caption does to CMD.")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table",
               show_default=True, help="What goes to stdout.")  # fmt: skip
 @click.option("-o", "--output", metavar="FILE", help="Write the JSON result to a file as well.")
@@ -44,7 +54,7 @@ Examples:
 @click.version_option(__version__, prog_name="cmd-score")
 @explain
 def score(
-    generated: str,
+    generated: tuple[str, ...],
     captions: str,
     real: str | None,
     model: str | None,
@@ -56,9 +66,14 @@ def score(
     on_error: str,
     cache: bool | str,
     quiet: bool,
+    metrics: str,
+    inception_weights: str | None,
+    inception_real: str | None,
     versus: str | None,
     check: tuple[str, ...],
     tolerance: str,
+    worst: int | None,
+    worst_csv: str | None,
     form: str,
     output: str | None,
     report: str | None,
@@ -67,19 +82,22 @@ def score(
 
     GENERATED is a folder, glob, archive (zip, tar), array (.npy, .npz of uint8 images), feature
     file or moments (.npz). CAPTIONS is COCO annotations, Karpathy's split, JSON, JSONL, CSV, TSV
-    or TXT; captions need not be one an image.
+    or TXT; captions need not be one an image. Several GENERATED are ranked.
     """
-    from cmdmetric.comparison import versus as compare
-    from cmdmetric.score import cmd
-
-    check_writable(output)
+    one = {"--versus": versus, "--check": check, "--report": report, "--worst": worst,
+           "--worst-csv": worst_csv}  # fmt: skip
+    for option, value in one.items():
+        if value and len(generated) > 1:
+            raise click.UsageError(f"{option} is of one generator, {len(generated)} were given")
+        if value and versus and option not in ("--versus", "--check"):
+            raise click.UsageError(f"{option} is of one generator; leave out --versus")
+    for path in (output, worst_csv):
+        check_writable(path)
     gate = Gate(check, tolerance, output)
     if report is not None:
         from cmdmetric.report import check_report
 
         check_report(report)
-        if versus is not None:
-            raise click.UsageError("--report is of one generator; leave out --versus")
     options: Any = {  # checked by click.Choice
         "model": model,
         "weights": weights,
@@ -88,23 +106,27 @@ def score(
         "batch_size": batch_size,
         "dtype": dtype,
         "on_error": on_error,
-        "cache": cache,
         "progress": not quiet,
+        "cache": cache,
     }
-    result: CMDScore | Versus
-    if versus is not None:
-        result = compare(generated, versus, captions, real, **options)
-        table = versus_table(result)
-    elif report is not None:
-        from cmdmetric.report import report as make_report
-
-        command = shlex.join(["cmd-score", *sys.argv[1:]])
-        result = make_report(generated, captions, real, path=report, command=command, **options)
-        table = score_table(result)
+    if versus is None:
+        content, table = _scores(
+            generated,
+            captions,
+            real,
+            options,
+            (metrics, inception_weights, inception_real, device, batch_size),
+            worst,
+            worst_csv,
+            report,
+        )
     else:
-        result = cmd(generated, captions, real, **options)
-        table = score_table(result)
-    content = result.to_dict()
+        if metrics:
+            raise click.UsageError("--metrics is of one generator; leave out --versus")
+        from cmdmetric.comparison import versus as compare
+
+        both = compare(generated[0], versus, captions, real, **options)
+        content, table = both.to_dict(), versus_table(both)
     verdict = gate.verdict(content)
     if verdict is not None:
         content["check"] = verdict.to_dict()
@@ -114,3 +136,46 @@ def score(
         write(output, text + "\n")
     click.echo(text if form == "json" else table)
     gate.leave(verdict)
+
+
+def _scores(
+    generated: Sequence[str],
+    captions: str,
+    real: str | None,
+    options: Any,
+    family: Any,
+    worst: int | None,
+    worst_csv: str | None,
+    report: str | None,
+) -> tuple[dict[str, Any], str]:
+    """The result of one generator or of several, for JSON and as text."""
+    from cmdmetric.score import encoding_of
+    from cmdmetric.scored import Wanted, scored
+
+    found = scored(generated, captions, real, encoding_of(**options, encoder=None), Wanted(*family))
+    for note in dict.fromkeys(note for each in found for note in each.score.warnings):
+        warnings.warn(note, UserWarning, stacklevel=2)
+    if len(found) > 1:
+        from cmdmetric.ranking import rank
+
+        ranking = rank(found)
+        scores = [each.score.to_dict() for each in found]
+        return {**ranking.to_dict(), "scores": scores}, compare_table(ranking)
+    ((result, *sides),) = found
+    content, table = result.to_dict(), score_table(result)
+    if worst or worst_csv:
+        from cmdmetric.worst import harm, harm_csv
+
+        rows = harm(*sides)
+        if worst:
+            content["worst"] = [asdict(row) for row in rows[:worst]]
+            table += f"\n\n{harm_table(rows[:worst])}"
+        if worst_csv:
+            write(worst_csv, harm_csv(rows))
+    if report is not None:
+        from cmdmetric.report import write_report
+        from cmdmetric.report_gather import gather
+
+        command = shlex.join(["cmd-score", *sys.argv[1:]])
+        write_report(gather(result, *sides, command=command), report)
+    return content, table

@@ -71,11 +71,14 @@ class Comparison:
     #: What they are ranked by: "cmd", or "debiased" where their numbers of images differ.
     ranked_by: str
     warnings: tuple[str, ...]
+    #: Whether images of one caption are paired in the differences; stored scores cannot tell.
+    paired: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """All fields, for JSON."""
         return {
             "ranked_by": self.ranked_by,
+            "paired": self.paired,
             "models": [vars(entry) for entry in self.entries],
             "against_best": [vars(each) for each in self.against_best],
             "warnings": list(self.warnings),
@@ -101,7 +104,7 @@ def compare(files: Sequence[str | os.PathLike[str]]) -> Comparison:
         _refuse_differences(first_name, first, name, content)
     stems = [Path(name).stem for name, _ in contents]
     entries = [
-        _entry(stem if stems.count(stem) == 1 else name, content)
+        entry_of(stem if stems.count(stem) == 1 else name, content)
         for stem, (name, content) in zip(stems, contents, strict=True)
     ]
     warnings = []
@@ -141,17 +144,17 @@ def _against_best(entries: Sequence[Entry]) -> tuple[Against, ...]:
         se = math.hypot(other.standard_error or 0.0, best.standard_error or 0.0)
         p = float(special.erfc(abs(gap) / se / math.sqrt(2))) if se else float(gap == 0)
         rows.append((other.name, gap, se, p))
-    adjusted = _holm([p for *_, p in rows])
+    adjusted = holm([p for *_, p in rows])
     return tuple(
         Against(name, gap, se, gap - Z95 * se, gap + Z95 * se, p, holm)
         for (name, gap, se, p), holm in zip(rows, adjusted, strict=True)
     )
 
 
-def _holm(values: Sequence[float]) -> list[float]:
+def holm(values: Sequence[float]) -> list[float]:
     """p-values adjusted by Holm's step-down procedure (1979).
 
-    >>> _holm([0.01, 0.04, 0.03])
+    >>> holm([0.01, 0.04, 0.03])
     [0.03, 0.06, 0.06]
     """
     order = sorted(range(len(values)), key=values.__getitem__)
@@ -171,10 +174,8 @@ def _read(path: Path) -> Mapping[str, Any]:
         raise InputError(f"{path}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not JSON: {error}") from None
-    if isinstance(content, Mapping) and "first" in content and "second" in content:
-        raise InputError(
-            f"{path}: the result of --versus, of two generators; score each with -o FILE"
-        )
+    if isinstance(content, Mapping) and ("models" in content or {"first", "second"} <= {*content}):
+        raise InputError(f"{path}: the result of several generators; score each with -o FILE")
     if not isinstance(content, Mapping) or not isinstance(content.get("signature"), str):
         raise InputError(f"{path}: not the JSON of a score; `cmd-score ... -o FILE` makes one")
     known = numbers(content)
@@ -205,7 +206,8 @@ def _refuse_differences(
         )
 
 
-def _entry(name: str, content: Mapping[str, Any]) -> Entry:
+def entry_of(name: str, content: Mapping[str, Any]) -> Entry:
+    """A model's row from a score's JSON."""
     known = numbers(content)
     values = {key: float(known[key] or 0.0) for key in DISTANCES}
     keys = ("standard_error", "debiased", "low", "high")

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 
 from cmdmetric import distributed
 from cmdmetric.cache import FeatureCache, open_cache
-from cmdmetric.captions import Pairing, pair
+from cmdmetric.captions import Captions, Pairing, pair
 from cmdmetric.derived import remembered
 from cmdmetric.errors import InputError
 from cmdmetric.frechet import frechet_distance
 from cmdmetric.image_findings import mixed_endings
+from cmdmetric.image_set import ImageSet
 from cmdmetric.influence import Sample, SideLike, groups_of_pairing
 from cmdmetric.lazy_encoder import LazyEncoder, recall_checkpoint
 from cmdmetric.metrics import CrossModelDistance, cross_model_distance
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     import torch
 
     from cmdmetric.encoder import Encoder
+    from cmdmetric.family import Value
     from cmdmetric.features import OnError
 
 
@@ -88,6 +90,8 @@ class CMDScore:
     uncertainty: Uncertainty | None
     #: What a reader of the numbers must know.
     warnings: tuple[str, ...]
+    #: Of the family (docs/metrics.md), those that were asked for.
+    metrics: Mapping[str, Value] = dataclasses.field(default_factory=dict)
 
     def __float__(self) -> float:
         return self.cmd
@@ -95,7 +99,10 @@ class CMDScore:
     def to_dict(self) -> dict[str, Any]:
         """All fields, for JSON."""
         bars = self.uncertainty and self.uncertainty.to_dict()
-        return {**dataclasses.asdict(self), "uncertainty": bars, "warnings": list(self.warnings)}
+        metrics = {name: dataclasses.asdict(value) for name, value in self.metrics.items()}
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        own = {"uncertainty": bars, "warnings": list(self.warnings), "metrics": metrics}
+        return {**fields, **own}
 
 
 def cmd(
@@ -112,6 +119,9 @@ def cmd(
     on_error: OnError = "raise",
     progress: bool = False,
     cache: bool | str | Path = True,
+    metrics: str | Iterable[str] = (),
+    inception_weights: str | Path | None = None,
+    inception_real: Source | None = None,
     encoder: Encoder | None = None,
 ) -> CMDScore:
     """The Cross Model Distance of generated images: CMD = Dis(f, r) + |Dis(f, l) - Dis(r, l)|.
@@ -128,6 +138,8 @@ def cmd(
     progress: bars on stderr.
     cache: whether features of files and captions are looked up in the feature cache and kept there,
         or the folder of another cache (docs/caching.md).
+    metrics, inception_weights, inception_real: what else to compute, as in
+        `cmdmetric.scored.Wanted`; it stands in the score's `metrics`.
 
     Raises InputError for anything wrong with the inputs. What a reader of the numbers must know
     is warned of (`UserWarning`) and stands in the score's `warnings`.
@@ -138,11 +150,13 @@ def cmd(
     >>> texts = [scene.captions(1)[0] for scene in scenes]
     >>> score = cmd(images[:30], texts, real=images[30:], model="scenes-toy")  # doctest: +SKIP
     """
-    with encoding_of(
+    from cmdmetric.scored import Wanted, scored
+
+    encoding = encoding_of(
         model, weights, protocol, device, batch_size, dtype, on_error, progress, cache, encoder
-    ) as encoding:
-        (f,), r, l = encode_sides([generated], captions, real, encoding)  # noqa: E741
-    score = score_of(f, r, l, encoding.cache)
+    )
+    wanted = Wanted(metrics, inception_weights, inception_real, device, batch_size)
+    ((score, *_),) = scored([generated], captions, real, encoding, wanted)
     for note in score.warnings:
         warnings.warn(note, UserWarning, stacklevel=2)
     return score
@@ -155,12 +169,19 @@ def encode_sides(
 
     Raises InputError for anything wrong with the inputs.
     """
-    # Every input is looked up before the network is built: a wrong path is told at once.
+    opened_f, opened_r, opened_l = open_sides(generated, captions, real)
+    f = [encoding.side(opened) for opened in opened_f]
+    return f, encoding.side(opened_r), encoding.side(opened_l)
+
+
+def open_sides(
+    generated: Sequence[Source], captions: Source, real: Source | None
+) -> tuple[list[Side | ImageSet], Side | ImageSet, Side | Captions]:
+    """The inputs, looked up before any network is built: a wrong path is told at once."""
     opened_f = [open_image_side(source) for source in generated]
     opened_l = open_text_side(captions)
     opened_r = find_real(opened_l, opened_f[0]) if real is None else open_image_side(real)
-    f = [encoding.side(opened) for opened in opened_f]
-    return f, encoding.side(opened_r), encoding.side(opened_l)
+    return opened_f, opened_r, opened_l
 
 
 def score_of(f: Side, r: Side, l: Side, cache: FeatureCache | None = None) -> CMDScore:  # noqa: E741

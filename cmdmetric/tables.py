@@ -5,9 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from cmdmetric.compare import Comparison
     from cmdmetric.comparison import Versus
+    from cmdmetric.family import Value
     from cmdmetric.score import CMDScore
+    from cmdmetric.worst import Harm
 
 
 def score_table(result: CMDScore) -> str:
@@ -34,6 +38,7 @@ def score_table(result: CMDScore) -> str:
             f"CMD without the excess of {result.n} samples: {bars.cmd.debiased:.4f} "
             f"(95 %: {bars.cmd.low:.4f} to {bars.cmd.high:.4f})"
         ]
+    lines += _family(result.metrics)
     lines += [
         "",
         f"generated f  {result.generated} ({count(result.n, 'images')}{paired})",
@@ -83,7 +88,8 @@ def compare_table(result: Comparison) -> str:
         ]
         lines.append(f"{entry.name:<{width}}  {' '.join(cells)}")
     if result.against_best:
-        lines += ["", f"against {result.entries[0].name}, as independent samples"]
+        how = "paired by caption" if result.paired else "as independent samples"
+        lines += ["", f"against {result.entries[0].name}, {how}"]
     for each in result.against_best:
         verdict = "significant" if each.p_adjusted < 0.05 else "not significant"
         lines.append(
@@ -91,3 +97,36 @@ def compare_table(result: Comparison) -> str:
             f"p {each.p_value:.3g}, {each.p_adjusted:.3g} of {len(result.against_best)}: {verdict}"
         )
     return "\n".join(lines)
+
+
+def _family(metrics: Mapping[str, Value]) -> list[str]:
+    if not metrics:
+        return []
+    from cmdmetric.family import METRICS
+
+    better = {name: way for metric in METRICS.values() for name, way in metric.values.items()}
+    lines = [""]
+    for name, value in metrics.items():
+        error = "" if value.standard_error is None else f" ± {value.standard_error:.4f}"
+        lines.append(f"{name:<14}{value.value:>10.4f}{error:<12} {better[name]} is better")
+    return lines
+
+
+def harm_table(rows: Sequence[Harm]) -> str:
+    """The samples that raise CMD most."""
+    shown = [("raises CMD by", "", "name", "caption")]
+    shown += [(f"{row.share:.5f}", row.side, row.name, _cut(row.caption)) for row in rows]
+    return "\n".join(_aligned(shown))
+
+
+def _cut(text: str, width: int = 60) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Lines of columns."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]

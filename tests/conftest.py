@@ -65,3 +65,27 @@ def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_file(state, folder / "open_clip_model.safetensors")
     (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": TINY_CLIP}))
     return folder
+
+
+@pytest.fixture(scope="session")
+def inception_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Inception weights of the right shapes, He-initialised: torch's own make constant features."""
+    import torch
+    from torch_fidelity import feature_extractor_inceptionv3 as theirs
+
+    class Blank(theirs.FeatureExtractorInceptionV3):
+        def load_state_dict(self, state: object) -> None:
+            """Keep what the layers were made with."""
+
+    file = tmp_path_factory.mktemp("inception") / "weights.pth"
+    with pytest.MonkeyPatch.context() as patch, torch.random.fork_rng():
+        patch.setattr(theirs, "load_state_dict_from_url", lambda *_, **__: {})
+        torch.manual_seed(0)
+        network = Blank("stand-in", ["2048"])
+        for layer in network.modules():
+            if isinstance(layer, torch.nn.Conv2d):
+                torch.nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            elif isinstance(layer, torch.nn.Linear):
+                torch.nn.init.normal_(layer.weight, std=0.5)
+        torch.save(network.state_dict(), file)
+    return file

@@ -22,32 +22,8 @@ N = 6
 
 
 @pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Weights of the right shapes: He-initialised, since torch's own make constant features."""
-    import torch
-    from torch_fidelity import feature_extractor_inceptionv3 as theirs
-
-    class Blank(theirs.FeatureExtractorInceptionV3):
-        def load_state_dict(self, state: object) -> None:
-            """Keep what the layers were made with."""
-
-    file = tmp_path_factory.mktemp("inception") / "weights.pth"
-    with pytest.MonkeyPatch.context() as patch, torch.random.fork_rng():
-        patch.setattr(theirs, "load_state_dict_from_url", lambda *_, **__: {})
-        torch.manual_seed(0)
-        network = Blank("stand-in", ["2048"])
-        for layer in network.modules():
-            if isinstance(layer, torch.nn.Conv2d):
-                torch.nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-            elif isinstance(layer, torch.nn.Linear):
-                torch.nn.init.normal_(layer.weight, std=0.5)
-        torch.save(network.state_dict(), file)
-    return file
-
-
-@pytest.fixture(scope="module")
-def network(weights: Path) -> Inception:
-    return Inception(weights, device="cpu", batch_size=4)
+def network(inception_weights: Path) -> Inception:
+    return Inception(inception_weights, device="cpu", batch_size=4)
 
 
 @pytest.fixture(scope="module")
@@ -67,14 +43,14 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 def test_equals_torch_fidelity(
-    weights: Path, network: Inception, folders: tuple[Path, Path], tmp_path: Path
+    inception_weights: Path, network: Inception, folders: tuple[Path, Path], tmp_path: Path
 ) -> None:
     import torch_fidelity
 
     theirs = torch_fidelity.calculate_metrics(
         input1=str(folders[0]),
         input2=str(folders[1]),
-        feature_extractor_weights_path=str(weights),
+        feature_extractor_weights_path=str(inception_weights),
         cuda=False,
         isc=True,
         fid=True,
@@ -196,7 +172,10 @@ def test_weights_of_another_network(tmp_path: Path) -> None:
 
 
 def test_where_weights_are_looked_for(
-    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    inception_weights: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setenv("CMDMETRIC_CACHE", str(tmp_path / "cache"))

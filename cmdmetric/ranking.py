@@ -1,0 +1,43 @@
+"""Several generators that were scored together, ranked, and what sets them apart from the best.
+
+They have captions and real images in common, and images of one caption are paired: what they share
+cancels in their differences, which stored scores (`cmdmetric.compare`) do not allow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cmdmetric.compare import Against, Comparison, entry_of, holm
+from cmdmetric.score import as_samples
+from cmdmetric.scored import Scored
+from cmdmetric.uncertainty import paired_difference
+
+
+def rank(found: Sequence[Scored]) -> Comparison:
+    """Two generators or more, the best CMD first, each of the others against it.
+
+    No difference is tested where one of them was given as moments alone.
+    """
+    order = sorted(found, key=lambda each: each.score.cmd)
+    entries = tuple(entry_of(each.score.generated, each.score.to_dict()) for each in order)
+    notes = dict.fromkeys(note for each in order for note in each.score.warnings)
+    best, *others = order
+    tested = [each for each in others if each.f.has_features and best.f.has_features]
+    gaps = []
+    for each in tested:
+        (one, two, of_r), of_l = as_samples([each.f, best.f, each.r], each.l)
+        gaps.append(paired_difference(one, two, of_r, of_l))
+    against = tuple(
+        Against(
+            each.score.generated,
+            gap.raw if gap.debiased is None else gap.debiased,
+            gap.standard_error,
+            gap.low,
+            gap.high,
+            gap.p_value,
+            adjusted,
+        )
+        for each, gap, adjusted in zip(tested, gaps, holm([g.p_value for g in gaps]), strict=True)
+    )
+    return Comparison(entries, against, "cmd", tuple(notes), paired=True)

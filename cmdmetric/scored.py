@@ -1,0 +1,180 @@
+"""Generators scored together: one model load, one real side, every image decoded once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from cmdmetric.errors import InputError
+from cmdmetric.image_set import ImageSet
+from cmdmetric.images import open_images
+from cmdmetric.moments import Moments
+from cmdmetric.score import CMDScore, open_sides, score_of
+from cmdmetric.sources import Encoding, Side, Source
+
+if TYPE_CHECKING:
+    import torch
+
+    from cmdmetric.inception import Inception, InceptionFeatures
+    from cmdmetric.inception_pass import InceptionPass
+
+
+class Scored(NamedTuple):
+    """A score and the three sides that it is of."""
+
+    score: CMDScore
+    f: Side
+    r: Side
+    l: Side  # noqa: E741
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which metrics are wanted beside CMD, and where Inception comes from.
+
+    metrics: names as in "fid,clipscore", a list of them, or "all", of which what cannot be had is
+        left out with a warning.
+    inception_weights: a file; by default as `cmdmetric.inception.find_inception_weights` finds it.
+    inception_real: the real side of FID, KID, if it is another than CMD's: images, or an .npz of
+        Inception's moments in pytorch-fid's format.
+    """
+
+    metrics: str | Iterable[str] = ()
+    inception_weights: str | Path | None = None
+    inception_real: Source | None = None
+    device: str | torch.device | None = None
+    batch_size: int = 32
+
+
+def scored(
+    generated: Sequence[Source],
+    captions: Source,
+    real: Source | None,
+    encoding: Encoding,
+    wanted: Wanted | None = None,
+) -> list[Scored]:
+    """The scores of several generators against the same captions and real images.
+
+    Raises InputError for anything wrong with the inputs, and where a metric that is named lacks
+    what it needs.
+    """
+    wanted = wanted or Wanted()
+    names: tuple[str, ...] = ()
+    if wanted.metrics:
+        from cmdmetric.family import metric_names
+
+        names = metric_names(wanted.metrics)
+    lenient = "all" in (wanted.metrics if isinstance(wanted.metrics, str) else [*wanted.metrics])
+    with encoding:
+        opened_f, opened_r, opened_l = open_sides(generated, captions, real)
+        inception = _InceptionSides.of(names, wanted, lenient, encoding)
+        f = [encoding.side(inception.along(opened)) for opened in opened_f]
+        r = encoding.side(inception.along(opened_r) if inception.real is None else opened_r)
+        l = encoding.side(opened_l)  # noqa: E741
+    found = [Scored(score_of(side, r, l, encoding.cache), side, r, l) for side in f]
+    if not names:
+        return found
+    from cmdmetric.family import Given, family
+
+    names = [name for name in names if name not in inception.absent]
+    of_r = inception.of_real(r)
+    with_family = []
+    for each in found:
+        given = Given(each.f, r, l, inception.features(each.f), of_r)
+        values, notes = family(names, given, lenient=lenient)
+        notes = [*inception.notes, *notes]
+        score = replace(each.score, metrics=values, warnings=(*each.score.warnings, *notes))
+        with_family.append(each._replace(score=score))
+    return with_family
+
+
+class _InceptionSides:
+    """Inception beside CLIP, where a metric needs it."""
+
+    def __init__(self, network: Inception | None, encoding: Encoding) -> None:
+        self._network = network
+        self._encoding = encoding
+        self._passes: dict[int, InceptionPass] = {}
+        self.real: ImageSet | Moments | None = None
+        #: Metrics that were asked for by "all" and whose network cannot be had, and why.
+        self.absent: tuple[str, ...] = ()
+        self.notes: list[str] = []
+
+    @classmethod
+    def of(
+        cls, names: Sequence[str], wanted: Wanted, lenient: bool, encoding: Encoding
+    ) -> _InceptionSides:
+        """With its network loaded, before anything is encoded: missing weights are told at once."""
+        if names:
+            from cmdmetric.family import METRICS
+
+            names = [name for name in names if METRICS[name].inception]
+        if not names:
+            return cls(None, encoding)
+        if encoding.workers is not None:
+            raise InputError(
+                f"{', '.join(names)} cannot be shared by several processes: run one, or leave "
+                "them out"
+            )
+        from cmdmetric.inception import Inception
+
+        try:
+            network = Inception(
+                wanted.inception_weights, device=wanted.device, batch_size=wanted.batch_size
+            )
+        except InputError as error:
+            if not lenient or wanted.inception_weights is not None:
+                raise
+            sides = cls(None, encoding)
+            sides.absent = tuple(names)
+            sides.notes = [f"{', '.join(names)} are left out: {error}"]
+            return sides
+        sides = cls(network, encoding)
+        source = wanted.inception_real
+        if isinstance(source, Moments):
+            sides.real = source
+        elif source is not None and _is_moments(source):
+            sides.real = Moments.load(source)
+        elif source is not None:
+            sides.real = open_images(source)
+        return sides
+
+    def along(self, opened: Side | ImageSet) -> Side | ImageSet:
+        """What CLIP is to pass over, so that Inception gets the images too."""
+        if self._network is None or isinstance(opened, Side):
+            return opened
+        from cmdmetric.inception_pass import InceptionPass
+
+        run = InceptionPass(opened, self._network)
+        images = run.along()
+        self._passes[id(images)] = run
+        return images
+
+    def features(self, side: Side) -> InceptionFeatures | None:
+        """Of a side that was encoded; None where it was given as moments or features."""
+        run = self._passes.get(id(side.images))
+        return None if run is None else run.features(side.names or ())
+
+    def of_real(self, r: Side) -> InceptionFeatures | Moments | None:
+        if isinstance(self.real, ImageSet) and self._network is not None:
+            encoding = self._encoding
+            images = self._network.encode(
+                self.real, on_error=encoding.on_error, progress=encoding.progress
+            )
+            return images.features
+        return self.real if isinstance(self.real, Moments) else self.features(r)
+
+
+def _is_moments(source: Source) -> bool:
+    if not isinstance(source, (str, os.PathLike)) or not os.fspath(source).endswith(".npz"):
+        return False
+    import numpy as np
+
+    try:
+        with np.load(source, allow_pickle=False) as file:
+            return "mu" in file
+    except (OSError, ValueError):
+        return False
