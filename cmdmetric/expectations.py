@@ -84,8 +84,12 @@ def expectation(against: Against) -> Bound | Expectation:
 
 
 def numbers(result: Mapping[str, Any], prefix: str = "") -> dict[str, float | None]:
-    """The numbers of a result by their dotted keys; None where one is not known."""
+    """The numbers of a result by their dotted keys, metrics of the family also by their names
+    alone; None where one is not known."""
     found: dict[str, float | None] = {}
+    if not prefix:
+        family = result.get("metrics") or {}
+        found |= {name: each.get("value") for name, each in family.items()}
     for key, value in result.items():
         if isinstance(value, Mapping):
             found |= numbers(value, f"{prefix}{key}.")

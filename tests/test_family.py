@@ -182,6 +182,7 @@ def test_command(scenes: Path, tmp_path: Path) -> None:
     call = [sys.executable, "-m", "cmdmetric", "score", "generated", "captions.json", "--real"]
     call += ["real", "--model", "scenes-toy", "--metrics", "clipscore,vendi", "--worst", "3"]
     call += ["--worst-csv", str(tmp_path / "w.csv"), "--format", "json", "-q"]
+    call += ["--check", "vendi>=1", "--check", "metrics.clipscore.value<=2.5"]
     run = subprocess.run(call, cwd=scenes, capture_output=True, text=True, check=True)
     result = json.loads(run.stdout)
     assert result["metrics"]["clipscore"]["standard_error"] > 0
