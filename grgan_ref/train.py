@@ -103,6 +103,8 @@ def train(
 
     model = TextToImage(config, average, matcher)
     log = Log(out, start, tensorboard) if distributed.is_main() else None
+    if log is not None and start >= total:
+        model.save(out / "model")  # a run killed behind its last checkpoint left an older one
     scorer = None
     if options.score_every and log is not None:
         scorer = Scorer(model, held_out, options.score_samples, options.seed, *score_with)

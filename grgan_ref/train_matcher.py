@@ -60,6 +60,8 @@ def train_matcher(
     identity = matcher_identity(config)
     start = state.resume(out / "checkpoints", run, identity)
     log = Log(out, start, tensorboard) if distributed.is_main() else None
+    if log is not None and start >= total:
+        save_matcher(matcher, config, out / "model")  # as in train.train
     batches = training_batches(
         data,
         Augmentation(options.resize, (options.image_size,), config.data.flip),

@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 import torch
 
 from grgan_ref.errors import GrganError
+from grgan_ref.state import write_atomically
 from grgan_ref.text import Tokens, clean
 
 END = "<end>"  # number 0 in the published vocabularies, never part of a caption
@@ -54,8 +55,7 @@ class Vocabulary:
         return row
 
     def save(self, path: Path) -> None:
-        from grgan_ref.state import write_atomically
-
+        """Write the words as JSON, which `read_vocabulary` reads."""
         text = json.dumps(self.words, ensure_ascii=False) + "\n"
         write_atomically(path, lambda file: file.write(text.encode()))
 

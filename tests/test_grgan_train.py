@@ -103,6 +103,15 @@ def test_a_finished_run_is_left_alone(tmp_path):
     assert "already trained" in result.stderr
 
 
+def test_a_run_killed_behind_its_last_checkpoint_gets_its_model(tmp_path):
+    shutil.copytree(gan_run(), tmp_path, dirs_exist_ok=True)
+    shutil.rmtree(tmp_path / "model")
+    train(tmp_path, "--steps=12")
+    for name in ("generator", "itm"):
+        ours, theirs = (p / "model" / f"{name}.safetensors" for p in (tmp_path, gan_run()))
+        assert ours.read_bytes() == theirs.read_bytes()
+
+
 # --- what stops a run ------------------------------------------------------------------------
 
 
