@@ -2,8 +2,8 @@
 
     python benchmarks/ablations.py runs/grid --out benchmarks/results
 
-copies RUNS/tableN.json and tableN.md to OUT/ablation-tableN.*, and cuts from the sample grids of
-the first seed's runs what compares: the last stage of every row, every stage for Table 6.
+copies RUNS/tableN.json to OUT/ablation-tableN-STEPS.json, and cuts from the sample grids of the
+first seed's runs what compares: the last stage of every row, every stage for Table 6.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def strips(grid: Image.Image, stages: list[int]) -> list[Image.Image]:
 
 
 def picture(table: dict, grids: Path) -> Image.Image:
-    """Captions, the samples of every row, and the real images; reduced by half."""
+    """The samples of every row for the same captions, and the real images; reduced by half."""
     named: list[tuple[str, Image.Image]] = []
     first = None
     for row in table["rows"]:
@@ -60,11 +60,11 @@ def picture(table: dict, grids: Path) -> Image.Image:
 def main(runs: Path, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     for file in sorted(runs.glob("table*.json")):
-        shutil.copy(file, out / f"ablation-{file.name}")
-        shutil.copy(file.with_suffix(".md"), out / f"ablation-{file.stem}.md")
         table = json.loads(file.read_text(encoding="utf-8"))
-        picture(table, runs / "grids").save(out / f"ablation-{file.stem}.png", optimize=True)
-        click.echo(f"{out / f'ablation-{file.stem}.png'}", err=True)
+        name = f"ablation-{file.stem}-{table['steps']}"
+        shutil.copy(file, out / f"{name}.json")
+        picture(table, runs / "grids").save(out / f"{name}.png", optimize=True)
+        click.echo(out / f"{name}.png", err=True)
 
 
 if __name__ == "__main__":
