@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from threading import RLock
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 T = TypeVar("T")
 
@@ -202,7 +202,8 @@ class CacheDatabase:
     def verify(self) -> tuple[int, int]:
         """Check every block, dropping those that are damaged: how many were good, and bad."""
         every = "SELECT id FROM blocks ORDER BY id"
-        numbers = [n for (n,) in self._run(lambda c: c.execute(every).fetchall(), [])]
+        rows: list[tuple[int]] = self._run(lambda c: c.execute(every).fetchall(), [])
+        numbers = [n for (n,) in rows]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
             good = sum(self.block(number) is not None for number in numbers)
@@ -327,9 +328,9 @@ class CacheDatabase:
 
 def _in(
     c: sqlite3.Connection, query: str, values: Sequence[object], *before: object
-) -> list[tuple]:
+) -> list[tuple[Any, ...]]:
     """The rows of `query` IN (values), however many values there are."""
-    rows: list[tuple] = []
+    rows: list[tuple[Any, ...]] = []
     for start in range(0, len(values), _MANY):
         part = values[start : start + _MANY]
         marks = ",".join("?" * len(part))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -36,7 +36,7 @@ def info(cache_dir: str | None, form: str) -> None:
     with _open(cache_dir) as features:
         database = features.database
         uses = database.uses()
-        report = {
+        report: dict[str, Any] = {
             "folder": str(features.folder),
             "bytes": database.size(),
             "limit": features.limit,

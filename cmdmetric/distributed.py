@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -104,7 +105,7 @@ class Workers:
         os.environ.setdefault("MASTER_ADDR", _first_node())
         os.environ.setdefault("MASTER_PORT", _port())
         self._talk(lambda: dist.init_process_group("gloo", rank=self.rank, world_size=self.size))
-        self._group = self._talk(lambda: dist.new_group(backend="gloo", timeout=PATIENCE))
+        self._group: Any = self._talk(lambda: dist.new_group(backend="gloo", timeout=PATIENCE))
 
     def device(self, device: Any) -> Any:
         """Of a device that the user named, or None: this process's own GPU where there are any."""
@@ -162,7 +163,7 @@ class Workers:
 
         for start in range(0, len(features), ROWS):
             block = torch.from_numpy(np.array(features[start : start + ROWS], np.float32))
-            self._talk(lambda block=block: self._dist.send(block, dst=0, group=self._group))
+            self._talk(partial(self._dist.send, block, dst=0, group=self._group))
 
     def receive(self, rank: int, n: int, d: int) -> Iterator[NDArray[np.float32]]:
         """What another process sends, in blocks."""
@@ -170,7 +171,7 @@ class Workers:
 
         for start in range(0, n, ROWS):
             block = torch.empty(min(ROWS, n - start), d)
-            self._talk(lambda block=block: self._dist.recv(block, src=rank, group=self._group))
+            self._talk(partial(self._dist.recv, block, src=rank, group=self._group))
             yield block.numpy()
 
     def tell(self, status: int) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from cmdmetric.cache import FeatureCache
+from cmdmetric.cache import FeatureCache, Space
 from cmdmetric.captions import Captions
 from cmdmetric.decoding import Failure, prepared
 from cmdmetric.derived import recall_moments, remember_moments, remembered
@@ -25,7 +25,7 @@ from cmdmetric.image_set import ImageItem, ImageSet
 from cmdmetric.moments import Moments
 from cmdmetric.paths import shown
 from cmdmetric.preprocess import to_pixels
-from cmdmetric.spaces import Space, image_space, text_space
+from cmdmetric.spaces import image_space, text_space
 
 if TYPE_CHECKING:
     from cmdmetric.encoder import Encoder
@@ -182,8 +182,10 @@ class _ImageRun:
     def identity(self) -> bytes | None:
         """What the features are of, where that is known: by it a set is one with its copies."""
         dropped = set(self.dropped)
-        known = [digest for i, digest in enumerate(self._digests) if i not in dropped]
-        return self._space.key(b"".join(known)) if known and None not in known else None
+        of_kept = [digest for i, digest in enumerate(self._digests) if i not in dropped]
+        known = [digest for digest in of_kept if digest is not None]
+        complete = known and len(known) == len(of_kept)
+        return self._space.key(b"".join(known)) if complete else None
 
     def identify(self) -> None:
         """Find the digests of files that are as they were."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -40,8 +40,8 @@ class Sample:
     groups of another length.
     """
 
-    features: NDArray
-    groups: NDArray | None = None
+    features: NDArray[Any]
+    groups: NDArray[Any] | None = None
     moments: Moments = None  # type: ignore[assignment]  # filled below
 
     def __post_init__(self) -> None:
@@ -76,7 +76,9 @@ class Sides(NamedTuple):
     @classmethod
     def of(cls, f: SideLike, r: SideLike, l: SideLike) -> Sides:  # noqa: E741
         """From what a user has. Raises InputError where no side has its features."""
-        sides = cls(*(s if isinstance(s, (Sample, Moments)) else Sample(s) for s in (f, r, l)))
+        sides = cls(
+            *(s if isinstance(s, (Sample, Moments)) else Sample(np.asarray(s)) for s in (f, r, l))
+        )
         if not sides.samples:
             raise InputError(
                 "an error bar needs the features of at least one side, there are only moments"
@@ -100,7 +102,9 @@ class Sides(NamedTuple):
         }
 
 
-def groups_of_pairing(pairing: Pairing, n_captions: int) -> tuple[NDArray, NDArray]:
+def groups_of_pairing(
+    pairing: Pairing, n_captions: int
+) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
     """The groups (n_images,) and (n_captions,) of images and captions that were paired by name.
 
     An image and its captions are one group; so are several images made of the same captions.
@@ -200,7 +204,7 @@ def influences(f: SideLike, r: SideLike, l: SideLike) -> Influences:  # noqa: E7
     counts = {n: len(np.unique(u)) for n, u in zip(samples, units_of, strict=True)}
     of = {name: np.zeros((len(sample.features), 3)) for name, sample in samples.items()}
     distances, noise, bias = np.zeros(3), np.zeros(3), np.zeros(3)
-    for column, (a, b) in enumerate(("fr", "fl", "rl")):
+    for column, (a, b) in enumerate((("f", "r"), ("f", "l"), ("r", "l"))):
         if a not in samples and b not in samples:
             distances[column] = frechet_distance(moments[a], moments[b])
             continue
@@ -237,7 +241,7 @@ def _influence(sample: Sample, half: Array, gap: Array) -> Array:
     return found - found.mean()
 
 
-def quadratic(rows: NDArray, form: NDArray) -> NDArray:
+def quadratic(rows: NDArray[Any], form: NDArray[Any]) -> NDArray[Any]:
     """(n,) y.A y of rows y (n, d) and a symmetric form A (d, d), both of one type.
 
     By blocks of columns, of which those left of the diagonal count twice and those right of it are

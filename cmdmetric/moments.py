@@ -139,7 +139,14 @@ class Moments:
         Raises InputError for mismatched shapes, values that are not finite, a covariance that is
         not symmetric or not positive semi-definite (beyond the rounding of float32), or n < 2.
         """
-        mean, cov = _float64(mean, "the mean"), _float64(cov, "the covariance")
+        return cls._checked(
+            _float64(mean, "the mean"), _float64(cov, "the covariance"), n, provenance
+        )
+
+    @classmethod
+    def _checked(
+        cls, mean: Array, cov: Array, n: int | None, provenance: Provenance | None
+    ) -> Moments:
         if mean.ndim != 1 or len(mean) == 0 or cov.shape != (len(mean), len(mean)):
             raise InputError(
                 f"the mean has shape {mean.shape} and the covariance {cov.shape}; "

@@ -201,13 +201,13 @@ def score_of(f: Side, r: Side, l: Side, cache: FeatureCache | None = None) -> CM
         n_real=r.moments.n,
         n_captions=l.moments.n,
         signature=_signature(f, r, l, made),
-        protocol=made and made.protocol.name,
-        model=made and made.model,
-        weights=made and made.weights,
+        protocol=made.protocol.name if made else None,
+        model=made.model if made else None,
+        weights=made.weights if made else None,
         generated=f.source,
         real=r.source,
         captions=l.source,
-        paired=pairing and len(pairing.caption_of) - len(pairing.unpaired_images),
+        paired=len(pairing.caption_of) - len(pairing.unpaired_images) if pairing else None,
         skipped=len(f.skipped) + len(r.skipped),
         truncated=l.truncated,
         empty=l.empty,
@@ -402,10 +402,10 @@ def _identity(side: Side) -> bytes | None:
 def _groups(
     pairings: Sequence[Pairing | None],
     l: Side,  # noqa: E741
-) -> tuple[list[NDArray | None], NDArray | None]:
+) -> tuple[list[NDArray[Any] | None], NDArray[Any] | None]:
     """What was drawn together, of image sides and of captions: an image and its captions."""
-    of_images: list[NDArray | None] = []
-    of_captions: NDArray | None = None
+    of_images: list[NDArray[Any] | None] = []
+    of_captions: NDArray[Any] | None = None
     unpaired = 0
     for pairing in pairings:
         groups = None
@@ -432,7 +432,7 @@ def as_samples(
     return samples, _as_sample(l, of_captions)
 
 
-def _as_sample(side: Side, groups: NDArray | None) -> SideLike:
+def _as_sample(side: Side, groups: NDArray[Any] | None) -> SideLike:
     return Sample(side.features, groups, side.moments) if side.has_features else side.moments
 
 

@@ -79,7 +79,7 @@ def scored(
         return found
     from cmdmetric.family import Given, family
 
-    names = [name for name in names if name not in inception.absent]
+    names = tuple(name for name in names if name not in inception.absent)
     of_r = inception.of_real(r)
     with_family = []
     for each in found:

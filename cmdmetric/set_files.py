@@ -96,7 +96,7 @@ class StoredSet:
             record,
             features,
             None if names is None else tuple(names),
-            None if texts is None else Captions(tuple(texts), tuple(images), source),
+            None if texts is None else Captions(tuple(texts), tuple(images or ()), source),
             tuple((name, reason) for name, reason in skipped),
             int(truncated),
         )

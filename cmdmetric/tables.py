@@ -21,11 +21,11 @@ def score_table(result: CMDScore) -> str:
     paired = "" if result.paired is None else f", {result.paired} of them with a caption"
     bars = result.uncertainty
     rows = [
-        ("CMD", result.cmd, bars and bars.cmd, "Dis(f,r) + ITDis, lower is better"),
-        ("ITDis", result.itdis, bars and bars.itdis, "|Dis(f,l) - Dis(r,l)|, consistency"),
-        ("Dis(f,r)", result.dis_fr, bars and bars.dis_fr, "generated to real"),
-        ("Dis(f,l)", result.dis_fl, bars and bars.dis_fl, "generated to captions"),
-        ("Dis(r,l)", result.dis_rl, bars and bars.dis_rl, "real to captions"),
+        ("CMD", result.cmd, bars.cmd if bars else None, "Dis(f,r) + ITDis, lower is better"),
+        ("ITDis", result.itdis, bars.itdis if bars else None, "|Dis(f,l) - Dis(r,l)|, consistency"),
+        ("Dis(f,r)", result.dis_fr, bars.dis_fr if bars else None, "generated to real"),
+        ("Dis(f,l)", result.dis_fl, bars.dis_fl if bars else None, "generated to captions"),
+        ("Dis(r,l)", result.dis_rl, bars.dis_rl if bars else None, "real to captions"),
     ]
     lines = []
     for name, value, bar, about in rows:

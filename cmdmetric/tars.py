@@ -104,7 +104,7 @@ def _expanded(name: str) -> list[str]:
         ) from None
     try:
         return list(braceexpand.braceexpand(name))
-    except braceexpand.UnbalancedBracesError:
+    except ValueError:  # its UnbalancedBracesError
         raise InputError(f"{name}: the braces do not close") from None
 
 

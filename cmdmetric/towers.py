@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -147,7 +148,7 @@ def _split(x: Tensor, parts: int, heads: int) -> tuple[Tensor, ...]:
     return x.view(n, length, parts, heads, -1).permute(2, 0, 3, 1, 4).unbind()
 
 
-def _is_plain(transformer: nn.Module) -> bool:
+def _is_plain(transformer: Any) -> bool:
     """Whether each block is x + attention(ln_1(x)), then x + mlp(ln_2(x)), and nothing else."""
     return type(transformer) is Transformer and all(
         type(block) is ResidualAttentionBlock

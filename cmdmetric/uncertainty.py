@@ -173,12 +173,12 @@ def paired_difference(
     """
     one = _Errors.of(Sides.of(f1, r, l), debiasing, seed)
     two = _Errors.of(Sides.of(f2, r, l), debiasing, seed)
-    parts = {}
+    parts: dict[str, tuple[Sample, Array]] = {}
     for key, errors, sign in ((1, one, 1), (2, two, -1)):
         for name, sample in errors.samples.items():
             side = f"f{key}" if name == "f" else name
             influence = sign * errors.found.of[name] @ errors.weights / len(sample.features)
-            before = parts[side][1] if side in parts else 0.0
+            before = parts[side][1] if side in parts else np.zeros((len(influence), 1))
             # Both scores have made their own view of a shared side; they are the same samples.
             parts[side] = (sample, before + influence[:, None])
     covariance, draws = _covariance(
@@ -189,8 +189,8 @@ def paired_difference(
     worst: Debiasing = next(x for x in ("none", "extrapolation", "second-order") if x in debiasings)
     se = _standard_error(np.ones(1), covariance, np.array([noise]), worst)
     raw = one.found.distances.cmd - two.found.distances.cmd
-    values = [e.folded(_FR, e.found.distances.cmd).debiased for e in (one, two)]
-    debiased = None if None in values else values[0] - values[1]
+    first, second = (e.folded(_FR, e.found.distances.cmd).debiased for e in (one, two))
+    debiased = None if first is None or second is None else first - second
     best = raw if debiased is None else debiased
     return Difference(
         raw=raw,
@@ -269,7 +269,7 @@ class _Errors:
         se = self.error(base + itdis)
         if self.debiased is None:
             return Estimate(raw, None, se, None, None)
-        size = np.sqrt(max(0.0, (itdis @ self.debiased) ** 2 - self.error(itdis) ** 2))
+        size = np.sqrt(max(0.0, float(itdis @ self.debiased) ** 2 - self.error(itdis) ** 2))
         branches = [(w @ self.debiased, self.error(w)) for w in (base + itdis, base - itdis)]
         low, high = (max(0.0, *(float(v + z * e) for v, e in branches)) for z in (-Z95, Z95))
         return Estimate(raw, float(base @ self.debiased + size), se, low, high)
