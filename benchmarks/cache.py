@@ -5,8 +5,8 @@
 Synthetic images of 64x64 pixels, a caption each, against stored moments of real images; networks
 that cost next to nothing, so that what is measured is everything around them: with a real encoder
 the warm times stay and the cold ones grow. Each time is of the command as a user runs it, the start
-of Python included; peaks are the resident memory of the process at its highest. About five minutes
-on two cores.
+of Python included; processor seconds tell what a busy machine hides. Peaks are the resident memory
+of the process at its highest. About five minutes on two idle cores.
 """
 
 from __future__ import annotations
@@ -51,9 +51,10 @@ atexit.register(tell)
 
 @dataclass(frozen=True)
 class Run:
-    """One process: seconds, peak resident memory in MB, and what it printed."""
+    """One process: seconds, those of processors, peak resident memory in MB, what it printed."""
 
     seconds: float
+    processor: float
     peak: float
     out: str
 
@@ -90,12 +91,13 @@ def write_network(folder: Path) -> Path:
 def run(code: str, *arguments: object) -> Run:
     with tempfile.NamedTemporaryFile("r") as told:
         command = [sys.executable, "-c", PEAK + code, *map(str, arguments), "-q", told.name]
-        start = time.perf_counter()
+        before, start = os.times(), time.perf_counter()
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
-        seconds = time.perf_counter() - start
+        seconds, after = time.perf_counter() - start, os.times()
+        processor = sum(after[2:4]) - sum(before[2:4])  # of children
         if done.returncode:
             raise click.ClickException(f"{' '.join(command[3:])} failed")
-        return Run(seconds, int(told.read()) / 1024, done.stdout)
+        return Run(seconds, processor, int(told.read()) / 1024, done.stdout)
 
 
 def best(code: str, *arguments: object, times: int = 3) -> Run:
@@ -112,7 +114,8 @@ def measure_times(place: Path, images: int, model: Path) -> list[str]:
     rows, score = [], (captions, "--real", real, "--model", model, "--format", "json")
 
     def row(what: str, made: Run) -> None:
-        rows.append(f"| {what} | {made.seconds:.2f} | {cold.seconds / made.seconds:.1f}x |")
+        ratio = cold.seconds / made.seconds
+        rows.append(f"| {what} | {made.seconds:.2f} | {made.processor:.2f} | {ratio:.1f}x |")
 
     plain = run(SCORE, folder, *score, "--no-cache")
     cold = run(SCORE, folder, *score, *cache)
