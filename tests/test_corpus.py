@@ -159,18 +159,20 @@ def test_the_middle_alone_is_what_the_whole_would_give(size: tuple[int, int]) ->
     assert np.abs(to_pixels(image, side, CLIP) - expected).max() <= 2
 
 
-def test_a_hundred_thousand_files(tmp_path: Path) -> None:
+def test_a_folder_of_very_many_files(tmp_path: Path) -> None:
+    # With CMDMETRIC_MANY=100000 as many as the largest sets; making them takes the time.
+    many = int(os.environ.get("CMDMETRIC_MANY", "20000"))
     folder = tmp_path / "many"
     folder.mkdir()
-    for number in range(100_000):
+    for number in range(many):
         os.close(os.open(folder / f"{number}.png", os.O_CREAT | os.O_WRONLY))
     start = time.perf_counter()
     images = open_images(folder)
     seconds = time.perf_counter() - start
     shutil.rmtree(folder)  # pytest would keep it
-    assert images.count == 100_000 and images.names is not None
-    assert images.names[:3] == ("0.png", "1.png", "2.png") and images.names[-1] == "99999.png"
-    # 1 s on an idle core.
+    assert images.count == many and images.names is not None
+    assert images.names[:3] == ("0.png", "1.png", "2.png") and images.names[-1] == f"{many - 1}.png"
+    # 1.5 s of one core for 100,000.
     assert seconds < 30
 
 
@@ -468,13 +470,10 @@ def test_the_command_with_an_output_that_cannot_show_the_name(
     assert str(tmp_path) in done.stdout and "signature" in done.stdout
 
 
-@pytest.mark.parametrize("case", [0, 8])
-def test_the_command_on_broken_captions_and_moments(
-    example: Path, tmp_path: Path, case: int
-) -> None:
-    name, content = list(corpus.captions_that_fail())[case]
+def test_the_command_on_broken_captions_and_moments(example: Path, tmp_path: Path) -> None:
+    name, content = next(corpus.captions_that_fail())
     captions = put(tmp_path, name, content)
-    moments_name, content = list(corpus.moments_bombs())[case]
+    moments_name, content = next(corpus.moments_bombs())
     stored = put(tmp_path, moments_name, content)
     for arguments in ((example / "generated", captions), (stored, example / "captions.json")):
         done = run("cmd-score", *arguments, "--real", example / "real", "--model", "scenes-toy")
