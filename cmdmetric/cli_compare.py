@@ -33,7 +33,7 @@ def compare(files: tuple[str, ...], form: str, output: str | None, report: str |
 
     check_writable(output)
     if report is not None:
-        from cmdmetric.report import check_report
+        from cmdmetric.page import check_report
 
         check_report(report)
     result = compare_files(files)

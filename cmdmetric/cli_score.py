@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
-import sys
 import warnings
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -84,18 +82,19 @@ def score(
     file or moments (.npz). CAPTIONS is COCO annotations, Karpathy's split, JSON, JSONL, CSV, TSV
     or TXT; captions need not be one an image. Several GENERATED are ranked.
     """
-    one = {"--versus": versus, "--check": check, "--report": report, "--worst": worst,
-           "--worst-csv": worst_csv}  # fmt: skip
+    one = {"--versus": versus, "--check": check, "--worst": worst, "--worst-csv": worst_csv}
     for option, value in one.items():
         if value and len(generated) > 1:
             raise click.UsageError(f"{option} is of one generator, {len(generated)} were given")
         if value and versus and option not in ("--versus", "--check"):
             raise click.UsageError(f"{option} is of one generator; leave out --versus")
+    if report and versus:
+        raise click.UsageError("--report takes several GENERATED in place of --versus")
     for path in (output, worst_csv):
         check_writable(path)
     gate = Gate(check, tolerance, output)
     if report is not None:
-        from cmdmetric.report import check_report
+        from cmdmetric.page import check_report
 
         check_report(report)
     options: Any = {  # checked by click.Choice
@@ -159,6 +158,10 @@ def _scores(
         from cmdmetric.ranking import rank
 
         ranking = rank(found)
+        if report is not None:
+            from cmdmetric.compare_report import write_compare_report
+
+            write_compare_report(ranking, report)
         scores = [each.score.to_dict() for each in found]
         return {**ranking.to_dict(), "scores": scores}, compare_table(ranking)
     ((result, *sides),) = found
@@ -173,9 +176,9 @@ def _scores(
         if worst_csv:
             write(worst_csv, harm_csv(rows))
     if report is not None:
-        from cmdmetric.report import write_report
-        from cmdmetric.report_gather import gather
+        from cmdmetric.report import look_at, write_report
 
-        command = shlex.join(["cmd-score", *sys.argv[1:]])
-        write_report(gather(result, *sides, command=command), report)
+        keys = ("model", "weights", "protocol", "batch_size", "progress")
+        chosen = [options[key] for key in keys]
+        write_report(result, *sides, report, look_at(generated[0], captions, real, *chosen))
     return content, table

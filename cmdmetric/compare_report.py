@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from cmdmetric.compare import Comparison, Entry
-from cmdmetric.report import check_report, page, shown, write_page
+from cmdmetric.page import check_report, page, shown, write_page
 from cmdmetric.report_data import Published
 from cmdmetric.report_gather import published_of
 from cmdmetric.uncertainty import Estimate

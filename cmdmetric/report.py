@@ -2,89 +2,77 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import os
 import re
+import shlex
 import sys
-import warnings
-from importlib.resources import files
-from importlib.util import find_spec
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from cmdmetric.errors import InputError
-from cmdmetric.paths import shown as visible
+import click
+
+from cmdmetric.finding import Finding
+from cmdmetric.page import check_report, page, shown, write_page
 from cmdmetric.protocol import Protocol
 from cmdmetric.report_data import ReportData
 from cmdmetric.report_gather import gather
-from cmdmetric.score import CMDScore, encode_sides, encoding_of, score_of
-from cmdmetric.sources import Source
-from cmdmetric.version import __version__
-from cmdmetric.whole_file import whole_file
-
-if TYPE_CHECKING:
-    import jinja2
-    import torch
-
-    from cmdmetric.encoder import Encoder
-    from cmdmetric.features import OnError
+from cmdmetric.score import CMDScore
+from cmdmetric.sources import Side, Source
 
 
-def check_report(path: str | os.PathLike[str]) -> None:
-    """Raise InputError if no report could be written there: told before the work, not after it."""
-    absent = [name for name in ("jinja2", "matplotlib") if find_spec(name) is None]
-    if absent:
-        raise InputError(f"a report needs {' and '.join(absent)}: pip install 'cmdmetric[report]'")
-    folder = Path(path).absolute().parent
-    if not folder.is_dir():
-        raise InputError(f"cannot write {path}: {folder} is no folder")
-    if Path(path).is_dir():
-        raise InputError(f"cannot write {path}: it is a folder")
-    if not os.access(folder, os.W_OK):
-        raise InputError(f"cannot write {path}: {folder} is not yours to write to")
-
-
-def report(
-    generated: Source,
-    captions: Source,
-    real: Source | None = None,
-    *,
+def write_report(
+    score: CMDScore,
+    f: Side,
+    r: Side,
+    l: Side,  # noqa: E741
     path: str | os.PathLike[str],
-    command: str = "",
-    model: str | Path | None = None,
-    weights: str | Path | None = None,
-    protocol: Protocol | str | Path = "grgan",
-    device: str | torch.device | None = None,
-    batch_size: int = 32,
-    on_error: OnError = "raise",
-    progress: bool = False,
-    cache: bool | str | Path = True,
-    encoder: Encoder | None = None,
-) -> CMDScore:
-    """Score generated images as `cmdmetric.cmd` does, and write a report of it to `path`.
+    findings: Sequence[Finding] = (),
+) -> None:
+    """Write the report of a score of three sides; the file appears whole or not at all.
 
-    command: how it was called, for the report's readers. Other arguments and errors as for `cmd`;
-    InputError too where no report could be written, which is found out before anything is encoded.
+    findings: of a preflight check. Raises InputError where it cannot be written.
     """
     check_report(path)
-    with encoding_of(
-        model, weights, protocol, device, batch_size, on_error, progress, cache, encoder
-    ) as encoding:
-        (f,), r, l = encode_sides([generated], captions, real, encoding)  # noqa: E741
-    score = score_of(f, r, l, encoding.cache)
-    for note in score.warnings:
-        warnings.warn(note, UserWarning, stacklevel=2)
-    if progress:
-        print(f"report: drawing {path}", file=sys.stderr)
-    write_report(gather(score, f, r, l, command=command), path)
-    return score
+    write_page(render(gather(score, f, r, l, command=_command(), findings=findings)), path)
 
 
-def write_report(data: ReportData, path: str | os.PathLike[str]) -> None:
-    """Write the page of `render`; the file appears whole or not at all. Raises InputError."""
-    check_report(path)
-    write_page(render(data), path)
+def look_at(
+    generated: Source,
+    captions: Source,
+    real: Source | None,
+    model: str | Path | None,
+    weights: str | Path | None,
+    protocol: Protocol | str | Path,
+    batch_size: int,
+    progress: bool,
+) -> tuple[Finding, ...]:
+    """What `cmdmetric doctor` finds in inputs that lie in files; arguments as for `cmd`."""
+    from cmdmetric.preflight import preflight
+
+    sources = [source for source in (generated, captions, real) if source is not None]
+    if not all(isinstance(source, (str, os.PathLike)) for source in sources):
+        return ()  # a look would consume what can be iterated once
+    found = preflight(
+        generated,
+        captions,
+        real,
+        model=model,
+        weights=weights,
+        protocol=protocol,
+        batch_size=batch_size,
+        probe=False,
+        progress=progress,
+    )
+    # The score is there: whatever weights it took were at hand.
+    return tuple(each for each in found.findings if each.check != "weights")
+
+
+def _command() -> str:
+    """The command line, where one of this package's commands is running."""
+    context = click.get_current_context(silent=True)
+    name = context and context.find_root().info_name
+    return shlex.join([name, *sys.argv[1:]]) if name else ""
 
 
 def render(data: ReportData) -> str:
@@ -150,66 +138,9 @@ def render(data: ReportData) -> str:
     )
 
 
-def page(template: str, **values: Any) -> str:
-    """A template of this package filled in, its styles and script inline and allowed by hash."""
-    environment = _environment()
-    css, js = (_read(name) for name in ("page.css", "page.js"))
-    # Nothing is loaded, sent or run but what is in this file: not even what a caption smuggles in.
-    policy = "; ".join(
-        (
-            "default-src 'none'",
-            "img-src data:",
-            f"style-src {_hash(css)}",
-            f"script-src {_hash(js)}",
-            "base-uri 'none'",
-            "form-action 'none'",
-        )
-    )
-    from markupsafe import Markup
-
-    return environment.get_template(template).render(
-        css=Markup(css), js=Markup(js), policy=Markup(policy), version=__version__, **values
-    )
-
-
-def write_page(text: str, path: str | os.PathLike[str]) -> None:
-    """Write a page so that it appears whole or not at all. Raises InputError."""
-    with whole_file(path) as file:
-        file.write(text.encode("utf-8"))
-
-
-def shown(text: str, longest: int) -> str:
-    """A user's text as it may be shown: what cannot be seen is escaped, and it is not endless."""
-    text = visible(str(text)[: longest + 1], keep="\n\t")
-    return text if len(text) <= longest else text[: longest - 1] + "…"
-
-
 def _title(source: str) -> str:
     """The last part of a path, or what else the source is called."""
     return re.split(r"[/\\]", source.rstrip("/\\"))[-1] or source
-
-
-def _environment() -> jinja2.Environment:
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_read),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["shown"] = shown
-    environment.globals["zip"] = zip
-    return environment
-
-
-def _read(name: str) -> str:
-    return files("cmdmetric").joinpath("templates").joinpath(name).read_text(encoding="utf-8")
-
-
-def _hash(text: str) -> str:
-    return "'sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() + "'"
 
 
 def _markup(figures: dict[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from cmdmetric.finding import Finding
 from cmdmetric.growth import Step
 from cmdmetric.moments import Moments
 from cmdmetric.projection import View
@@ -101,14 +102,6 @@ class Grid:
     title: str
     about: str
     examples: tuple[Example, ...]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Something to know about the inputs."""
-
-    severity: Literal["error", "warning", "note"]
-    text: str
 
 
 @dataclass(frozen=True)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 
 import numpy as np
 from scipy import linalg
 
 from cmdmetric import published
+from cmdmetric.finding import Finding
 from cmdmetric.growth import Step, growth
 from cmdmetric.influence import SideLike, influences
 from cmdmetric.moments import Moments
 from cmdmetric.projection import scale
-from cmdmetric.report_data import Finding, Grid, Published, ReportData, Spectrum
+from cmdmetric.report_data import Grid, Published, ReportData, Spectrum
 from cmdmetric.report_hashes import content_hash
 from cmdmetric.report_samples import clouds
 from cmdmetric.report_samples import grids as grids_of
@@ -33,9 +34,13 @@ def gather(
     l: Side,  # noqa: E741
     *,
     command: str = "",
+    findings: Sequence[Finding] = (),
     seed: int = 0,
 ) -> ReportData:
-    """The data of a report on three sides and their score. seed: of the samples that are shown."""
+    """The data of a report on three sides and their score.
+
+    command: how it was called. findings: of a preflight check. seed: of the samples that are shown.
+    """
     sides = {"f": f, "r": r, "l": l}
     missing: dict[str, str] = {}
     bare = [NAMES[key] for key, side in sides.items() if not side.has_features]
@@ -64,7 +69,7 @@ def gather(
         growth=steps,
         similarity=similarity,
         grids=grids,
-        findings=tuple(Finding("warning", note) for note in score.warnings),
+        findings=_findings(score, findings),
         command=command,
         versions=versions(),
         hashes=_hashes(score, sides),
@@ -110,6 +115,19 @@ def spectrum(f: Moments, r: Moments, l: Moments) -> Spectrum:  # noqa: E741
     return Spectrum(
         np.clip(values["f"], 0, None), np.clip(of_r, 0, None), np.clip(values["l"], 0, None), ratio
     )
+
+
+def _findings(score: CMDScore, found: Sequence[Finding]) -> tuple[Finding, ...]:
+    """Those of the check before the score, and what only the score could tell."""
+    # Both begin alike where they tell the same.
+    told = {each.message.partition(":")[0] for each in found}
+    notes = [
+        Finding("warning", "score", "score", note)
+        for note in score.warnings
+        if note.partition(":")[0] not in told
+    ]
+    order = ("error", "warning", "note")
+    return tuple(sorted([*notes, *found], key=lambda each: order.index(each.severity)))
 
 
 def versions() -> dict[str, str]:

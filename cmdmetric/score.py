@@ -27,6 +27,7 @@ from cmdmetric.influence import Sample, SideLike, groups_of_pairing
 from cmdmetric.lazy_encoder import LazyEncoder, recall_checkpoint
 from cmdmetric.metrics import CrossModelDistance, cross_model_distance
 from cmdmetric.moments import Moments, Provenance, refuse_differences
+from cmdmetric.page import check_report
 from cmdmetric.protocol import CLIP, GRGAN, Protocol, get_protocol
 from cmdmetric.references import REFERENCES
 from cmdmetric.sources import (
@@ -43,6 +44,7 @@ from cmdmetric.version import __version__
 from cmdmetric.weights import Checkpoint, Dtype
 
 if TYPE_CHECKING:
+    from cmdmetric.finding import Finding
     import torch
 
     from cmdmetric.encoder import Encoder
@@ -123,6 +125,7 @@ def cmd(
     inception_weights: str | Path | None = None,
     inception_real: Source | None = None,
     encoder: Encoder | None = None,
+    report: str | Path | None = None,
 ) -> CMDScore:
     """The Cross Model Distance of generated images: CMD = Dis(f, r) + |Dis(f, l) - Dis(r, l)|.
 
@@ -140,6 +143,7 @@ def cmd(
         or the folder of another cache (docs/caching.md).
     metrics, inception_weights, inception_real: what else to compute, as in
         `cmdmetric.scored.Wanted`; it stands in the score's `metrics`.
+    report: where a report of it is to be written, a self-contained HTML page (docs/report.md).
 
     Raises InputError for anything wrong with the inputs. What a reader of the numbers must know
     is warned of (`UserWarning`) and stands in the score's `warnings`.
@@ -152,13 +156,24 @@ def cmd(
     """
     from cmdmetric.scored import Wanted, scored
 
+    if report is not None:
+        check_report(report)
     encoding = encoding_of(
         model, weights, protocol, device, batch_size, dtype, on_error, progress, cache, encoder
     )
     wanted = Wanted(metrics, inception_weights, inception_real, device, batch_size)
-    ((score, *_),) = scored([generated], captions, real, encoding, wanted)
+    ((score, *sides),) = scored([generated], captions, real, encoding, wanted)
     for note in score.warnings:
         warnings.warn(note, UserWarning, stacklevel=2)
+    if report is not None:
+        from cmdmetric.report import look_at, write_report
+
+        findings: tuple[Finding, ...] = ()
+        if encoder is None:
+            findings = look_at(
+                generated, captions, real, model, weights, protocol, batch_size, progress
+            )
+        write_report(score, *sides, report, findings)
     return score
 
 

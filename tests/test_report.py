@@ -17,8 +17,10 @@ import pytest
 from conftest import ROOT, shared
 from reports import Page, sides
 
+from cmdmetric import cmd
 from cmdmetric.errors import InputError
-from cmdmetric.report import check_report, render, report, shown, write_page
+from cmdmetric.page import check_report, shown, write_page
+from cmdmetric.report import render
 from cmdmetric.report_gather import gather
 from cmdmetric.score import score_of
 from cmdmetric.sources import Side
@@ -189,7 +191,7 @@ def test_a_wrong_place_is_told_before_the_work(tmp_path: Path, target: str, mess
             raise AssertionError("the encoder was used")
 
     with pytest.raises(InputError, match=message):
-        report(["a"], ["b"], path=tmp_path / target, encoder=Untouched())  # type: ignore[arg-type]
+        cmd(["a"], ["b"], report=tmp_path / target, encoder=Untouched())  # type: ignore[arg-type]
 
 
 def test_the_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

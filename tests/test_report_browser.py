@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import pytest
 from reports import sides
 
+from cmdmetric.finding import finding
 from cmdmetric.report import write_report
-from cmdmetric.report_gather import gather
 from cmdmetric.score import score_of
 
 webdriver = pytest.importorskip("selenium.webdriver")
@@ -44,9 +44,11 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     long = "caption" * 60
     hostile = [f"{i} </script><script>window.hacked=1</script> {long}" for i in range(120)]
     f, r, l = sides(120, texts=hostile, names=[f"{long}-{i}.png" for i in range(120)])  # noqa: E741
-    write_report(gather(score_of(f, r, l), f, r, l, command="x" * 500), folder / "full.html")
+    severities = ("error", "warning", "note")
+    findings = [finding(severity, "x", "generated", long, hostile) for severity in severities]
+    write_report(score_of(f, r, l), f, r, l, folder / "full.html", findings)
     bare = [type(side)(side.moments, long) for side in (f, r, l)]
-    write_report(gather(score_of(*bare), *bare), folder / "moments.html")
+    write_report(score_of(*bare), *bare, folder / "moments.html")
     return {path.stem: path.as_uri() for path in folder.iterdir()}
 
 
