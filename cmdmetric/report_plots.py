@@ -68,7 +68,8 @@ def gauge(bars: Sequence[Bar], name: str = "gauge") -> str:
         figure = Figure(figsize=(WIDTH, 0.62 + 0.52 * len(bars)))
         axes = figure.add_subplot()
         highs = [interval[2] for bar in bars if (interval := interval_of(bar.estimate))]
-        whole = max(*highs, *(bar.cmd for bar in bars), 1e-9)
+        whole = max([*highs, *(bar.cmd for bar in bars)])
+        whole = whole if whole > 1e-6 else 1.0  # else rounding, of a set against itself
         for row, bar in enumerate(bars):
             colour = GENERATED if bar.own else MUTED
             if bar.itdis is None:  # only the sum is known
