@@ -178,7 +178,15 @@ def _scores(
     if report is not None:
         from cmdmetric.report import look_at, write_report
 
-        keys = ("model", "weights", "protocol", "batch_size", "progress")
-        chosen = [options[key] for key in keys]
-        write_report(result, *sides, report, look_at(generated[0], captions, real, *chosen))
+        findings = look_at(
+            generated[0],
+            captions,
+            real,
+            options["model"],
+            options["weights"],
+            options["protocol"],
+            options["batch_size"],
+            options["progress"],
+        )
+        write_report(found[0], report, findings)
     return content, table

@@ -50,8 +50,13 @@ def render_compare(data: Comparison) -> str:
 def _bars(entries: Sequence[Entry], published: Sequence[Published]) -> list[Bar]:
     from cmdmetric.report_plots import Bar, published_bars
 
-    own = [Bar(shown(e.name, NAME), e.cmd, e.itdis, _estimate(e), own=True) for e in entries]
+    own = [Bar(_label(e.name), e.cmd, e.itdis, _estimate(e), own=True) for e in entries]
     return sorted([*own, *published_bars(published)], key=lambda bar: bar.cmd)
+
+
+def _label(name: str) -> str:
+    """What a figure has room for: of paths the end, which is where they differ."""
+    return shown(name if len(name) <= NAME else "…" + name[1 - NAME :], 4 * NAME)
 
 
 def _estimate(entry: Entry) -> Estimate | None:

@@ -17,24 +17,19 @@ from cmdmetric.page import check_report, page, shown, write_page
 from cmdmetric.protocol import Protocol
 from cmdmetric.report_data import ReportData
 from cmdmetric.report_gather import gather
-from cmdmetric.score import CMDScore
-from cmdmetric.sources import Side, Source
+from cmdmetric.scored import Scored
+from cmdmetric.sources import Source
 
 
 def write_report(
-    score: CMDScore,
-    f: Side,
-    r: Side,
-    l: Side,  # noqa: E741
-    path: str | os.PathLike[str],
-    findings: Sequence[Finding] = (),
+    found: Scored, path: str | os.PathLike[str], findings: Sequence[Finding] = ()
 ) -> None:
-    """Write the report of a score of three sides; the file appears whole or not at all.
+    """Write the report of a score and its sides; the file appears whole or not at all.
 
     findings: of a preflight check. Raises InputError where it cannot be written.
     """
     check_report(path)
-    write_page(render(gather(score, f, r, l, command=_command(), findings=findings)), path)
+    write_page(render(gather(*found, command=_command(), findings=findings)), path)
 
 
 def look_at(

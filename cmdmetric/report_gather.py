@@ -12,17 +12,18 @@ from scipy import linalg
 from cmdmetric import published
 from cmdmetric.finding import Finding
 from cmdmetric.growth import Step, growth
-from cmdmetric.influence import SideLike, influences
+from cmdmetric.influence import SideLike
 from cmdmetric.moments import Moments
 from cmdmetric.projection import scale
 from cmdmetric.report_data import Grid, Published, ReportData, Spectrum
 from cmdmetric.report_hashes import content_hash
-from cmdmetric.report_samples import clouds
+from cmdmetric.report_samples import clouds, names_of
 from cmdmetric.report_samples import grids as grids_of
 from cmdmetric.report_similarity import similarity as similarity_of
 from cmdmetric.report_similarity import why_unpaired
 from cmdmetric.score import CMDScore, as_samples
 from cmdmetric.sources import Side
+from cmdmetric.worst import harm
 
 NAMES = {"f": "generated images", "r": "real images", "l": "captions"}
 
@@ -60,7 +61,8 @@ def gather(
     if not f.has_features:
         missing["grids"] = "The generated side is moments: which image did what is not in them."
     else:
-        grids = grids_of(f, l, influences(of_f, of_r, of_l).cmd("f"), similarity)
+        shares = {row.name: row.share for row in harm(f, r, l) if row.side == "image"}
+        grids = grids_of(f, l, np.array([shares[name] for name in names_of(f)]), similarity)
     return ReportData(
         score=score,
         published=comparable(score),

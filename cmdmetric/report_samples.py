@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,11 +23,14 @@ GRID, GRID_PIXELS = 12, 208
 def grids(
     f: Side,
     l: Side,  # noqa: E741
-    influence: Array,
+    share: Array,
     similarity: Similarity | None,
 ) -> tuple[Grid, ...]:
-    """The generated images that fit and matter most and least."""
-    order = np.argsort(influence, kind="stable")
+    """The generated images that fit and matter most and least.
+
+    share (n,): by how much CMD would be lower without each of them.
+    """
+    order = np.argsort(share, kind="stable")
     chosen = [
         ("Most harmful", "Without them the score would fall most.", order[::-1][:GRID]),
     ]
@@ -42,15 +45,15 @@ def grids(
     chosen.append(("Most helpful", "Without them the score would rise most.", order[:GRID]))
     pictures = _pictures(f, {int(i) for _, _, rows in chosen for i in rows}, GRID_PIXELS)
     pairing = pairing_of(f, l)
+    names = names_of(f)
     grids = []
     for title, about, rows in chosen:
         examples = []
         for i in map(int, rows):
             own = pairing.caption_of[i] if pairing is not None else ()
             texts = tuple(l.texts.texts[c] for c in own) if l.texts is not None else ()
-            name = short_name(f.names[i]) if f.names is not None else f"#{i}"
-            without = -float(influence[i]) / len(influence)
-            examples.append(Example(name, pictures.get(i), texts, fit.get(i), without))
+            name = short_name(names[i])
+            examples.append(Example(name, pictures.get(i), texts, fit.get(i), -float(share[i])))
         grids.append(Grid(title, about, tuple(examples)))
     return tuple(grids)
 
@@ -82,7 +85,12 @@ def clouds(sides: Mapping[str, Side], samples: Mapping[str, SideLike], seed: int
 def _label(side: Side, row: int) -> str:
     if side.texts is not None:
         return side.texts.texts[side.kept[row]]
-    return short_name(side.names[row]) if side.names is not None else f"#{row}"
+    return short_name(names_of(side)[row])
+
+
+def names_of(side: Side) -> Sequence[str]:
+    """The images' names, or their places where they have none."""
+    return side.names or [f"#{i}" for i in range(side.moments.n or 0)]
 
 
 def short_name(name: str) -> str:

@@ -44,12 +44,12 @@ from cmdmetric.version import __version__
 from cmdmetric.weights import Checkpoint, Dtype
 
 if TYPE_CHECKING:
-    from cmdmetric.finding import Finding
     import torch
 
     from cmdmetric.encoder import Encoder
     from cmdmetric.family import Value
     from cmdmetric.features import OnError
+    from cmdmetric.finding import Finding
 
 
 #: The modules that a score is computed by, from moments and features.
@@ -162,8 +162,8 @@ def cmd(
         model, weights, protocol, device, batch_size, dtype, on_error, progress, cache, encoder
     )
     wanted = Wanted(metrics, inception_weights, inception_real, device, batch_size)
-    ((score, *sides),) = scored([generated], captions, real, encoding, wanted)
-    for note in score.warnings:
+    (found,) = scored([generated], captions, real, encoding, wanted)
+    for note in found.score.warnings:
         warnings.warn(note, UserWarning, stacklevel=2)
     if report is not None:
         from cmdmetric.report import look_at, write_report
@@ -173,8 +173,8 @@ def cmd(
             findings = look_at(
                 generated, captions, real, model, weights, protocol, batch_size, progress
             )
-        write_report(score, *sides, report, findings)
-    return score
+        write_report(found, report, findings)
+    return found.score
 
 
 def encode_sides(

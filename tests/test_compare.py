@@ -153,3 +153,16 @@ def test_command(tmp_path: Path) -> None:
                            check=False)  # fmt: skip
     assert wrong.returncode == 2 and "d.json: does not exist" in wrong.stderr
     assert wrong.stdout == "" and "Traceback" not in wrong.stderr
+
+
+def test_page_of_generators_scored_together(example: Path, tmp_path: Path) -> None:
+    real = example / "real"
+    done = subprocess.run(
+        [Path(sys.executable).parent / "cmd-score", example / "generated", real,
+         example / "captions.json", "--real", real, "--model", "scenes-toy", "-q", "--report",
+         tmp_path / "c.html"], capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    text = " ".join((tmp_path / "c.html").read_text().split())
+    assert "2 models side by side" in text and "images of one caption are paired" in text
+    assert Page(text).mistakes == []

@@ -167,7 +167,8 @@ def test_command(tmp_path: Path) -> None:
     done = subprocess.run(
         [Path(sys.executable).parent / "cmd-score", example / "generated",
          example / "captions.json", "--model", "scenes-toy", "--report", "r.html", "-q",
-         "--format", "json"], cwd=tmp_path, capture_output=True, text=True, check=False,
+         "--metrics", "clipscore", "--format", "json"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     score = json.loads(done.stdout)
@@ -175,6 +176,7 @@ def test_command(tmp_path: Path) -> None:
     text = (tmp_path / "r.html").read_text(encoding="utf-8")
     page = Page(text)
     assert page.mistakes == []
+    assert "Further metrics" in text and f"{score['metrics']['clipscore']['value']:.4f}" in text
     assert score["signature"] in text and "--report r.html" in text
     assert f"{score['cmd']:.4f}" in text and score["weights"] in text
     assert len(page.all("img")) == 48

@@ -12,6 +12,7 @@ from reports import sides
 from cmdmetric.finding import finding
 from cmdmetric.report import write_report
 from cmdmetric.score import score_of
+from cmdmetric.scored import Scored
 
 webdriver = pytest.importorskip("selenium.webdriver")
 BROWSER = next(
@@ -46,9 +47,9 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     f, r, l = sides(120, texts=hostile, names=[f"{long}-{i}.png" for i in range(120)])  # noqa: E741
     severities = ("error", "warning", "note")
     findings = [finding(severity, "x", "generated", long, hostile) for severity in severities]
-    write_report(score_of(f, r, l), f, r, l, folder / "full.html", findings)
+    write_report(Scored(score_of(f, r, l), f, r, l), folder / "full.html", findings)
     bare = [type(side)(side.moments, long) for side in (f, r, l)]
-    write_report(score_of(*bare), *bare, folder / "moments.html")
+    write_report(Scored(score_of(*bare), *bare), folder / "moments.html")
     return {path.stem: path.as_uri() for path in folder.iterdir()}
 
 
