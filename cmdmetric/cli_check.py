@@ -16,12 +16,11 @@ if TYPE_CHECKING:
 def check_options(command: Callable[..., None]) -> Callable[..., None]:
     for option in reversed(
         (
-            click.option("--check", multiple=True, metavar="WHAT", help="Exit 1 unless the score "
-                         "is that of published:GR-GAN, of a stored score's JSON, or within a bound "
-                         "as 'cmd<=8.5' on any key of the JSON; 2 where that would be meaningless. "
-                         "Repeatable."),
+            click.option("--check", multiple=True, metavar="WHAT", help="Exit 1 unless "
+                         "the score agrees with published:NAME, a score's JSON, or a bound as in "
+                         "'cmd<=8.5'. Repeatable."),
             click.option("--tolerance", default="1%", show_default=True, metavar="T",
-                         help="Of --check: 2%, a difference (0.05), or standard errors (2se)."),
+                         help="Of --check: 2%, 0.05, or 2se (errors)."),
         )
     ):  # fmt: skip
         command = option(command)

@@ -30,24 +30,22 @@ Examples:
 )
 @click.argument("generated", nargs=-1, required=True)
 @click.argument("captions")
-@click.option("--real", metavar="PATH|NAME", help="Real images, their moments (.npz), or "
-              "coco2014-val.  [default: what the captions lead to]")  # fmt: skip
+@click.option("--real", metavar="PATH|NAME", help="Real images, moments, or coco2014-val.  "
+              "[default: what the captions lead to]")  # fmt: skip
 @encoder_options
-@click.option("--metrics", default="", metavar="NAMES", help="More of the family, as in "
-              "fid,clipscore, or all (docs/metrics.md).")  # fmt: skip
-@click.option("--inception-weights", metavar="FILE", help="For fid, kid, is.  [default: caches, "
-              "then an announced download]")  # fmt: skip
-@click.option("--inception-real", metavar="PATH", help="Their real side, if not --real: images, or "
-              "pytorch-fid's .npz.")  # fmt: skip
-@click.option("--versus", metavar="PATH", help="A second generator's images: is the difference "
-              "significant?")  # fmt: skip
+@click.option("--metrics", default="", metavar="NAMES",
+              help="More metrics: fid,clipscore,... or all.")  # fmt: skip
+@click.option("--inception-weights", metavar="FILE", help="For fid, kid and is.")
+@click.option("--inception-real", metavar="PATH",
+              help="Their real side: images, or an .npz.")  # fmt: skip
+@click.option("--versus", metavar="PATH", help="A second generator: do they differ?")
 @check_options
-@click.option("--worst", type=click.IntRange(min=1), metavar="N", help="List the N images and "
-              "captions that raise CMD most.")  # fmt: skip
-@click.option("--worst-csv", metavar="FILE", help="Write what every image and caption does to CMD.")
+@click.option("--worst", type=click.IntRange(min=1), metavar="N", 
+              help="List what raises CMD most.", show_default=False)  # fmt: skip
+@click.option("--worst-csv", metavar="FILE", help="What every image does to CMD.")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table",
               show_default=True, help="What goes to stdout.")  # fmt: skip
-@click.option("-o", "--output", metavar="FILE", help="Write the JSON result to a file as well.")
+@click.option("-o", "--output", metavar="FILE", help="Write the JSON to a file as well.")
 @click.option("--report", metavar="FILE", help="Write a self-contained HTML report.")
 @click.version_option(__version__, prog_name="cmd-score")
 @explain
@@ -76,11 +74,10 @@ def score(
     output: str | None,
     report: str | None,
 ) -> None:
-    """Cross Model Distance of generated images: CMD = Dis(f,r) + ITDis; lower is better.
+    """Cross Model Distance of generated images, CMD = Dis(f,r) + ITDis.
 
-    GENERATED is a folder, glob, archive (zip, tar), array (.npy, .npz of uint8 images), feature
-    file or moments (.npz). CAPTIONS is COCO annotations, Karpathy's split, JSON, JSONL, CSV, TSV
-    or TXT; captions need not be one an image. Several GENERATED are ranked.
+    GENERATED is a folder, glob, zip, tar, array of images (.npy, .npz), features or moments (.npz);
+    several are ranked. CAPTIONS is COCO's or Karpathy's JSON, any JSON, JSONL, CSV, TSV or TXT.
     """
     one = {"--versus": versus, "--check": check, "--worst": worst, "--worst-csv": worst_csv}
     for option, value in one.items():

@@ -90,9 +90,9 @@ def test_help_is_quick_and_complete() -> None:
     done = run("cmd-score", "--help")
     seconds = time.perf_counter() - start
     assert done.returncode == 0
-    for part in ("GENERATED CAPTIONS", "--real", "--protocol", "Examples:", "--format"):
+    for part in ("GENERATED... CAPTIONS", "--real", "--protocol", "Examples:", "--format"):
         assert part in done.stdout
-    assert len(done.stdout.splitlines()) <= 50
+    assert len(done.stdout.splitlines()) <= 48
     # 0.2 s on an idle core; importing torch would take many times that even on a fast machine.
     assert seconds < 5
     imported = subprocess.run(
