@@ -149,7 +149,7 @@ def test_moments_say_what_is_missing() -> None:
     assert "application/json" not in text
 
 
-def test_published_numbers_are_drawn_for_their_setting() -> None:
+def test_published_numbers_are_not_drawn_on_trust() -> None:
     real, text = (shared(f"reference/coco2014-val.{side}.npz") for side in ("real", "text"))
     env = {**os.environ, "CMDMETRIC_REFERENCES": str(real.parent)}
     out = Path(os.environ["HOME"]) / "coco.html"
