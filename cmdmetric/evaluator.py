@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -191,6 +192,8 @@ def encode_side(encoder: Encoder, opened: Side | ImageSet | Captions) -> Side:
     """
     with _apart_from_training(encoder.device.type):
         side = Encoding(encoder).side(opened)
+    # The images themselves are not needed again, and cannot be pickled with the evaluator.
+    side = dataclasses.replace(side, images=None)
     if side.moments.provenance is not None:
         refuse_differences(side.moments.provenance, encoder.provenance("image", IMAGES))
     dimensions = encoder.checkpoint.config["embed_dim"]
