@@ -52,6 +52,7 @@ class FeatureRows:
 
         What does not fit into memory is mapped from its file, which is gone when the array is.
         """
+        dropped = [position for position in dropped if position < self._n]
         kept = np.delete(np.arange(self._n), dropped)
         if dropped:
             for start in range(0, len(kept), ROWS):  # moves rows up, each block read before

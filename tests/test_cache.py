@@ -231,6 +231,19 @@ def test_undecodable_images_are_not_cached(encoder: CountingEncoder, folder: Pat
     assert images_encoded(encoder, folder) == 0
 
 
+@pytest.mark.parametrize("broken", [0, 5, 11])
+def test_a_broken_image_is_skipped_wherever_it_stands(
+    encoder: CountingEncoder, folder: Path, broken: int
+) -> None:
+    names = list(open_images(folder).names or ())
+    whole = encode_images(open_images(folder), encoder).features
+    (folder / names[broken]).write_bytes(b"no image")
+    found = encode_images(open_images(folder), encoder, on_error="skip")
+    assert list(found.names) == names[:broken] + names[broken + 1 :]
+    # Batches differ, and round float32 differently.
+    np.testing.assert_allclose(found.features, np.delete(whole, broken, axis=0), atol=1e-5)
+
+
 # --- statistics ------------------------------------------------------------------------------
 
 
