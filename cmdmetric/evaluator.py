@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,12 @@ from cmdmetric.errors import InputError
 from cmdmetric.features import encode_captions, encode_images
 from cmdmetric.image_set import ImageSet
 from cmdmetric.images import open_images
+from cmdmetric.inception import Inception, InceptionFeatures
+from cmdmetric.inception_pass import InceptionPass
 from cmdmetric.moments import Moments, refuse_differences
 from cmdmetric.protocol import Protocol
 from cmdmetric.score import CMDScore, score_of
+from cmdmetric.scored import InceptionSides, Scored, Wanted, with_family
 from cmdmetric.sources import Encoding, Side, Source, open_image_side, open_text_side
 
 #: What the sides that come in batches are called in a score.
@@ -58,6 +61,9 @@ class Evaluator:
         protocol: Protocol | str | Path = "grgan",
         device: str | torch.device | None = None,
         encoder: Encoder | None = None,
+        metrics: str | Iterable[str] = (),
+        inception_weights: str | Path | None = None,
+        inception_real: Source | None = None,
     ) -> None:
         """Encode the real images, and the captions where these are the same for every evaluation.
 
@@ -65,15 +71,33 @@ class Evaluator:
             of its images.
         model, weights, protocol, device: as for `cmdmetric.Encoder`; an `encoder` that is already
             there takes their place.
+        metrics, inception_weights, inception_real: further metrics in every score, as for `cmd`.
+            For fid, kid and is Inception looks at every image too, and 12 kB an image are kept.
 
         Raises InputError for anything wrong with the inputs, also where stored moments were made
         otherwise than this encoder would.
         """
+        wanted = Wanted(metrics, inception_weights, inception_real)
+        self.metrics, self._lenient = wanted.names()
         # Every input is looked up before the network is built: a wrong path is told at once.
         opened_r = open_image_side(real)
         opened_l = None if captions is None else open_text_side(captions)
         self.encoder = encoder or build_encoder(model, weights, protocol, device)
-        self.real: Side = encode_side(self.encoder, opened_r)
+        device = self.encoder.device
+        with _apart_from_training(device.type):
+            self._inception = InceptionSides.of(
+                self.metrics, replace(wanted, device=device), self._lenient, Encoding(self.encoder)
+            )
+            network, images = self._inception.network, opened_r
+            self._inception_r: InceptionFeatures | Moments | None
+            if network and self._inception.real is None and isinstance(images, ImageSet):
+                run = InceptionPass(images, network)
+                self.real: Side = encode_side(self.encoder, run.along())
+                self._inception_r = run.features(self.real.names or ())
+            else:
+                self.real = encode_side(self.encoder, opened_r)
+                self._inception_r = self._inception.of_real(self.real)
+            self._inception.real = None  # images cannot be pickled with the evaluator
         #: The captions of every evaluation; None where every update brings its own.
         self.captions: Side | None = None
         if opened_l is not None:
@@ -91,12 +115,14 @@ class Evaluator:
         too few, or empty; nothing is added then.
         """
         refuse_captions(given=captions is not None, expected=self.captions is None)
-        self._batches.append(encode_batch(self.encoder, images, captions))
+        network = self._inception.network
+        self._batches.append(encode_batch(self.encoder, images, captions, network))
 
     def compute(self) -> CMDScore:
         """The score of all images since the last `reset`, as `cmd` returns it.
 
-        It warns as `cmd` does. Raises InputError for fewer than 2 images or captions.
+        It warns as `cmd` does. Raises InputError for fewer than 2 images or captions, and where a
+        metric lacks what it needs.
         """
         if not self._batches:
             raise InputError("there is no image to score: call update first")
@@ -105,7 +131,13 @@ class Evaluator:
         moments = Moments.from_features(batch.images, provenance)
         names = tuple(map(_name, range(len(batch.images))))
         f = Side(moments, IMAGES, features=batch.images, names=names)
-        score = score_of(f, self.real, self.captions or batch.caption_side(self.encoder))
+        l = self.captions or batch.caption_side(self.encoder)  # noqa: E741
+        score = score_of(f, self.real, l)
+        if self.metrics:
+            score = with_family(
+                Scored(score, f, self.real, l), self._inception, self.metrics, batch.inception,
+                self._inception_r, lenient=self._lenient,
+            )  # fmt: skip
         for note in score.warnings:
             warnings.warn(note, UserWarning, stacklevel=2)
         return score
@@ -117,8 +149,10 @@ class Evaluator:
     def merge(self, other: Evaluator) -> Evaluator:
         """Add what another evaluator has collected, in place; returns itself.
 
-        Raises InputError where the two have different encoders, real images or captions.
+        Raises InputError where the two have different encoders, real images, captions or metrics.
         """
+        if (self.metrics, self._network) != (other.metrics, other._network):
+            raise InputError("evaluators with different metrics cannot be merged")
         here, there = (e.encoder.provenance("image", IMAGES) for e in (self, other))
         refuse_differences(here, there)
         for what, ours, theirs in (
@@ -129,6 +163,12 @@ class Evaluator:
                 raise InputError(f"evaluators with different {what} cannot be merged")
         self._batches = [*self._batches, *other._batches]
         return self
+
+    @property
+    def _network(self) -> str | None:
+        """sha256 of Inception's weights."""
+        network = self._inception.network
+        return None if network is None else network.sha256
 
 
 @dataclass(frozen=True)
@@ -145,6 +185,8 @@ class Batch:
     kept: tuple[int, ...]
     #: Captions that were cut at the encoder's context length.
     truncated: int
+    #: Inception's features of the images, where it looks at them.
+    inception: InceptionFeatures | None = None
 
     @classmethod
     def join(cls, batches: Sequence[Batch]) -> Batch:
@@ -160,6 +202,7 @@ class Batch:
             captions=np.concatenate([batch.captions for batch in batches]),
             kept=tuple(n + i for n, batch in zip(texts, batches, strict=False) for i in batch.kept),
             truncated=sum(batch.truncated for batch in batches),
+            inception=_joined([batch.inception for batch in batches]),
         )
 
     def caption_side(self, encoder: Encoder) -> Side:
@@ -206,20 +249,34 @@ def encode_side(encoder: Encoder, opened: Side | ImageSet | Captions) -> Side:
 
 
 def encode_batch(
-    encoder: Encoder, images: Source, captions: Sequence[str | Sequence[str]] | None
+    encoder: Encoder,
+    images: Source,
+    captions: Sequence[str | Sequence[str]] | None,
+    inception: Inception | None = None,
 ) -> Batch:
     """The images and captions of `Evaluator.update`, encoded; errors as there."""
     with _apart_from_training(encoder.device.type):
-        encoded = encode_images(open_images(images), encoder).features
+        opened, seen = open_images(images), None
+        if inception is None:
+            encoded = encode_images(opened, encoder).features
+        else:
+            run = InceptionPass(opened, inception)
+            both = encode_images(run.along(), encoder)
+            encoded, seen = both.features, run.features(both.names)
         nothing: NDArray[np.float32] = np.empty((0, encoded.shape[1]), np.float32)
         if captions is None:
-            return Batch(encoded, (), (), nothing, (), 0)
+            return Batch(encoded, (), (), nothing, (), 0, seen)
         found = _read_captions(captions, len(encoded))
         owner = tuple(map(_index, found.images))
         if not any(encoder.protocol.clean(text).strip() for text in found.texts):
-            return Batch(encoded, found.texts, owner, nothing, (), 0)
+            return Batch(encoded, found.texts, owner, nothing, (), 0, seen)
         texts = encode_captions(found, encoder)
-        return Batch(encoded, found.texts, owner, texts.features, texts.kept, texts.truncated)
+        return Batch(encoded, found.texts, owner, texts.features, texts.kept, texts.truncated, seen)
+
+
+def _joined(features: Sequence[InceptionFeatures | None]) -> InceptionFeatures | None:
+    there = [each for each in features if each is not None]
+    return InceptionFeatures(*map(np.concatenate, zip(*there, strict=True))) if there else None
 
 
 def refuse_captions(*, given: bool, expected: bool) -> None:

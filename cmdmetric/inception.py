@@ -165,13 +165,23 @@ class InceptionStream:
 
         Raises InputError where there is none.
         """
-        for shape in list(self._waiting):
-            self._encode(shape)
+        self.flush()
         if not self._done:
             raise InputError("Inception was given no image")
         order = np.argsort(np.concatenate([numbers for numbers, _ in self._done]))
         parts = zip(*(features for _, features in self._done), strict=True)
         return InceptionFeatures(*(np.concatenate(part)[order] for part in parts))
+
+    def flush(self) -> None:
+        """Encode the images that wait for others of their size."""
+        for shape in list(self._waiting):
+            self._encode(shape)
+
+    def take(self) -> list[tuple[Sequence[int], InceptionFeatures]]:
+        """What was encoded since the last call, which is forgotten here: numbers of images, in the
+        order in which they were added, and their features."""
+        done, self._done = self._done, []
+        return done
 
     def _encode(self, shape: tuple[int, ...]) -> None:
         numbers, pixels = zip(*self._waiting.pop(shape), strict=True)

@@ -2,34 +2,57 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
-from cmdmetric.decoding import Failure, decoded
+from cmdmetric.cache import FeatureCache
+from cmdmetric.decoding import Failure, prepared
 from cmdmetric.errors import InputError
 from cmdmetric.image_set import ImageItem, ImageSet
 from cmdmetric.inception import Inception, InceptionFeatures, InceptionStream, rgb_pixels
+from cmdmetric.spaces import inception_space
+
+#: Pooled features come first in a row of the cache, logits after them.
+POOL = 2048
+
+
+class _Seen(NamedTuple):
+    """An image for Inception: its content's sha256 where it may be kept, and its row where the
+    cache has that, or else its pixels."""
+
+    digest: bytes | None
+    row: NDArray[np.float32] | None
+    pixels: NDArray[np.uint8] | None
 
 
 class InceptionPass:
     """One image set under Inception, while another network passes over it.
 
     The images that the other network's pass decodes are taken along; those that it does not decode,
-    since their features are cached, are decoded in `features`. The threads that decode only prepare
-    pixels: the network runs in the thread that iterates.
+    since their features are cached, are looked for in the cache and decoded in `features`. The
+    threads that decode only prepare pixels: the network runs in the thread that iterates.
     """
 
-    def __init__(self, images: ImageSet, network: Inception) -> None:
+    def __init__(
+        self, images: ImageSet, network: Inception, cache: FeatureCache | None = None
+    ) -> None:
         self._images = images
         self._network = network
+        self._cache = cache
+        self._space = inception_space(network.sha256)
         self._stream = InceptionStream(network)
-        self._row_of: dict[str, int] = {}
-        self._waiting: deque[tuple[str, np.ndarray]] = deque()
+        #: Those in the stream, by number: name and digest.
+        self._added: list[tuple[str, bytes | None]] = []
+        self._rows: dict[str, NDArray[np.float32] | None] = {}  # None while in the stream
+        self._waiting: deque[tuple[str, _Seen]] = deque()
 
     def along(self) -> ImageSet:
         """The image set, for the other network's pass."""
@@ -55,31 +78,86 @@ class InceptionPass:
         of it were cached: the file has changed in between.
         """
         self._encode()
-        missing = [name for name in names if name not in self._row_of]
-        if missing:
-            wanted = set(missing)
+        if any(name not in self._rows for name in names):
+            self._recall(set(names))
+            wanted = {name for name in names if name not in self._rows}
             left = (item for item in self._images if item.name in wanted)
-            for name, pixels in decoded(left, rgb_pixels, 4 * self._network.batch_size):
-                if isinstance(pixels, Failure):
-                    raise InputError(f"{self._images.source}: {name}: {pixels.reason}")
-                self._waiting.append((name, pixels))
+            for item, seen in prepared(left, self._look, 4 * self._network.batch_size):
+                if isinstance(seen, Failure):
+                    raise InputError(f"{self._images.source}: {item.name}: {seen.reason}")
+                self._waiting.append((item.name, seen))
                 self._encode()
-        rows = [self._row_of[name] for name in names]
-        return InceptionFeatures(*(part[rows] for part in self._stream.features()))
+        self._stream.flush()
+        self._store()
+        if self._cache is not None:
+            self._cache.flush()
+        rows = np.stack([self._row(name) for name in names])
+        return InceptionFeatures(rows[:, :POOL], rows[:, POOL:])
+
+    def _row(self, name: str) -> NDArray[np.float32]:
+        row = self._rows[name]
+        assert row is not None, "flushed"
+        return row
 
     def _load(self, item: ImageItem) -> Image.Image:
-        return self._take(item.name, item.load())
+        image = item.load()
+        self._waiting.append((item.name, _Seen(None, None, rgb_pixels(image))))
+        return image
 
     def _parse(self, item: ImageItem, content: bytes) -> Image.Image:
-        return self._take(item.name, item.parse(content))
-
-    def _take(self, name: str, image: Image.Image) -> Image.Image:
-        self._waiting.append((name, rgb_pixels(image)))
+        image = item.parse(content)
+        digest, row = self._known(content)
+        pixels = rgb_pixels(image) if row is None else None
+        self._waiting.append((item.name, _Seen(digest, row, pixels)))
         return image
+
+    def _look(self, item: ImageItem) -> _Seen:
+        if item.read is None:
+            return _Seen(None, None, rgb_pixels(item.load()))
+        content = item.read()
+        digest, row = self._known(content)
+        return _Seen(digest, row, rgb_pixels(item.parse(content)) if row is None else None)
+
+    def _known(self, content: bytes) -> tuple[bytes | None, NDArray[np.float32] | None]:
+        """The digest of an image, and its row where the cache has it."""
+        if self._cache is None:
+            return None, None
+        digest = hashlib.sha256(content).digest()
+        _, rows = self._cache.get_many([self._space.key(digest)])
+        return digest, rows[0] if len(rows) else None
+
+    def _recall(self, names: set[str]) -> None:
+        """Take from the cache what it has of files that are as they were, without reading them."""
+        files = self._images.files
+        if self._cache is None or files is None or self._images.names is None:
+            return
+        digests = self._cache.digests.known(files)
+        known = [
+            (name, self._space.key(digest))
+            for name, digest in zip(self._images.names, digests, strict=True)
+            if digest is not None and name in names and name not in self._rows
+        ]
+        found, rows = self._cache.get_many([key for _, key in known])
+        self._rows.update((known[i][0], row) for i, row in zip(found.tolist(), rows, strict=True))
 
     def _encode(self) -> None:
         while self._waiting:
-            name, pixels = self._waiting.popleft()
-            if name not in self._row_of:
-                self._row_of[name] = len(self._row_of)
-                self._stream.add(pixels)
+            name, seen = self._waiting.popleft()
+            if name in self._rows:
+                continue
+            self._rows[name] = seen.row
+            if seen.pixels is not None:
+                self._added.append((name, seen.digest))
+                self._stream.add(seen.pixels)
+        self._store()
+
+    def _store(self) -> None:
+        """Keep what the network has made of the images."""
+        for numbers, features in self._stream.take():
+            rows = np.concatenate(features, axis=1)
+            added = [self._added[number] for number in numbers]
+            self._rows.update((name, row) for (name, _), row in zip(added, rows, strict=True))
+            kept = [(i, digest) for i, (_, digest) in enumerate(added) if digest is not None]
+            if kept and self._cache is not None:
+                keys = [self._space.key(digest) for _, digest in kept]
+                self._cache.put_many(self._space, keys, rows[[i for i, _ in kept]])

@@ -48,6 +48,18 @@ class Wanted:
     device: str | torch.device | None = None
     batch_size: int = 32
 
+    def names(self) -> tuple[tuple[str, ...], bool]:
+        """The metrics beside CMD, and whether those that cannot be had are left out ("all").
+
+        Raises InputError for a name that there is not.
+        """
+        if not self.metrics:
+            return (), False
+        from cmdmetric.family import metric_names
+
+        metrics = self.metrics if isinstance(self.metrics, str) else [*self.metrics]
+        return metric_names(metrics), "all" in metrics
+
 
 def scored(
     generated: Sequence[Source],
@@ -62,40 +74,51 @@ def scored(
     what it needs.
     """
     wanted = wanted or Wanted()
-    names: tuple[str, ...] = ()
-    if wanted.metrics:
-        from cmdmetric.family import metric_names
-
-        names = metric_names(wanted.metrics)
-    lenient = "all" in (wanted.metrics if isinstance(wanted.metrics, str) else [*wanted.metrics])
+    names, lenient = wanted.names()
     with encoding:
         opened_f, opened_r, opened_l = open_sides(generated, captions, real)
-        inception = _InceptionSides.of(names, wanted, lenient, encoding)
+        inception = InceptionSides.of(names, wanted, lenient, encoding)
         f = [encoding.side(inception.along(opened)) for opened in opened_f]
         r = encoding.side(inception.along(opened_r) if inception.real is None else opened_r)
         l = encoding.side(opened_l)  # noqa: E741
     found = [Scored(score_of(side, r, l, encoding.cache), side, r, l) for side in f]
     if not names:
         return found
+    of_r = inception.of_real(r)
+    return [
+        each._replace(score=with_family(each, inception, names, inception.features(each.f), of_r,
+                                        lenient=lenient))
+        for each in found
+    ]  # fmt: skip
+
+
+def with_family(
+    found: Scored,
+    inception: InceptionSides,
+    names: Sequence[str],
+    of_f: InceptionFeatures | None,
+    of_r: InceptionFeatures | Moments | None,
+    *,
+    lenient: bool,
+) -> CMDScore:
+    """The score with the metrics of these names, where of_f and of_r are Inception's features.
+
+    Raises InputError where a metric lacks what it needs, unless lenient: then it is left out with
+    a warning.
+    """
     from cmdmetric.family import Given, family
 
     names = tuple(name for name in names if name not in inception.absent)
-    of_r = inception.of_real(r)
-    with_family = []
-    for each in found:
-        given = Given(each.f, r, l, inception.features(each.f), of_r)
-        values, notes = family(names, given, lenient=lenient)
-        notes = [*inception.notes, *notes]
-        score = replace(each.score, metrics=values, warnings=(*each.score.warnings, *notes))
-        with_family.append(each._replace(score=score))
-    return with_family
+    values, notes = family(names, Given(found.f, found.r, found.l, of_f, of_r), lenient=lenient)
+    notes = [*inception.notes, *notes]
+    return replace(found.score, metrics=values, warnings=(*found.score.warnings, *notes))
 
 
-class _InceptionSides:
+class InceptionSides:
     """Inception beside CLIP, where a metric needs it."""
 
     def __init__(self, network: Inception | None, encoding: Encoding) -> None:
-        self._network = network
+        self.network = network
         self._encoding = encoding
         self._passes: dict[int, InceptionPass] = {}
         self.real: ImageSet | Moments | None = None
@@ -106,7 +129,7 @@ class _InceptionSides:
     @classmethod
     def of(
         cls, names: Sequence[str], wanted: Wanted, lenient: bool, encoding: Encoding
-    ) -> _InceptionSides:
+    ) -> InceptionSides:
         """With its network loaded, before anything is encoded: missing weights are told at once."""
         if names:
             from cmdmetric.family import METRICS
@@ -144,24 +167,24 @@ class _InceptionSides:
 
     def along(self, opened: Side | ImageSet) -> Side | ImageSet:
         """What CLIP is to pass over, so that Inception gets the images too."""
-        if self._network is None or isinstance(opened, Side):
+        if self.network is None or isinstance(opened, Side):
             return opened
         from cmdmetric.inception_pass import InceptionPass
 
-        run = InceptionPass(opened, self._network)
+        run = InceptionPass(opened, self.network, self._encoding.cache)
         images = run.along()
         self._passes[id(images)] = run
         return images
 
     def features(self, side: Side) -> InceptionFeatures | None:
         """Of a side that was encoded; None where it was given as moments or features."""
-        run = self._passes.get(id(side.images))
+        run = self._passes.pop(id(side.images), None)
         return None if run is None else run.features(side.names or ())
 
     def of_real(self, r: Side) -> InceptionFeatures | Moments | None:
-        if isinstance(self.real, ImageSet) and self._network is not None:
+        if isinstance(self.real, ImageSet) and self.network is not None:
             encoding = self._encoding
-            images = self._network.encode(
+            images = self.network.encode(
                 self.real, on_error=encoding.on_error, progress=encoding.progress
             )
             return images.features

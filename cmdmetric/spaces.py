@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from importlib.metadata import version
 from pathlib import Path
 
 import PIL
@@ -28,6 +29,17 @@ def image_space(checkpoint: Checkpoint, protocol: Protocol, dtype: str) -> Space
         normalisation=(checkpoint.mean, checkpoint.std) if normalised else None,
         protocol={field: getattr(protocol, field) for field in IMAGE_FIELDS},
         dtype=dtype,
+        pillow=PIL.__version__,
+    )
+
+
+def inception_space(weights: str) -> Space:
+    """The space of Inception's pooled features and logits; weights is the sha256 of its file."""
+    return Space(
+        f"images, Inception {weights[:8]}",
+        what="inception",
+        weights=weights,
+        torch_fidelity=version("torch-fidelity"),
         pillow=PIL.__version__,
     )
 

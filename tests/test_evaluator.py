@@ -247,3 +247,51 @@ def test_wrong_references_are_told_before_the_first_update(
         evaluator = Evaluator(real, ["a red square", "a blue circle"], encoder=encoder)
         evaluator.update(real[:1])
         evaluator.compute()
+
+
+def test_metrics_equal_those_of_cmd(
+    encoder: Encoder,
+    generated: np.ndarray,
+    real: np.ndarray,
+    texts: list[str],
+    files: Path,
+    inception_weights: Path,
+    tmp_path: Path,
+) -> None:
+    n, options = 12, {"encoder": encoder, "inception_weights": inception_weights}
+    metrics = "clipscore,cmmd,fid,is"
+    whole = [Evaluator(real[:n], metrics=metrics, **options) for _ in range(2)]
+    for start in range(0, n, 4):
+        whole[start > 4].update(nchw(generated[start : start + 4]), texts[start : start + 4])
+    with pytest.warns(UserWarning, match="too few"):
+        ours = whole[0].merge(whole[1]).compute()
+    saved = sorted(files.iterdir())[:n]
+    captions = {str(path): text for path, text in zip(saved, texts, strict=False)}
+    with pytest.warns(UserWarning, match="too few"):
+        theirs = cmd(saved, captions, real[:n], metrics=metrics, **options)
+    assert list(ours.metrics) == list(theirs.metrics) == ["clipscore", "cmmd", "cmmd_biased", "fid",
+                                                          "is", "is_std"]  # fmt: skip
+    for name, value in theirs.metrics.items():
+        # Batches of 4 and of 32 round float32 features differently.
+        assert ours.metrics[name].value == pytest.approx(value.value, rel=1e-4, abs=1e-6), name
+    assert theirs.metrics["fid"].value > 0.01
+    copy = pickle.loads(pickle.dumps(whole[0]))
+    copy.reset()
+    with pytest.raises(InputError, match="call update first"):
+        copy.compute()
+
+
+def test_metrics_that_cannot_be_had(
+    encoder: Encoder, generated: np.ndarray, real: np.ndarray, texts: list[str]
+) -> None:
+    with pytest.raises(InputError, match="no metric 'fidd'; did you mean fid"):
+        Evaluator(real, metrics="fidd", encoder=encoder)
+    with pytest.raises(InputError, match="no such weights file"):
+        Evaluator(real, metrics=["fid"], inception_weights="/nowhere.pth", encoder=encoder)
+    fixed = Evaluator(real, texts, metrics="clipscore", encoder=encoder)
+    fixed.update(generated)
+    with pytest.raises(InputError, match="clipscore: it takes pairs"):
+        fixed.compute()
+    plain = Evaluator(real, texts, encoder=encoder)
+    with pytest.raises(InputError, match="different metrics"):
+        fixed.merge(plain)

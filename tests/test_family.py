@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -93,8 +94,9 @@ def test_r_precision_needs_enough_pairs(scenes: Path, encoder: Encoder) -> None:
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_inception_equals_torch_fidelity_and_decodes_once(
-    scenes: Path, encoder: Encoder, inception_weights: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    scenes: Path, encoder: Encoder, inception_weights: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     import torch_fidelity
 
     theirs = torch_fidelity.calculate_metrics(
@@ -126,9 +128,14 @@ def test_inception_equals_torch_fidelity_and_decodes_once(
     assert values["fid"] == pytest.approx(theirs["frechet_inception_distance"], rel=1e-5)
     assert values["is"] == pytest.approx(theirs["inception_score_mean"], rel=1e-5)
     assert values["kid"] == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-4)
+    other = {**options, "cache": tmp_path}
+    score(scenes, "", **other)
     looked_at.clear()
-    again = score(scenes, "fid", **options)  # CLIP's features come from the cache now
+    again = score(scenes, "fid", **other)  # CLIP's features come from the cache now
     assert len(looked_at) == 2 * N
+    looked_at.clear()
+    assert score(scenes, "fid", **other).metrics == again.metrics  # and Inception's
+    assert not looked_at
     # Batches may have another order, which float32 rounds otherwise.
     assert again.metrics["fid"].value == pytest.approx(values["fid"], rel=1e-5)
 
@@ -210,3 +217,38 @@ def test_one_pass_sets_are_read_once(encoder: Encoder, inception_weights: Path) 
             inception_weights=inception_weights,
         )
     assert found.metrics["fid"].value > 0
+
+
+def test_what_inception_has_seen_is_kept(
+    scenes: Path, encoder: Encoder, inception_weights: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    seen = []
+    true = inception_module.Inception.encode_pixels
+
+    def encode(self: object, pixels: np.ndarray) -> object:
+        seen.append(len(pixels))
+        return true(self, pixels)
+
+    monkeypatch.setattr(inception_module.Inception, "encode_pixels", encode)
+    options = {"encoder": encoder, "inception_weights": inception_weights,
+               "cache": tmp_path / "cache"}  # fmt: skip
+    with pytest.warns(UserWarning, match="too few"):
+        first = score(scenes, "kid,is", **options)
+    assert sum(seen) == 2 * N
+    seen.clear()
+    # A file is not looked at again, wherever it lies, and a new one is looked at alone.
+    moved = tmp_path / "moved"
+    shutil.copytree(scenes, moved)
+    with pytest.warns(UserWarning, match="too few"):
+        again = score(moved, "kid,is", **options)
+    assert not seen and again.metrics == first.metrics
+    draw_scene(999).render(64).save(moved / "generated" / "00.png")
+    with pytest.warns(UserWarning, match="too few"):
+        other = score(moved, "kid,is", **options)
+    assert sum(seen) == 1 and other.metrics["kid"] != first.metrics["kid"]
+    with pytest.warns(UserWarning, match="too few"):
+        plain = score(moved, "kid,is", **{**options, "cache": False})
+    # Batches of other sizes round float32 features differently.
+    for name, value in plain.metrics.items():
+        assert value.value == pytest.approx(other.metrics[name].value, rel=1e-4, abs=1e-6)
