@@ -17,6 +17,8 @@ from cmdmetric.version import __version__
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from cmdmetric.scored import Wanted
+
 
 @click.command(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
@@ -106,12 +108,14 @@ def score(
         "cache": cache,
     }
     if versus is None:
+        from cmdmetric.scored import Wanted
+
         content, table = _scores(
             generated,
             captions,
             real,
             options,
-            (metrics, inception_weights, inception_real, device, batch_size),
+            Wanted(metrics, inception_weights, inception_real, device, batch_size),
             worst,
             worst_csv,
             report,
@@ -139,16 +143,16 @@ def _scores(
     captions: str,
     real: str | None,
     options: Any,
-    family: Any,
+    wanted: Wanted,
     worst: int | None,
     worst_csv: str | None,
     report: str | None,
 ) -> tuple[dict[str, Any], str]:
     """The result of one generator or of several, for JSON and as text."""
     from cmdmetric.score import encoding_of
-    from cmdmetric.scored import Wanted, scored
+    from cmdmetric.scored import scored
 
-    found = scored(generated, captions, real, encoding_of(**options, encoder=None), Wanted(*family))
+    found = scored(generated, captions, real, encoding_of(**options, encoder=None), wanted)
     for note in dict.fromkeys(note for each in found for note in each.score.warnings):
         warnings.warn(note, UserWarning, stacklevel=2)
     if len(found) > 1:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from cmdmetric.errors import InputError
 from cmdmetric.protocol import Protocol
-from cmdmetric.score import CMDScore, as_samples, encode_sides, encoding_of, score_of
+from cmdmetric.score import CMDScore, as_samples, encoding_of
+from cmdmetric.scored import Scored, scored
 from cmdmetric.sources import Source
 from cmdmetric.uncertainty import Difference, paired_difference
 
@@ -63,18 +64,22 @@ def versus(
 
     Raises InputError as `cmd` does, and where either set is given as moments alone.
     """
-    with encoding_of(
+    encoding = encoding_of(
         model, weights, protocol, device, batch_size, dtype, on_error, progress, cache, encoder
-    ) as encoding:
-        (a, b), r, l = encode_sides([first, second], captions, real, encoding)  # noqa: E741
-    for side in (a, b):
+    )
+    one, two = scored([first, second], captions, real, encoding)
+    for side in (one.f, two.f):
         if not side.has_features:
             raise InputError(
                 f"{side.source} is moments alone: a difference needs the features of both sets; "
                 "give the images, or their features (.npz with `features`)"
             )
-    scores = score_of(a, r, l, encoding.cache), score_of(b, r, l, encoding.cache)
-    for note in dict.fromkeys(scores[0].warnings + scores[1].warnings):
+    for note in dict.fromkeys(one.score.warnings + two.score.warnings):
         warnings.warn(note, UserWarning, stacklevel=2)
-    (of_a, of_b, of_r), of_l = as_samples([a, b, r], l)
-    return Versus(*scores, paired_difference(of_a, of_b, of_r, of_l))
+    return Versus(one.score, two.score, difference_of(one, two))
+
+
+def difference_of(one: Scored, two: Scored) -> Difference:
+    """CMD of one minus CMD of two, which were scored together and have their features."""
+    (of_one, of_two, of_r), of_l = as_samples([one.f, two.f, one.r], one.l)
+    return paired_difference(of_one, of_two, of_r, of_l)

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from cmdmetric.errors import InputError
 from cmdmetric.feature_rows import blocks_of
-from cmdmetric.npz import Arrays, load, reading, write_npz
+from cmdmetric.npz import opened, write_npz
 from cmdmetric.protocol import Protocol
 from cmdmetric.version import __version__
 
@@ -268,12 +268,8 @@ class Moments:
 
         Nothing is unpickled. Raises InputError naming the file and what is wrong with it.
         """
-        with reading(path, "moments file"):
-            loaded = load(path)
-            if not isinstance(loaded, Arrays):
-                raise InputError("it is no .npz but one array; moments hold mu and sigma")
-            with loaded as file:
-                return cls.of_arrays(file)
+        with opened(path) as arrays:
+            return cls.of_arrays(arrays)
 
     def arrays(self) -> dict[str, Any]:
         """What `save` writes. Of one sample alone the covariance is zero."""

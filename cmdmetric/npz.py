@@ -100,6 +100,18 @@ def load(path: str | os.PathLike[str]) -> NDArray[Any] | Arrays:
     return Arrays(loaded) if isinstance(loaded, NpzFile) else loaded
 
 
+@contextlib.contextmanager
+def opened(path: str | os.PathLike[str]) -> Iterator[Arrays]:
+    """The arrays of an .npz of moments. Whatever goes wrong within is an InputError, as `reading`
+    makes it."""
+    with reading(path, "moments file"):
+        loaded = load(path)
+        if not isinstance(loaded, Arrays):
+            raise InputError("it is no .npz but one array; moments hold mu and sigma")
+        with loaded as arrays:
+            yield arrays
+
+
 def read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     """Shape, whether in Fortran's order, and dtype, from the head of a .npy file."""
     version = npy.read_magic(file)

@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cmdmetric.compare import Against, Comparison, entry_of, holm
-from cmdmetric.score import as_samples
+from cmdmetric.comparison import difference_of
 from cmdmetric.scored import Scored
-from cmdmetric.uncertainty import paired_difference
 
 
 def rank(found: Sequence[Scored]) -> Comparison:
@@ -24,10 +23,7 @@ def rank(found: Sequence[Scored]) -> Comparison:
     notes = dict.fromkeys(note for each in order for note in each.score.warnings)
     best, *others = order
     tested = [each for each in others if each.f.has_features and best.f.has_features]
-    gaps = []
-    for each in tested:
-        (one, two, of_r), of_l = as_samples([each.f, best.f, each.r], each.l)
-        gaps.append(paired_difference(one, two, of_r, of_l))
+    gaps = [difference_of(each, best) for each in tested]
     against = tuple(
         Against(
             each.score.generated,

@@ -177,18 +177,6 @@ def cmd(
     return found.score
 
 
-def encode_sides(
-    generated: Sequence[Source], captions: Source, real: Source | None, encoding: Encoding
-) -> tuple[list[Side], Side, Side]:
-    """The sides of one or several generators, of the real images and of the captions.
-
-    Raises InputError for anything wrong with the inputs.
-    """
-    opened_f, opened_r, opened_l = open_sides(generated, captions, real)
-    f = [encoding.side(opened) for opened in opened_f]
-    return f, encoding.side(opened_r), encoding.side(opened_l)
-
-
 def open_sides(
     generated: Sequence[Source], captions: Source, real: Source | None
 ) -> tuple[list[Side | ImageSet], Side | ImageSet, Side | Captions]:

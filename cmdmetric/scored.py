@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,10 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cmdmetric.errors import InputError
 from cmdmetric.image_set import ImageSet
-from cmdmetric.images import open_images
 from cmdmetric.moments import Moments
 from cmdmetric.score import CMDScore, open_sides, score_of
-from cmdmetric.sources import Encoding, Side, Source
+from cmdmetric.sources import Encoding, Side, Source, open_image_side
 
 if TYPE_CHECKING:
     import torch
@@ -144,6 +142,7 @@ class InceptionSides:
             )
         from cmdmetric.inception import Inception
 
+        real = None if wanted.inception_real is None else _opened(wanted.inception_real)
         try:
             network = Inception(
                 wanted.inception_weights, device=wanted.device, batch_size=wanted.batch_size
@@ -156,13 +155,7 @@ class InceptionSides:
             sides.notes = [f"{', '.join(names)} are left out: {error}"]
             return sides
         sides = cls(network, encoding)
-        source = wanted.inception_real
-        if isinstance(source, Moments):
-            sides.real = source
-        elif source is not None and _is_moments(source):
-            sides.real = Moments.load(source)
-        elif source is not None:
-            sides.real = open_images(source)
+        sides.real = real
         return sides
 
     def along(self, opened: Side | ImageSet) -> Side | ImageSet:
@@ -191,13 +184,7 @@ class InceptionSides:
         return self.real if isinstance(self.real, Moments) else self.features(r)
 
 
-def _is_moments(source: Source) -> bool:
-    if not isinstance(source, (str, os.PathLike)) or not os.fspath(source).endswith(".npz"):
-        return False
-    import numpy as np
-
-    try:
-        with np.load(source, allow_pickle=False) as file:
-            return "mu" in file
-    except (OSError, ValueError):
-        return False
+def _opened(source: Source) -> ImageSet | Moments:
+    """The real side of Inception's metrics: images, or what was stored of their features."""
+    opened = open_image_side(source)
+    return opened.moments if isinstance(opened, Side) else opened

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from cmdmetric.captions import Captions
 from cmdmetric.errors import InputError
 from cmdmetric.moments import Moments, read_count, read_provenance
-from cmdmetric.npz import Arrays, load, reading, write_npz
+from cmdmetric.npz import opened, write_npz
 from cmdmetric.shards import ShardRecord
 
 
@@ -67,12 +67,8 @@ class StoredSet:
 
         Nothing is unpickled. Raises InputError naming the file and what is wrong with it.
         """
-        with reading(path, "moments file"):
-            loaded = load(path)
-            if not isinstance(loaded, Arrays):
-                raise InputError("it is no .npz but one array; moments hold mu and sigma")
-            with loaded as file:
-                return cls.of_arrays(file, str(path))
+        with opened(path) as arrays:
+            return cls.of_arrays(arrays, str(path))
 
     @classmethod
     def of_arrays(cls, arrays: Mapping[str, Any], source: str) -> StoredSet:

@@ -156,6 +156,9 @@ def test_pytorch_fid_moments_as_the_real_side(
     assert stored.metrics["fid"].value == pytest.approx(direct, rel=1e-3)
     with pytest.raises(InputError, match=r"^kid: it takes real images"):
         score(scenes, "kid", inception_real=tmp_path / "fid.npz", **options)
+    (tmp_path / "junk.npz").write_bytes(b"PK\x03\x04 and nothing else")
+    with pytest.raises(InputError, match=r"junk\.npz: not a readable"):
+        score(scenes, "fid", inception_real=tmp_path / "junk.npz", **options)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
