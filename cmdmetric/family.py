@@ -91,7 +91,7 @@ def metric_names(metrics: str | Iterable[str]) -> tuple[str, ...]:
     for name in wanted:
         if name not in METRICS and name not in ALWAYS:
             near = difflib.get_close_matches(name, METRICS, 1)
-            hint = f"; did you mean {near[0]}?" if near else ""
+            hint = f"; did you mean {near[0]}?" if near else "."
             raise InputError(
                 f"no metric {name!r}{hint} There is {', '.join((*ALWAYS, *METRICS))}, or all"
             )
