@@ -103,9 +103,15 @@ def score(sets: Path, generated: str = "f", **options: object) -> list[object]:
 
 
 def alone(*arguments: object) -> Any:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(features, "TEXT_CHUNK", TEXT_CHUNK)
-        done = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    """One process, on one thread as each of several: more threads round float32 otherwise."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(features, "TEXT_CHUNK", TEXT_CHUNK)
+            done = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    finally:
+        torch.set_num_threads(threads)
     assert done.exit_code == 0, done.output
     return json.loads(done.stdout)
 
