@@ -22,7 +22,8 @@ from scipy import linalg
 
 from cmdmetric import Moments, cross_model_distance, frechet_distance
 from cmdmetric.bias import extrapolate_quarters
-from cmdmetric.influence import Sample, curvature
+from cmdmetric.frechet_influence import curvature
+from cmdmetric.influence import Sample
 from cmdmetric.references import load_reference
 from cmdmetric.uncertainty import Uncertainty, paired_difference, uncertainty
 

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from cmdmetric.draws import units
 from cmdmetric.errors import InputError
 from cmdmetric.feature_rows import ROWS, blocks_of
-from cmdmetric.influence import Sample, SideLike, Sides, units
+from cmdmetric.influence import Sample, SideLike, Sides
 from cmdmetric.metrics import CrossModelDistance
 from cmdmetric.moments import Moments
 
@@ -75,7 +76,7 @@ def _parts(quarters: Sequence[Moments]) -> dict[int, list[Moments]]:
 
 def _quarters(samples: dict[str, Sample], seed: int) -> dict[str, list[Moments]]:
     """The moments of four parts of each side."""
-    units_of, count = units(list(samples.values()))
+    units_of, count = units([sample.drawn for sample in samples.values()])
     # Draws that occur on the same sides are dealt out evenly, so that the parts have equal sizes.
     present = np.zeros(count, dtype=int)
     for i, unit in enumerate(units_of):

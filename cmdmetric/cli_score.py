@@ -110,21 +110,18 @@ def score(
     if versus is None:
         from cmdmetric.scored import Wanted
 
+        wanted = Wanted(metrics, inception_weights, inception_real, device, batch_size)
         content, table = _scores(
-            generated,
-            captions,
-            real,
-            options,
-            Wanted(metrics, inception_weights, inception_real, device, batch_size),
-            worst,
-            worst_csv,
-            report,
+            generated, captions, real, options, wanted, worst, worst_csv, report
         )
     else:
-        if metrics:
-            raise click.UsageError("--metrics is of one generator; leave out --versus")
         from cmdmetric.comparison import versus as compare
 
+        options |= {
+            "metrics": metrics,
+            "inception_weights": inception_weights,
+            "inception_real": inception_real,
+        }
         both = compare(generated[0], versus, captions, real, **options)
         content, table = both.to_dict(), versus_table(both)
     verdict = gate.verdict(content)
@@ -165,12 +162,13 @@ def _scores(
             write_compare_report(ranking, report)
         scores = [each.score.to_dict() for each in found]
         return {**ranking.to_dict(), "scores": scores}, compare_table(ranking)
-    ((result, *sides),) = found
+    (only,) = found
+    result = only.score
     content, table = result.to_dict(), score_table(result)
     if worst or worst_csv:
         from cmdmetric.worst import harm, harm_csv
 
-        rows = harm(*sides)
+        rows = harm(*only.sides)
         if worst:
             content["worst"] = [asdict(row) for row in rows[:worst]]
             table += f"\n\n{harm_table(rows[:worst])}"
@@ -189,5 +187,5 @@ def _scores(
             options["batch_size"],
             options["progress"],
         )
-        write_report(found[0], report, findings)
+        write_report(only, report, findings)
     return content, table

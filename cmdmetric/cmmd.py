@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cmdmetric.mmd import SquaredMMD, squared_mmd
+from cmdmetric.mmd import MMDInfluence, SquaredMMD, mmd_influence
 from cmdmetric.vectors import Array, as_vectors, require_same_dimension, unit
 
 #: As published: the width of the kernel, and the factor that makes the numbers readable.
@@ -25,10 +25,20 @@ def cmmd(generated: ArrayLike, real: ArrayLike) -> SquaredMMD:
 
     Raises InputError for fewer than 2 images, other dimensions, or values that are not finite.
     """
+    return cmmd_influence(generated, real).mmd
+
+
+def cmmd_influence(generated: ArrayLike, real: ArrayLike) -> MMDInfluence:
+    """`cmmd`, and what each generated and each real image does to it; arguments as there."""
     f, r = as_vectors(generated, "generated images", 2), as_vectors(real, "real images", 2)
     require_same_dimension(f, "generated images", r, "real images")
-    mmd = squared_mmd(unit(f, "generated images"), unit(r, "real images"), _gauss)
-    return SquaredMMD(*(SCALE * value for value in mmd))
+    found = mmd_influence(unit(f, "generated images"), unit(r, "real images"), _gauss)
+    return MMDInfluence(
+        SquaredMMD(*(SCALE * value for value in found.mmd)),
+        SCALE * found.of_x,
+        SCALE * found.of_y,
+        SCALE**2 * found.second_order,
+    )
 
 
 def _gauss(products: Array) -> Array:

@@ -6,7 +6,7 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,8 @@ from scipy import special
 
 from cmdmetric.errors import InputError
 from cmdmetric.expectations import DISTANCES, SAME_CAPTIONS, numbers, setting_of
+from cmdmetric.measured import Z95, Gap, Value, gap_of
 from cmdmetric.paths import missing
-from cmdmetric.uncertainty import Z95
 
 #: Numbers of generated images that differ by more than this share make raw scores incomparable.
 SAMPLES = 0.01
@@ -43,6 +43,8 @@ class Entry:
     debiased: float | None
     low: float | None
     high: float | None
+    #: Of the family, those that were asked for.
+    metrics: Mapping[str, Value] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,8 @@ class Against:
     #: Two-sided, of equal CMD; the second adjusted for there being several models (Holm 1979).
     p_value: float
     p_adjusted: float
+    #: The same for the family's numbers that both have.
+    metrics: Mapping[str, Gap] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -79,8 +83,8 @@ class Comparison:
         return {
             "ranked_by": self.ranked_by,
             "paired": self.paired,
-            "models": [vars(entry) for entry in self.entries],
-            "against_best": [vars(each) for each in self.against_best],
+            "models": [asdict(entry) for entry in self.entries],
+            "against_best": [asdict(each) for each in self.against_best],
             "warnings": list(self.warnings),
         }
 
@@ -145,10 +149,33 @@ def _against_best(entries: Sequence[Entry]) -> tuple[Against, ...]:
         p = float(special.erfc(abs(gap) / se / math.sqrt(2))) if se else float(gap == 0)
         rows.append((other.name, gap, se, p))
     adjusted = holm([p for *_, p in rows])
+    family = adjusted_gaps([_gaps(other.metrics, best.metrics) for other in others])
     return tuple(
-        Against(name, gap, se, gap - Z95 * se, gap + Z95 * se, p, holm)
-        for (name, gap, se, p), holm in zip(rows, adjusted, strict=True)
+        Against(name, gap, se, gap - Z95 * se, gap + Z95 * se, p, holm, gaps)
+        for (name, gap, se, p), holm, gaps in zip(rows, adjusted, family, strict=True)
     )
+
+
+def _gaps(one: Mapping[str, Value], two: Mapping[str, Value]) -> dict[str, Gap]:
+    """The differences of the numbers that both have, as of independent samples."""
+    found = {}
+    for name in [name for name in one if name in two]:
+        errors = one[name].standard_error, two[name].standard_error
+        known = [error for error in errors if error is not None]
+        se = math.hypot(*known) if len(known) == 2 else None
+        found[name] = gap_of(one[name].value - two[name].value, se)
+    return found
+
+
+def adjusted_gaps(models: Sequence[Mapping[str, Gap]]) -> list[dict[str, Gap]]:
+    """The differences of several models from one, with p-values adjusted number by number."""
+    found = [dict(gaps) for gaps in models]
+    for name in dict.fromkeys(name for gaps in models for name in gaps):
+        tested = [gaps for gaps in found if name in gaps and gaps[name].p_value is not None]
+        values = [gaps[name].p_value or 0.0 for gaps in tested]
+        for gaps, p in zip(tested, holm(values), strict=True):
+            gaps[name] = replace(gaps[name], p_adjusted=p)
+    return found
 
 
 def holm(values: Sequence[float]) -> list[float]:
@@ -233,4 +260,20 @@ def entry_of(name: str, content: Mapping[str, Any]) -> Entry:
         debiased=bars["debiased"],
         low=bars["low"],
         high=bars["high"],
+        metrics=_metrics(content),
     )
+
+
+def _metrics(content: Mapping[str, Any]) -> dict[str, Value]:
+    """The family's numbers of a score, as far as they are numbers."""
+    metrics = content.get("metrics")
+    found = {}
+    for name, each in metrics.items() if isinstance(metrics, Mapping) else ():
+        value, error = (
+            x if isinstance(x, (int, float)) and math.isfinite(x) else None
+            for x in ((each.get("value"), each.get("standard_error"))
+                      if isinstance(each, Mapping) else (None, None))
+        )  # fmt: skip
+        if value is not None:
+            found[str(name)] = Value(float(value), error)
+    return found

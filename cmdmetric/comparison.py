@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cmdmetric.errors import InputError
+from cmdmetric.measured import Gap, gap
 from cmdmetric.protocol import Protocol
-from cmdmetric.score import CMDScore, as_samples, encoding_of
-from cmdmetric.scored import Scored, scored
+from cmdmetric.score import CMDScore, as_samples, encoding_of, groups_of
+from cmdmetric.scored import Scored, Wanted, scored
 from cmdmetric.sources import Source
 from cmdmetric.uncertainty import Difference, paired_difference
 
@@ -30,6 +32,8 @@ class Versus:
     second: CMDScore
     #: CMD of the first minus CMD of the second: negative where the first is better.
     difference: Difference
+    #: Likewise of the other metrics that were asked for, by the names of their numbers.
+    metrics: Mapping[str, Gap] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """All fields, for JSON."""
@@ -37,6 +41,7 @@ class Versus:
             "first": self.first.to_dict(),
             "second": self.second.to_dict(),
             "difference": self.difference.to_dict(),
+            "metrics": {name: asdict(gap) for name, gap in self.metrics.items()},
         }
 
 
@@ -55,6 +60,9 @@ def versus(
     on_error: OnError = "raise",
     progress: bool = False,
     cache: bool | str | Path = True,
+    metrics: str | Iterable[str] = (),
+    inception_weights: str | Path | None = None,
+    inception_real: Source | None = None,
     encoder: Encoder | None = None,
 ) -> Versus:
     """Score two sets of generated images against the same captions and real images.
@@ -67,7 +75,8 @@ def versus(
     encoding = encoding_of(
         model, weights, protocol, device, batch_size, dtype, on_error, progress, cache, encoder
     )
-    one, two = scored([first, second], captions, real, encoding)
+    wanted = Wanted(metrics, inception_weights, inception_real, device, batch_size)
+    one, two = scored([first, second], captions, real, encoding, wanted)
     for side in (one.f, two.f):
         if not side.has_features:
             raise InputError(
@@ -76,10 +85,20 @@ def versus(
             )
     for note in dict.fromkeys(one.score.warnings + two.score.warnings):
         warnings.warn(note, UserWarning, stacklevel=2)
-    return Versus(one.score, two.score, difference_of(one, two))
+    return Versus(one.score, two.score, difference_of(one, two), gaps_of(one, two))
 
 
 def difference_of(one: Scored, two: Scored) -> Difference:
     """CMD of one minus CMD of two, which were scored together and have their features."""
     (of_one, of_two, of_r), of_l = as_samples([one.f, two.f, one.r], one.l)
     return paired_difference(of_one, of_two, of_r, of_l)
+
+
+def gaps_of(one: Scored, two: Scored) -> dict[str, Gap]:
+    """The family's numbers of one minus those of two, which were scored together."""
+    groups = dict(zip(("f1", "f2", "r"), groups_of([one.f, two.f, one.r], one.l), strict=True))
+    return {
+        name: gap(measured, two.measured[name], groups)
+        for name, measured in one.measured.items()
+        if name in two.measured
+    }

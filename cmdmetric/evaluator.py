@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,11 @@ from cmdmetric.image_set import ImageSet
 from cmdmetric.images import open_images
 from cmdmetric.inception import Inception, InceptionFeatures
 from cmdmetric.inception_pass import InceptionPass
+from cmdmetric.inception_sides import InceptionSides
 from cmdmetric.moments import Moments, refuse_differences
 from cmdmetric.protocol import Protocol
 from cmdmetric.score import CMDScore, score_of
-from cmdmetric.scored import InceptionSides, Scored, Wanted, with_family
+from cmdmetric.scored import Scored, Wanted, with_family
 from cmdmetric.sources import Encoding, Side, Source, open_image_side, open_text_side
 
 #: What the sides that come in batches are called in a score.
@@ -64,6 +65,7 @@ class Evaluator:
         metrics: str | Iterable[str] = (),
         inception_weights: str | Path | None = None,
         inception_real: Source | None = None,
+        real_captions: Source | None = None,
     ) -> None:
         """Encode the real images, and the captions where these are the same for every evaluation.
 
@@ -73,6 +75,8 @@ class Evaluator:
             there takes their place.
         metrics, inception_weights, inception_real: further metrics in every score, as for `cmd`.
             For fid, kid and is Inception looks at every image too, and 12 kB an image are kept.
+        real_captions: those of the real images, for fjd: a list in their order (for each a caption
+            or a list of several), or captions that name them.
 
         Raises InputError for anything wrong with the inputs, also where stored moments were made
         otherwise than this encoder would.
@@ -82,26 +86,28 @@ class Evaluator:
         # Every input is looked up before the network is built: a wrong path is told at once.
         opened_r = open_image_side(real)
         opened_l = None if captions is None else open_text_side(captions)
+        in_order = isinstance(real_captions, (list, tuple))
+        opened_rl = None if real_captions is None or in_order else open_text_side(real_captions)
         self.encoder = encoder or build_encoder(model, weights, protocol, device)
         device = self.encoder.device
         with _apart_from_training(device.type):
             self._inception = InceptionSides.of(
-                self.metrics, replace(wanted, device=device), self._lenient, Encoding(self.encoder)
-            )
-            network, images = self._inception.network, opened_r
-            self._inception_r: InceptionFeatures | Moments | None
-            if network and self._inception.real is None and isinstance(images, ImageSet):
-                run = InceptionPass(images, network)
-                self.real: Side = encode_side(self.encoder, run.along())
-                self._inception_r = run.features(self.real.names or ())
-            else:
-                self.real = encode_side(self.encoder, opened_r)
-                self._inception_r = self._inception.of_real(self.real)
+                self.metrics, Encoding(self.encoder), inception_weights, inception_real, device,
+                wanted.batch_size, lenient=self._lenient,
+            )  # fmt: skip
+            real_side, self._inception_r = self._inception.encoded_real(opened_r)
+            self.real = encode_side(self.encoder, real_side)
             self._inception.real = None  # images cannot be pickled with the evaluator
         #: The captions of every evaluation; None where every update brings its own.
         self.captions: Side | None = None
         if opened_l is not None:
             self.captions = encode_side(self.encoder, opened_l)
+        #: The captions of the real images.
+        self.real_captions: Side | None = None
+        if in_order:
+            opened_rl = _read_captions(real_captions, self.real.names or (), "real images")
+        if opened_rl is not None:
+            self.real_captions = encode_side(self.encoder, opened_rl)
         self._batches: list[Batch] = []
 
     def update(self, images: Source, captions: Sequence[str | Sequence[str]] | None = None) -> None:
@@ -134,10 +140,11 @@ class Evaluator:
         l = self.captions or batch.caption_side(self.encoder)  # noqa: E741
         score = score_of(f, self.real, l)
         if self.metrics:
+            found = Scored(score, f, self.real, l)
             score = with_family(
-                Scored(score, f, self.real, l), self._inception, self.metrics, batch.inception,
-                self._inception_r, lenient=self._lenient,
-            )  # fmt: skip
+                found, self.metrics, self._inception, batch.inception, self._inception_r,
+                real_captions=self.real_captions, lenient=self._lenient,
+            ).score  # fmt: skip
         for note in score.warnings:
             warnings.warn(note, UserWarning, stacklevel=2)
         return score
@@ -158,6 +165,7 @@ class Evaluator:
         for what, ours, theirs in (
             ("real images", self.real, other.real),
             ("captions", self.captions, other.captions),
+            ("captions of the real images", self.real_captions, other.real_captions),
         ):
             if not _are_same(ours, theirs):
                 raise InputError(f"evaluators with different {what} cannot be merged")
@@ -266,7 +274,8 @@ def encode_batch(
         nothing: NDArray[np.float32] = np.empty((0, encoded.shape[1]), np.float32)
         if captions is None:
             return Batch(encoded, (), (), nothing, (), 0, seen)
-        found = _read_captions(captions, len(encoded))
+        names = tuple(map(_name, range(len(encoded))))
+        found = _read_captions(captions, names, "images")
         owner = tuple(map(_index, found.images))
         if not any(encoder.protocol.clean(text).strip() for text in found.texts):
             return Batch(encoded, found.texts, owner, nothing, (), 0, seen)
@@ -293,14 +302,15 @@ def refuse_captions(*, given: bool, expected: bool) -> None:
         )
 
 
-def _read_captions(captions: Any, count: int) -> Captions:
+def _read_captions(captions: Any, names: Sequence[str], of: str) -> Captions:
+    """Captions in the order of the images of these names."""
     what = "captions are a list with an entry for each image, one caption or a list of several"
     if isinstance(captions, (str, Mapping)):
         raise InputError(f"{what}, not a {type(captions).__name__}")
     captions = list(captions)
-    if len(captions) != count:
-        raise InputError(f"{what}: there are {count} images and {len(captions)} entries")
-    return read_captions({_name(i): caption for i, caption in enumerate(captions)})
+    if len(captions) != len(names):
+        raise InputError(f"{what}: there are {len(names)} {of} and {len(captions)} entries")
+    return read_captions(dict(zip(names, captions, strict=True)))
 
 
 def _name(index: int) -> str:

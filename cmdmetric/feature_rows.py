@@ -102,7 +102,7 @@ def blocks_of(features: NDArray[Any], rows: int = ROWS) -> Iterator[NDArray[Any]
         release(features)
 
 
-def release(features: NDArray[Any]) -> None:
+def release(features: object) -> None:
     """Let go of the pages of a mapped file that were read; they are read again if need be."""
     mapped = getattr(features, "_mmap", None)
     if isinstance(mapped, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):

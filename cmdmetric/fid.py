@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from cmdmetric.errors import InputError
 from cmdmetric.frechet import frechet_distance
+from cmdmetric.frechet_influence import DistanceInfluence, End, frechet_influence
 from cmdmetric.moments import Moments
 
 #: Dimensions of the features that FID is made of.
@@ -28,6 +29,17 @@ def fid(
     Raises InputError for unreadable files, fewer than 2 images, or features of another network.
     """
     return frechet_distance(_moments(generated), _moments(real))
+
+
+def fid_influence(
+    generated: NDArray[np.float32], real: Moments | NDArray[np.float32]
+) -> DistanceInfluence:
+    """`fid`, and what every image does to it whose pooled features (n, 2048) are given."""
+    ends = [
+        End(_moments(side), None if isinstance(side, Moments) else side)
+        for side in (generated, real)
+    ]
+    return frechet_influence(*ends)
 
 
 def _moments(side: Moments | ArrayLike | str | os.PathLike[str]) -> Moments:

@@ -7,11 +7,14 @@ two sets apart, cannot see: FJD rises when captions change places within the set
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import ArrayLike
 
 from cmdmetric.errors import InputError
 from cmdmetric.frechet import frechet_distance
+from cmdmetric.frechet_influence import DistanceInfluence, End, frechet_influence
 from cmdmetric.moments import Moments
 from cmdmetric.vectors import Array, as_vectors, blocks, require_pairs
 
@@ -40,6 +43,26 @@ def fjd(
     return frechet_distance(f, r)
 
 
+def fjd_influence(
+    generated: ArrayLike,
+    generated_captions: ArrayLike,
+    real: ArrayLike,
+    real_captions: ArrayLike,
+    *,
+    draws: tuple[int, int] | None = None,
+) -> DistanceInfluence:
+    """`fjd` with the published alpha, and what every pair does to it: (n,) and (m,).
+
+    alpha is taken as given: what single images do to it is not counted. draws are the numbers of
+    generated and of real images, where some have several captions. Other arguments as for `fjd`.
+    """
+    alpha = caption_scale(real, real_captions)
+    of_f, of_r = draws or (None, None)
+    f = _Joined(*_pairs(generated, generated_captions), alpha)
+    r = _Joined(*_pairs(real, real_captions), alpha)
+    return frechet_influence(End(f.moments(), f, of_f), End(r.moments(), r, of_r))
+
+
 def caption_scale(images: ArrayLike, captions: ArrayLike) -> float:
     """The published alpha: the mean length of the images' vectors over that of the captions'.
 
@@ -60,11 +83,28 @@ def joint_moments(images: ArrayLike, captions: ArrayLike, alpha: float) -> Momen
     """
     if not 0 <= alpha < np.inf:
         raise InputError(f"alpha is {alpha}, it must be a number from 0 upwards")
-    x, y = _pairs(images, captions)
-    moments = Moments(x.shape[1] + y.shape[1])
-    for block in blocks(len(x), 8 * moments.d):
-        moments.update(np.concatenate([x[block], alpha * y[block]], axis=1))
-    return moments
+    return _Joined(*_pairs(images, captions), alpha).moments()
+
+
+@dataclass(frozen=True, eq=False)
+class _Joined:
+    """Vectors [image, alpha caption] (n, d + e), joined as far as they are read."""
+
+    images: Array
+    captions: Array
+    alpha: float
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, rows: slice) -> Array:
+        return np.concatenate([self.images[rows], self.alpha * self.captions[rows]], axis=1)
+
+    def moments(self) -> Moments:
+        moments = Moments(self.images.shape[1] + self.captions.shape[1])
+        for block in blocks(len(self), 8 * moments.d):
+            moments.update(self[block])
+        return moments
 
 
 def _pairs(images: ArrayLike, captions: ArrayLike) -> tuple[Array, Array]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cmdmetric.influence import Sample, SideLike, Sides, units
+from cmdmetric.draws import units
+from cmdmetric.influence import Sample, SideLike, Sides
 from cmdmetric.metrics import CrossModelDistance, cross_model_distance
 from cmdmetric.moments import Moments
 
@@ -80,7 +81,7 @@ def _ranks(samples: dict[str, Sample], seed: int) -> dict[str, NDArray[np.float6
     Draws that occur on the same sides are ranked among themselves: any share then holds the same
     share of each side.
     """
-    units_of, count = units(list(samples.values()))
+    units_of, count = units([sample.drawn for sample in samples.values()])
     present = np.zeros(count, dtype=int)
     for i, unit in enumerate(units_of):
         present[unit] |= 1 << i

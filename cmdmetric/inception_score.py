@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy.special import log_softmax, logsumexp
 
 from cmdmetric.errors import InputError
-from cmdmetric.vectors import as_vectors
+from cmdmetric.vectors import Array, as_vectors
 
 
 class InceptionScore(NamedTuple):
@@ -26,15 +27,33 @@ def inception_score(logits: ArrayLike, *, splits: int = 10, seed: int = 2020) ->
     They are shuffled, cut into `splits` and scored in each; the default seed shuffles as
     torch-fidelity does. Raises InputError for fewer images than splits.
     """
+    scores = [float(np.exp(each.mean())) for _, each in _splits(logits, splits, seed)]
+    return InceptionScore(float(np.mean(scores)), float(np.std(scores)))
+
+
+def inception_score_influence(logits: ArrayLike, *, splits: int = 10, seed: int = 2020) -> Array:
+    """What each image does to the mean over the splits: (n,), with mean zero. Arguments as there.
+
+    A change of p(y) moves the score of a split to second order only, so that an image's influence
+    there is the score times the image's own divergence, less the mean.
+    """
+    influence = np.empty(len(np.asarray(logits)))
+    for rows, divergences in _splits(logits, splits, seed):
+        mean = divergences.mean()
+        influence[rows] = np.exp(mean) * (divergences - mean)
+    return influence
+
+
+def _splits(logits: ArrayLike, splits: int, seed: int) -> Iterator[tuple[NDArray[np.intp], Array]]:
+    """The rows of each split, with their KL(p(y|x) || p(y))."""
     if splits < 1:
         raise InputError(f"the Inception score over {splits} splits: it takes at least 1")
     x = as_vectors(logits, "logits", at_least=splits)
     n = len(x)
-    log_p = log_softmax(x[np.random.RandomState(seed).permutation(n)], axis=1)
-    scores = []
+    order = np.random.RandomState(seed).permutation(n)
+    log_p = log_softmax(x, axis=1)
     for i in range(splits):
-        part = log_p[i * n // splits : (i + 1) * n // splits]
+        rows = order[i * n // splits : (i + 1) * n // splits]
+        part = log_p[rows]
         log_q = logsumexp(part, axis=0) - np.log(len(part))
-        divergence = (np.exp(part) * (part - log_q)).sum(axis=1).mean()
-        scores.append(float(np.exp(divergence)))
-    return InceptionScore(float(np.mean(scores)), float(np.std(scores)))
+        yield rows, (np.exp(part) * (part - log_q)).sum(axis=1)

@@ -1,4 +1,4 @@
-"""How much each sample moves the distances: the influence function of the Fréchet distance."""
+"""How much each sample moves CMD and the three distances that it is made of."""
 
 from __future__ import annotations
 
@@ -8,21 +8,13 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from cmdmetric.draws import Drawn, units
 from cmdmetric.errors import InputError
-from cmdmetric.feature_rows import release
-from cmdmetric.frechet import frechet_distance
+from cmdmetric.frechet_influence import End, frechet_influence
 from cmdmetric.metrics import CrossModelDistance
 from cmdmetric.moments import Moments
-from cmdmetric.pairing import Pairing
 
 Array = NDArray[np.float64]
-
-#: Rows of features that are transformed at once: keeps the temporary in the processor's cache.
-_ROWS = 2048
-#: Columns of a quadratic form that are applied at once.
-_COLUMNS = 128
-#: Error of a sample's influence, in standard deviations of influences, that changes no error bar.
-ENOUGH = 1e-4
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,9 +23,7 @@ class Sample:
 
     Args:
         features: (n, d), any real dtype.
-        groups: (n,) integers or strings, or None. What has the same group, on this side or another,
-            was drawn together: an image and its captions, the captions of one image, the images
-            that two models made of one caption. Without groups every sample is a draw of its own.
+        groups: (n,) integers or strings, or None, as in `cmdmetric.draws.Drawn`.
         moments: those of the features, where they are already there.
 
     Raises InputError for features that are no (n, d) array of at least 2 finite samples, and for
@@ -60,6 +50,11 @@ class Sample:
             object.__setattr__(self, "groups", groups)
         object.__setattr__(self, "features", features)
         object.__setattr__(self, "moments", moments)
+
+    @property
+    def drawn(self) -> Drawn:
+        """How many samples there are, and what was drawn together."""
+        return Drawn(len(self.features), self.groups)
 
 
 #: A side as a user has it: features (n, d), with groups if known, or no more than moments.
@@ -102,38 +97,6 @@ class Sides(NamedTuple):
         }
 
 
-def groups_of_pairing(
-    pairing: Pairing, n_captions: int
-) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
-    """The groups (n_images,) and (n_captions,) of images and captions that were paired by name.
-
-    An image and its captions are one group; so are several images made of the same captions.
-    """
-    captions = np.arange(n_captions)
-    images = -1 - np.arange(len(pairing.caption_of))  # unpaired: each a group of its own
-    for image, own in enumerate(pairing.caption_of):
-        if own:
-            images[image] = captions[list(own)] = own[0]
-    return images, captions
-
-
-def units(samples: list[Sample]) -> tuple[list[NDArray[np.intp]], int]:
-    """Which independent draw every sample of every side belongs to, and how many there are."""
-    named = [sample.groups for sample in samples if sample.groups is not None]
-    labels, codes = np.unique(np.concatenate(named), return_inverse=True) if named else ((), None)
-    count, seen, found = len(labels), 0, []
-    for sample in samples:
-        n = len(sample.features)
-        if sample.groups is None:
-            found.append(np.arange(count, count + n))
-            count += n
-        else:
-            assert codes is not None
-            found.append(codes[seen : seen + n])
-            seen += n
-    return found, count
-
-
 @dataclass(frozen=True, eq=False)
 class Influences:
     """The influence of each sample on the three distances, for the sides with features.
@@ -165,118 +128,31 @@ def cmd_weights(signed_itdis: float) -> Array:
     return np.array([1.0, sign, -sign])
 
 
-class _Gaussian(NamedTuple):
-    """mean (d,), root R (k, d) with R^T R = cov, and its pseudo-inverse, transposed (k, d)."""
-
-    mean: Array
-    root: Array
-    inverse: Array
-
-    @classmethod
-    def of(cls, moments: Moments) -> _Gaussian:
-        values, vectors = np.linalg.eigh(moments.cov)
-        kept = values > values[-1] * len(values) * np.finfo(np.float64).eps
-        if not kept.any():  # a collapsed set: no direction in which anything could be moved
-            kept[-1:], values = True, np.maximum(values, np.finfo(np.float64).tiny)
-        root = np.sqrt(values[kept])[:, None]
-        return cls(moments.mean, root * vectors.T[kept], vectors.T[kept] / root)
-
-
 def influences(f: SideLike, r: SideLike, l: SideLike) -> Influences:  # noqa: E741
     """The influence of every sample at hand on Dis(f,r), Dis(f,l) and Dis(r,l).
-
-    The derivative of Dis(a, b) by mean_a is 2 (mean_a - mean_b) and by cov_a it is I - T, where T
-    is the optimal transport map from N_a to N_b (T cov_a T = cov_b). A sample x = mean_a + y thus
-    has the influence 2 y.(mean_a - mean_b) + n / (n - 1) y.(I - T) y, less its mean over the set.
-
-    With R_a R_b^T = U S V^T, the decomposition that the distance itself is made of, y.T y is
-    |S^(1/2) U^T R_a^(-T) y|^2. Where cov_a is singular (n <= d) the inverse is the pseudo-inverse:
-    y lies in the span of R_a, so this is still the exact derivative by the weight of a sample.
 
     f, r, l are Sample, features (n, d) or Moments; only the first two have influences. Raises
     InputError where no side has features or the dimensions differ.
     """
     sides = Sides.of(f, r, l)
-    moments = dict(zip("frl", sides.moments, strict=True))
-    gaussians = {name: _Gaussian.of(m) for name, m in moments.items()}
     samples = sides.samples
-    units_of, _ = units(list(samples.values()))
-    counts = {n: len(np.unique(u)) for n, u in zip(samples, units_of, strict=True)}
+    units_of, _ = units([sample.drawn for sample in samples.values()])
+    draws = {n: len(np.unique(u)) for n, u in zip(samples, units_of, strict=True)}
+    ends = {
+        name: End(moments, samples[name].features, draws[name]) if name in samples else End(moments)
+        for name, moments in zip(sides._fields, sides.moments, strict=True)
+    }
     of = {name: np.zeros((len(sample.features), 3)) for name, sample in samples.items()}
-    distances, noise, bias = np.zeros(3), np.zeros(3), np.zeros(3)
+    found = []
     for column, (a, b) in enumerate((("f", "r"), ("f", "l"), ("r", "l"))):
-        if a not in samples and b not in samples:
-            distances[column] = frechet_distance(moments[a], moments[b])
-            continue
-        one, two = gaussians[a], gaussians[b]
-        gap = one.mean - two.mean
-        left, s, right = np.linalg.svd(one.root @ two.root.T, full_matrices=False)
-        traces = np.sum(one.root**2) + np.sum(two.root**2)
-        distances[column] = max(0.0, gap @ gap + traces - 2 * s.sum())
-        for name, this, basis, sign in ((a, one, left.T, 1), (b, two, right, -1)):
-            if name in samples:
-                half = np.sqrt(s)[:, None] * (basis @ this.inverse)
-                of[name][:, column] = _influence(samples[name], half, sign * gap)
-                n = len(samples[name].features)
-                bias[column] += np.sum(this.root**2) / n + curvature(s) / (n - 1)
-        noise[column] = _second_order(one, two, s, counts.get(a), counts.get(b))
-    return Influences(CrossModelDistance(*distances.tolist()), of, noise, bias)
-
-
-def _influence(sample: Sample, half: Array, gap: Array) -> Array:
-    """(n,) 2 y.gap + n / (n - 1) (|y|^2 - |half y|^2), centred."""
-    n = len(sample.features)
-    form = np.eye(half.shape[1]) - half.T @ half
-    found = np.empty(n)
-    for start in range(0, n, _ROWS):
-        rows = sample.features[start : start + _ROWS] - sample.moments.mean
-        excess = quadratic(rows.astype(form.dtype, copy=False), form)
-        found[start : start + _ROWS] = 2 * rows @ gap + excess * (n / (n - 1))
-        if start == 0 and n > _ROWS:  # float32 is twice as fast; is it enough for the others?
-            with np.errstate(over="ignore", invalid="ignore"):
-                rough = quadratic(rows.astype(np.float32), form.astype(np.float32))
-                if np.abs(rough - excess).max() < ENOUGH * found[:_ROWS].std():
-                    form = form.astype(np.float32)
-        release(sample.features)
-    return found - found.mean()
-
-
-def quadratic(rows: NDArray[Any], form: NDArray[Any]) -> NDArray[Any]:
-    """(n,) y.A y of rows y (n, d) and a symmetric form A (d, d), both of one type.
-
-    By blocks of columns, of which those left of the diagonal count twice and those right of it are
-    not computed: that is nearly half of the products.
-    """
-    found = np.zeros(len(rows), rows.dtype)
-    for start in range(0, len(form), _COLUMNS):
-        block = slice(start, start + _COLUMNS)
-        moved = rows[:, :start] @ (2 * form[:start, block]) + rows[:, block] @ form[block, block]
-        found += np.einsum("ij,ij->i", moved, rows[:, block])
-    return found
-
-
-def curvature(s: Array) -> float:
-    """Half the trace of the Hessian of -2 Tr (cov_a cov_b)^(1/2) times Gaussian noise of cov_a.
-
-    s (m,) are the singular values of R_a R_b^T. In the basis where cov_b^(1/2) cov_a cov_b^(1/2)
-    is diagonal, noise H of that matrix adds 1/2 sum_ij H_ij^2 / (s_i s_j (s_i + s_j)) to the
-    distance, and (n - 1) E H_ij^2 = s_i^2 s_j^2 (1 + [i = j]). By symmetry it is the same for b.
-    """
-    return float(_harmonic(s).sum() / 2 + s.sum() / 4)
-
-
-def _harmonic(s: Array) -> Array:
-    """(m, m) s_i s_j / (s_i + s_j)."""
-    return np.outer(s, s) / np.maximum(s[:, None] + s, np.finfo(np.float64).tiny)
-
-
-def _second_order(a: _Gaussian, b: _Gaussian, s: Array, n_a: int | None, n_b: int | None) -> float:
-    """The variance of the distance's second-order term under Gaussian noise of the moments.
-
-    That is all the variance there is where the two sets are draws of one distribution.
-    """
-    per_a, per_b = 1 / n_a if n_a else 0.0, 1 / n_b if n_b else 0.0
-    covs = per_a * np.sum((a.root @ a.root.T) ** 2) * per_a
-    covs += 2 * per_a * per_b * np.sum(s**2) + per_b * np.sum((b.root @ b.root.T) ** 2) * per_b
-    curved = np.sum(_harmonic(s) ** 2) + np.sum(s**2) / 4
-    return float(2 * covs + curved * (per_a + per_b) ** 2)
+        pair = frechet_influence(ends[a], ends[b])
+        found.append(pair)
+        for name, influence in ((a, pair.of_a), (b, pair.of_b)):
+            if influence is not None:
+                of[name][:, column] = influence
+    return Influences(
+        CrossModelDistance(*(pair.distance for pair in found)),
+        of,
+        np.array([pair.second_order for pair in found]),
+        np.array([pair.bias for pair in found]),
+    )

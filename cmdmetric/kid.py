@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from cmdmetric.errors import InputError
-from cmdmetric.mmd import Kernel, squared_mmd
+from cmdmetric.mmd import Kernel, MMDInfluence, mmd_influence, squared_mmd
 from cmdmetric.vectors import Array, as_vectors, require_same_dimension, unit
 
 #: As published; with fewer images than that the subsets are as large as the smaller set.
@@ -22,6 +22,18 @@ class SubsetKID(NamedTuple):
     mean: float
     std: float
     subset_size: int
+    subsets: int
+
+
+class KIDParts(NamedTuple):
+    """What each image does to KID, as far as the images of its part show it."""
+
+    #: (n,) and (m,), each with mean zero.
+    of_f: Array
+    of_r: Array
+    #: The second-order variance of KID in one part, and the number of parts.
+    second_order: float
+    parts: int
 
 
 def kid(generated: ArrayLike, real: ArrayLike) -> float:
@@ -68,7 +80,7 @@ def kid_of_subsets(
         of_f = rng.choice(len(f), size, replace=False)
         of_r = rng.choice(len(r), size, replace=False)
         values.append(squared_mmd(f[of_f], r[of_r], kernel).unbiased)
-    return SubsetKID(float(np.mean(values)), float(np.std(values)), size)
+    return SubsetKID(float(np.mean(values)), float(np.std(values)), size, subsets)
 
 
 def clip_kid(generated: ArrayLike, real: ArrayLike) -> float:
@@ -77,9 +89,35 @@ def clip_kid(generated: ArrayLike, real: ArrayLike) -> float:
     That is the kernel of vectors of length sqrt(d), whose entries have a size of about one, as
     Inception's. At length one the published kernel would be linear, 1 + 3 cos / d, to 0.2 %.
     """
+    return clip_kid_influence(generated, real).mmd.unbiased
+
+
+def clip_kid_influence(generated: ArrayLike, real: ArrayLike) -> MMDInfluence:
+    """`clip_kid`, and what each generated and each real image does to it; arguments as there."""
     f, r = _sides(generated, real)
-    sides = unit(f, "generated images"), unit(r, "real images")
-    return squared_mmd(*sides, _cubic(1)).unbiased
+    return mmd_influence(unit(f, "generated images"), unit(r, "real images"), _cubic(1))
+
+
+def kid_influence(generated: ArrayLike, real: ArrayLike, *, parts: int, seed: int = 0) -> KIDParts:
+    """What each image does to `kid`, found in disjoint parts of both sets, drawn with `seed`.
+
+    generated (n, d) and real (m, d); every image meets those of its part alone, which takes
+    1 / parts of the products of all pairs. Raises InputError where a part would hold fewer than 2
+    images of a set.
+    """
+    f, r = _sides(generated, real)
+    if not 1 <= parts <= min(len(f), len(r)) // 2:
+        raise InputError(f"{parts} parts of {len(f)} generated and {len(r)} real images")
+    rng = np.random.default_rng(seed)
+    of_f, of_r = rng.permutation(len(f)) % parts, rng.permutation(len(r)) % parts
+    influence_f, influence_r = np.empty(len(f)), np.empty(len(r))
+    noise = []
+    for part in range(parts):
+        rows_f, rows_r = np.flatnonzero(of_f == part), np.flatnonzero(of_r == part)
+        found = mmd_influence(f[rows_f], r[rows_r], _cubic(f.shape[1]))
+        influence_f[rows_f], influence_r[rows_r] = found.of_x, found.of_y
+        noise.append(found.second_order)
+    return KIDParts(influence_f, influence_r, float(np.mean(noise)), parts)
 
 
 def _sides(generated: ArrayLike, real: ArrayLike) -> tuple[Array, Array]:

@@ -22,33 +22,93 @@ class SquaredMMD(NamedTuple):
     unbiased: float
 
 
+class MMDInfluence(NamedTuple):
+    """A discrepancy and what each vector does to it."""
+
+    mmd: SquaredMMD
+    #: (n,) and (m,) influences, each with mean zero.
+    of_x: Array
+    of_y: Array
+    #: The variance of the unbiased estimate's second-order term: all there is at equality.
+    second_order: float
+
+
+class _Sums(NamedTuple):
+    """Of the kernel over pairs: by row, by column, and of its squares; of pairs with themselves."""
+
+    rows: Array
+    columns: Array
+    squares: float
+    own: float = 0.0
+
+
 def squared_mmd(x: Array, y: Array, kernel: Kernel) -> SquaredMMD:
     """E k(x, x') + E k(y, y') - 2 E k(x, y) for a kernel of inner products; x (n, d), y (m, d).
 
     n and m are at least 2. Blocks of products are summed in float64 and thrown away.
     """
+    return mmd_influence(x, y, kernel).mmd
+
+
+def mmd_influence(x: Array, y: Array, kernel: Kernel) -> MMDInfluence:
+    """`squared_mmd` and, from the same products, the influence of every vector on it.
+
+    To first order vector x_i adds 2 (E k(x_i, x) - E k(x_i, y)) / n, less the mean, as in every
+    U-statistic (Hoeffding 1948). Where the two sets are alike that is noise, and the variance is
+    that of the doubly centred kernel.
+    """
     n, m = len(x), len(y)
-    within_x, own_x = _within(x, kernel)
-    within_y, own_y = _within(y, kernel)
-    cross = 2 * _between(x, y, kernel) / (n * m)
-    return SquaredMMD(
-        (within_x + own_x) / n**2 + (within_y + own_y) / m**2 - cross,
-        within_x / (n * (n - 1)) + within_y / (m * (m - 1)) - cross,
+    of_x, of_y, between = _within(x, kernel), _within(y, kernel), _between(x, y, kernel)
+    total_x, total_y = float(of_x.rows.sum()), float(of_y.rows.sum())
+    cross = 2 * float(between.rows.sum()) / (n * m)
+    mmd = SquaredMMD(
+        (total_x + of_x.own) / n**2 + (total_y + of_y.own) / m**2 - cross,
+        total_x / (n * (n - 1)) + total_y / (m * (m - 1)) - cross,
+    )
+    influence_x = 2 * (of_x.rows / (n - 1) - between.rows / m)
+    influence_y = 2 * (of_y.rows / (m - 1) - between.columns / n)
+    second_order = (
+        2 * _curved(of_x, n - 1, n - 1) / (n * (n - 1))
+        + 2 * _curved(of_y, m - 1, m - 1) / (m * (m - 1))
+        + 4 * _curved(between, m, n) / (n * m)
+    )
+    return MMDInfluence(
+        mmd, influence_x - influence_x.mean(), influence_y - influence_y.mean(), second_order
     )
 
 
-def _within(x: Array, kernel: Kernel) -> tuple[float, float]:
-    """The kernel's sum over pairs of different vectors, and over each with itself."""
-    pairs = own = 0.0
+def _curved(sums: _Sums, in_row: int, in_column: int) -> float:
+    """The variance of the doubly centred kernel, from sums over so many pairs a row and column."""
+    pairs = len(sums.rows) * in_row
+    mean = sums.rows.sum() / pairs
+    rows, columns = sums.rows / in_row - mean, sums.columns / in_column - mean
+    left = sums.squares / pairs - mean**2 - np.mean(rows**2) - np.mean(columns**2)
+    return max(0.0, float(left))
+
+
+def _within(x: Array, kernel: Kernel) -> _Sums:
+    """Over pairs of different vectors, and over each with itself."""
+    rows, squares, own = np.zeros(len(x)), 0.0, 0.0
     for i in blocks(len(x)):
         for j in blocks(i.start):
-            pairs += 2 * kernel(x[i] @ x[j].T).sum()
-        square = kernel(x[i] @ x[i].T)
-        diagonal = np.trace(square)
-        own += diagonal
-        pairs += square.sum() - diagonal
-    return float(pairs), float(own)
+            values = kernel(x[i] @ x[j].T)
+            rows[i] += values.sum(axis=1)
+            rows[j] += values.sum(axis=0)
+            squares += 2 * np.vdot(values, values)
+        values = kernel(x[i] @ x[i].T)
+        own += np.trace(values)
+        np.fill_diagonal(values, 0.0)
+        rows[i] += values.sum(axis=1)
+        squares += np.vdot(values, values)
+    return _Sums(rows, rows, float(squares), float(own))
 
 
-def _between(x: Array, y: Array, kernel: Kernel) -> float:
-    return float(sum(kernel(x[i] @ y[j].T).sum() for i in blocks(len(x)) for j in blocks(len(y))))
+def _between(x: Array, y: Array, kernel: Kernel) -> _Sums:
+    rows, columns, squares = np.zeros(len(x)), np.zeros(len(y)), 0.0
+    for i in blocks(len(x)):
+        for j in blocks(len(y)):
+            values = kernel(x[i] @ y[j].T)
+            rows[i] += values.sum(axis=1)
+            columns[j] += values.sum(axis=0)
+            squares += np.vdot(values, values)
+    return _Sums(rows, columns, float(squares))

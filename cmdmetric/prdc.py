@@ -11,6 +11,8 @@ from numpy.typing import ArrayLike
 from cmdmetric.errors import InputError
 from cmdmetric.vectors import Array, as_vectors, blocks, require_same_dimension
 
+#: An image reaches as far as this neighbour, as with Naeem et al.; Kynkäänniemi et al. took 3.
+NEIGHBOURS = 5
 #: Rows of distances that are held at once, each as long as the set: 256 x 30,000 are 61 MB.
 _ROWS = 256
 #: Squared distances below this, relative to the largest squared length, are rounding.
@@ -30,13 +32,13 @@ class PRDC(NamedTuple):
     coverage: float
 
 
-def prdc(generated: ArrayLike, real: ArrayLike, *, k: int = 5) -> PRDC:
+def prdc(generated: ArrayLike, real: ArrayLike, *, k: int = NEIGHBOURS) -> PRDC:
     """The four scores of generated (n, d) and real (m, d) features, by Euclidean distance.
 
     An image reaches as far as its k-th nearest neighbour in its own set, that distance included.
     Precision, recall and coverage are from 0 to 1; density is about 1 for equal sets, and above
     it where generated images gather in the middle of the real ones. The scale of the features
-    does not matter. k = 5 is Naeem's, Kynkäänniemi took 3.
+    does not matter.
 
     Raises InputError for k images or fewer in a set, other dimensions, values that are not finite.
     """

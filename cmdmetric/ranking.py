@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cmdmetric.compare import Against, Comparison, entry_of, holm
-from cmdmetric.comparison import difference_of
+from cmdmetric.compare import Against, Comparison, adjusted_gaps, entry_of, holm
+from cmdmetric.comparison import difference_of, gaps_of
 from cmdmetric.scored import Scored
 
 
@@ -33,7 +33,14 @@ def rank(found: Sequence[Scored]) -> Comparison:
             gap.high,
             gap.p_value,
             adjusted,
+            family,
         )
-        for each, gap, adjusted in zip(tested, gaps, holm([g.p_value for g in gaps]), strict=True)
+        for each, gap, adjusted, family in zip(
+            tested,
+            gaps,
+            holm([gap.p_value for gap in gaps]),
+            adjusted_gaps([gaps_of(each, best) for each in tested]),
+            strict=True,
+        )
     )
     return Comparison(entries, against, "cmd", tuple(notes), paired=True)

@@ -29,7 +29,9 @@ def write_report(
     findings: of a preflight check. Raises InputError where it cannot be written.
     """
     check_report(path)
-    write_page(render(gather(*found, command=_command(), findings=findings)), path)
+    write_page(
+        render(gather(found.score, *found.sides, command=_command(), findings=findings)), path
+    )
 
 
 def look_at(

@@ -52,6 +52,18 @@ def r_precision(
 
     Raises InputError where images and captions are not paired, or too few to draw from.
     """
+    return float(wins(images, captions, owner, mismatched=mismatched, seed=seed).mean())
+
+
+def wins(
+    images: ArrayLike,
+    captions: ArrayLike,
+    owner: ArrayLike | None = None,
+    *,
+    mismatched: int = 99,
+    seed: int = 0,
+) -> NDArray[np.bool_]:
+    """Whether each caption beats the others, (m,); `r_precision`, the mean, has the arguments."""
     x, y, rows = _paired(images, captions, owner)
     of_image = _grouped(rows, len(x))
     most = max(map(len, of_image))
@@ -61,14 +73,14 @@ def r_precision(
             f"leaves {len(y) - most}: give more pairs, or ask for fewer (mismatched)"
         )
     rng = np.random.default_rng(seed)
-    wins = 0
+    won = np.empty(len(y), dtype=bool)
     for block in blocks(len(y), _GATHERED):
         drawn = [_draw(rng, len(y), of_image[row], mismatched) for row in rows[block]]
         queries = x[rows[block]]
         right = np.einsum("bd,bd->b", queries, y[block])
         wrong = np.einsum("bd,bkd->bk", queries, y[np.array(drawn)])
-        wins += int((~_rivals(wrong, right[:, None]).any(axis=1)).sum())
-    return wins / len(y)
+        won[block] = ~_rivals(wrong, right[:, None]).any(axis=1)
+    return won
 
 
 def recall_at_k(
@@ -78,12 +90,24 @@ def recall_at_k(
     *,
     ks: Sequence[int] = (1, 5, 10),
 ) -> Recall:
-    """R@k among all images and all captions, both ways; arguments as for `r_precision`.
+    """R@k among all images and all captions, both ways; arguments as for `r_precision`."""
+    if not ks or min(ks) < 1:
+        raise InputError(f"R@k needs ranks from 1 upwards, not {list(ks)}")
+    of_images, of_captions = ranks(images, captions, owner)
+    return Recall(
+        {k: float((of_images < k).mean()) for k in ks},
+        {k: float((of_captions < k).mean()) for k in ks},
+    )
+
+
+def ranks(
+    images: ArrayLike, captions: ArrayLike, owner: ArrayLike | None = None
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """How many captions are nearer to each image than the nearest of its own, (n,), and how many
+    images nearer to each caption than its image, (m,). Arguments as for `r_precision`.
 
     The similarities are made in blocks: memory holds the vectors and one block.
     """
-    if not ks or min(ks) < 1:
-        raise InputError(f"R@k needs ranks from 1 upwards, not {list(ks)}")
     x, y, rows = _paired(images, captions, owner)
     of_caption = np.einsum("md,md->m", x[rows], y)
     best = np.full(len(x), -np.inf)
@@ -97,10 +121,7 @@ def recall_at_k(
             similarity[numbers[i, None] == rows[None, j]] = -np.inf  # the right ones are no rivals
             nearer_texts[i] += _rivals(similarity, best[i, None]).sum(axis=1)
             nearer_images[j] += _rivals(similarity, of_caption[None, j]).sum(axis=0)
-    return Recall(
-        {k: float((nearer_texts < k).mean()) for k in ks},
-        {k: float((nearer_images < k).mean()) for k in ks},
-    )
+    return nearer_texts, nearer_images
 
 
 def _rivals(similarity: Array, right: Array) -> NDArray[np.bool_]:

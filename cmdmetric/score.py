@@ -19,11 +19,12 @@ from cmdmetric import distributed
 from cmdmetric.cache import FeatureCache, open_cache
 from cmdmetric.captions import Captions, Pairing, pair
 from cmdmetric.derived import remembered
+from cmdmetric.draws import groups_of_pairing
 from cmdmetric.errors import InputError
 from cmdmetric.frechet import frechet_distance
 from cmdmetric.image_findings import mixed_endings
 from cmdmetric.image_set import ImageSet
-from cmdmetric.influence import Sample, SideLike, groups_of_pairing
+from cmdmetric.influence import Sample, SideLike
 from cmdmetric.lazy_encoder import LazyEncoder, recall_checkpoint
 from cmdmetric.metrics import CrossModelDistance, cross_model_distance
 from cmdmetric.moments import Moments, Provenance, refuse_differences
@@ -47,13 +48,22 @@ if TYPE_CHECKING:
     import torch
 
     from cmdmetric.encoder import Encoder
-    from cmdmetric.family import Value
     from cmdmetric.features import OnError
     from cmdmetric.finding import Finding
+    from cmdmetric.measured import Value
 
 
 #: The modules that a score is computed by, from moments and features.
-STATISTICS_CODE = ("bias", "frechet", "influence", "metrics", "moments", "uncertainty")
+STATISTICS_CODE = (
+    "bias",
+    "draws",
+    "frechet",
+    "frechet_influence",
+    "influence",
+    "metrics",
+    "moments",
+    "uncertainty",
+)
 #: Files that hold captions rather than images.
 CAPTION_ENDINGS = (".json", ".jsonl", ".csv", ".tsv", ".txt")
 
@@ -384,7 +394,7 @@ def _statistics(
         return {"distances": distances._asdict(), "uncertainty": bars}
 
     groups, of_captions = _groups(pairings, l)
-    sources = [_identity(side) for side in sides]
+    sources = [identity_of(side) for side in sides]
     sources += [b"" if g is None else g.tobytes() for g in (*groups, of_captions)]
     found = remembered(cache, STATISTICS_CODE, sources, compute)
     bars = found["uncertainty"]
@@ -394,7 +404,7 @@ def _statistics(
     )
 
 
-def _identity(side: Side) -> bytes | None:
+def identity_of(side: Side) -> bytes | None:
     """What the numbers of a side follow from; None where that is not known."""
     if side.has_features:
         return side.identity
@@ -419,6 +429,11 @@ def _groups(
             unpaired += len(groups)
         of_images.append(groups)
     return of_images, None if of_captions is None else of_captions[list(l.kept)]
+
+
+def groups_of(images: Sequence[Side], l: Side) -> list[NDArray[Any] | None]:  # noqa: E741
+    """What was drawn together, of several image sides: images of the same captions."""
+    return _groups([pairing_of(side, l) for side in images], l)[0]
 
 
 def as_samples(

@@ -2,31 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from cmdmetric.cache import FeatureCache
+from cmdmetric.derived import remembered
 from cmdmetric.errors import InputError
-from cmdmetric.image_set import ImageSet
+from cmdmetric.family import FAMILY_CODE, METRICS, Given, measure, metric_names
+from cmdmetric.inception_sides import InceptionSides
+from cmdmetric.measured import Measured, Value
 from cmdmetric.moments import Moments
-from cmdmetric.score import CMDScore, open_sides, score_of
-from cmdmetric.sources import Encoding, Side, Source, open_image_side
+from cmdmetric.score import (
+    CMDScore,
+    groups_of,
+    identity_of,
+    open_sides,
+    pairing_of,
+    score_of,
+)
+from cmdmetric.sources import Encoding, Side, Source
 
 if TYPE_CHECKING:
     import torch
 
-    from cmdmetric.inception import Inception, InceptionFeatures
-    from cmdmetric.inception_pass import InceptionPass
+    from cmdmetric.inception import InceptionFeatures
 
 
-class Scored(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Scored:
     """A score and the three sides that it is of."""
 
     score: CMDScore
     f: Side
     r: Side
     l: Side  # noqa: E741
+    #: The family's numbers with what samples do to them, where several generators are scored.
+    measured: Mapping[str, Measured] = field(default_factory=dict)
+
+    @property
+    def sides(self) -> tuple[Side, Side, Side]:
+        """Generated images, real images, captions."""
+        return self.f, self.r, self.l
 
 
 @dataclass(frozen=True)
@@ -53,8 +71,6 @@ class Wanted:
         """
         if not self.metrics:
             return (), False
-        from cmdmetric.family import metric_names
-
         metrics = self.metrics if isinstance(self.metrics, str) else [*self.metrics]
         return metric_names(metrics), "all" in metrics
 
@@ -75,116 +91,98 @@ def scored(
     names, lenient = wanted.names()
     with encoding:
         opened_f, opened_r, opened_l = open_sides(generated, captions, real)
-        inception = InceptionSides.of(names, wanted, lenient, encoding)
-        f = [encoding.side(inception.along(opened)) for opened in opened_f]
-        r = encoding.side(inception.along(opened_r) if inception.real is None else opened_r)
+        inception = InceptionSides.of(
+            names,
+            encoding,
+            wanted.inception_weights,
+            wanted.inception_real,
+            wanted.device,
+            wanted.batch_size,
+            lenient=lenient,
+        )
+        f, of_f = zip(*(inception.encoded(opened) for opened in opened_f), strict=True)
+        r, of_r = inception.encoded_real(opened_r)
         l = encoding.side(opened_l)  # noqa: E741
     found = [Scored(score_of(side, r, l, encoding.cache), side, r, l) for side in f]
     if not names:
         return found
-    of_r = inception.of_real(r)
     return [
-        each._replace(score=with_family(each, inception, names, inception.features(each.f), of_r,
-                                        lenient=lenient))
-        for each in found
-    ]  # fmt: skip
+        with_family(
+            each,
+            names,
+            inception,
+            seen,
+            of_r,
+            lenient=lenient,
+            cache=encoding.cache,
+            keep=len(found) > 1,
+        )
+        for each, seen in zip(found, of_f, strict=True)
+    ]
 
 
 def with_family(
     found: Scored,
-    inception: InceptionSides,
     names: Sequence[str],
+    inception: InceptionSides,
     of_f: InceptionFeatures | None,
     of_r: InceptionFeatures | Moments | None,
     *,
+    real_captions: Side | None = None,
     lenient: bool,
-) -> CMDScore:
+    cache: FeatureCache | None = None,
+    keep: bool = False,
+) -> Scored:
     """The score with the metrics of these names, where of_f and of_r are Inception's features.
+
+    real_captions: those of the real images, where the score's are of the generated ones only.
+    cache: where numbers are looked up that were made of the same features before.
+    keep: whether what each sample does to them is kept too, for differences; then nothing is
+        looked up.
 
     Raises InputError where a metric lacks what it needs, unless lenient: then it is left out with
     a warning.
     """
-    from cmdmetric.family import Given, family
+    groups = dict(zip("fr", groups_of([found.f, found.r], found.l), strict=True))
+    given = Given(
+        found.f, found.r, found.l, real_captions, of_f, of_r, inception.apart, groups
+    )  # fmt: skip
+    values: dict[str, Value] = {}
+    measured: dict[str, Measured] = {}
+    notes = [*inception.notes]
 
-    names = tuple(name for name in names if name not in inception.absent)
-    values, notes = family(names, Given(found.f, found.r, found.l, of_f, of_r), lenient=lenient)
-    notes = [*inception.notes, *notes]
-    return replace(found.score, metrics=values, warnings=(*found.score.warnings, *notes))
+    def compute() -> dict[str, Any]:
+        numbers = measure(name, given)
+        if keep:
+            measured.update(numbers)
+        return {key: asdict(number.to_value(groups)) for key, number in numbers.items()}
 
-
-class InceptionSides:
-    """Inception beside CLIP, where a metric needs it."""
-
-    def __init__(self, network: Inception | None, encoding: Encoding) -> None:
-        self.network = network
-        self._encoding = encoding
-        self._passes: dict[int, InceptionPass] = {}
-        self.real: ImageSet | Moments | None = None
-        #: Metrics that were asked for by "all" and whose network cannot be had, and why.
-        self.absent: tuple[str, ...] = ()
-        self.notes: list[str] = []
-
-    @classmethod
-    def of(
-        cls, names: Sequence[str], wanted: Wanted, lenient: bool, encoding: Encoding
-    ) -> InceptionSides:
-        """With its network loaded, before anything is encoded: missing weights are told at once."""
-        if names:
-            from cmdmetric.family import METRICS
-
-            names = [name for name in names if METRICS[name].inception]
-        if not names:
-            return cls(None, encoding)
-        if encoding.workers is not None:
-            raise InputError(
-                f"{', '.join(names)} cannot be shared by several processes: run one, or leave "
-                "them out"
-            )
-        from cmdmetric.inception import Inception
-
-        real = None if wanted.inception_real is None else _opened(wanted.inception_real)
+    for name in names:
+        if name in inception.absent:
+            continue
         try:
-            network = Inception(
-                wanted.inception_weights, device=wanted.device, batch_size=wanted.batch_size
-            )
+            sources = [None] if keep else _sources(name, given)
+            numbers = remembered(cache, FAMILY_CODE, sources, compute)
         except InputError as error:
-            if not lenient or wanted.inception_weights is not None:
+            if not lenient:
                 raise
-            sides = cls(None, encoding)
-            sides.absent = tuple(names)
-            sides.notes = [f"{', '.join(names)} are left out: {error}"]
-            return sides
-        sides = cls(network, encoding)
-        sides.real = real
-        return sides
-
-    def along(self, opened: Side | ImageSet) -> Side | ImageSet:
-        """What CLIP is to pass over, so that Inception gets the images too."""
-        if self.network is None or isinstance(opened, Side):
-            return opened
-        from cmdmetric.inception_pass import InceptionPass
-
-        run = InceptionPass(opened, self.network, self._encoding.cache)
-        images = run.along()
-        self._passes[id(images)] = run
-        return images
-
-    def features(self, side: Side) -> InceptionFeatures | None:
-        """Of a side that was encoded; None where it was given as moments or features."""
-        run = self._passes.pop(id(side.images), None)
-        return None if run is None else run.features(side.names or ())
-
-    def of_real(self, r: Side) -> InceptionFeatures | Moments | None:
-        if isinstance(self.real, ImageSet) and self.network is not None:
-            encoding = self._encoding
-            images = self.network.encode(
-                self.real, on_error=encoding.on_error, progress=encoding.progress
-            )
-            return images.features
-        return self.real if isinstance(self.real, Moments) else self.features(r)
+            notes.append(f"{name} is left out: {error}")
+        else:
+            values |= {key: Value(**number) for key, number in numbers.items()}
+    score = replace(found.score, metrics=values, warnings=(*found.score.warnings, *notes))
+    return replace(found, score=score, measured=measured)
 
 
-def _opened(source: Source) -> ImageSet | Moments:
-    """The real side of Inception's metrics: images, or what was stored of their features."""
-    opened = open_image_side(source)
-    return opened.moments if isinstance(opened, Side) else opened
+def _sources(name: str, given: Given) -> list[bytes | None]:
+    """What the numbers of a metric follow from."""
+    sides = [given.f, given.r, given.l, *([given.real_l] if given.real_l else [])]
+    sources: list[bytes | None] = [name.encode(), *map(identity_of, sides)]
+    for images, l in ((given.f, given.l), (given.r, given.real_l or given.l)):  # noqa: E741
+        pairing = pairing_of(images, l)
+        sources.append(repr(pairing and pairing.caption_of).encode() + repr(l.kept).encode())
+    for features in (given.inception_f, given.inception_r) if METRICS[name].inception else ():
+        if isinstance(features, Moments):
+            sources += [features.mean.tobytes(), features.cov.tobytes()]
+        elif features is not None:
+            sources += [features.pool.tobytes(), features.logits.tobytes()]
+    return sources

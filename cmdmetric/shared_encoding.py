@@ -41,7 +41,8 @@ def shared_side(
     """The side of a set of which every process encodes a share, by `encode`.
 
     All get its moments, summed in float64; the first also gets the features, for error bars, and
-    the names. Shares are whole batches, so that every batch is one of a single process.
+    the names, the others those of their own share. Shares are whole batches, so that every batch
+    is one of a single process.
 
     Raises InputError, in all of them, as `encode` does, and where they see different sets.
     """
@@ -70,7 +71,7 @@ def shared_side(
     if named is None:
         if side is not None:
             workers.send(side.features)
-        return Side(moments, opened.source)
+        return Side(moments, opened.source, names=side.names if side else None)
     rows = _gathered(side, shares, workers)
     if n <= d:  # few: distances are exact from the features, not from their singular covariance
         moments = Moments.from_features(rows, provenance)

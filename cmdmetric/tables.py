@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from cmdmetric.compare import Comparison
     from cmdmetric.comparison import Versus
-    from cmdmetric.family import Value
+    from cmdmetric.measured import Gap, Value
     from cmdmetric.score import CMDScore
     from cmdmetric.worst import Harm
 
@@ -66,8 +66,30 @@ def versus_table(result: Versus) -> str:
             f"                    {best:.4f} ± {difference.standard_error:.4f}{debiased} "
             f"(95 %: {difference.low:.4f} to {difference.high:.4f})",
             f"p-value             {difference.p_value:.3g}, {verdict} at 5 %",
+            *_gaps(result.metrics),
         ]
     )
+
+
+def _gaps(metrics: Mapping[str, Gap]) -> list[str]:
+    """The differences of the family's numbers."""
+    if not metrics:
+        return []
+    rows = [("", "first - second", "95 %", "p-value", "at 5 %")]
+    for name, gap in metrics.items():
+        if gap.standard_error is None or gap.p_value is None:
+            rows.append((name, f"{gap.value:.4f}", "-", "-", ""))
+            continue
+        rows.append(
+            (
+                name,
+                f"{gap.value:.4f} ± {gap.standard_error:.4f}",
+                f"{gap.low:.4f} to {gap.high:.4f}",
+                f"{gap.p_value:.3g}",
+                "significant" if gap.p_value < 0.05 else "not significant",
+            )
+        )
+    return ["", *_aligned(rows)]
 
 
 def compare_table(result: Comparison) -> str:
@@ -96,19 +118,45 @@ def compare_table(result: Comparison) -> str:
             f"{each.name:<{width}}  {each.difference:+9.4f} ± {each.standard_error:.4f}  "
             f"p {each.p_value:.3g}, {each.p_adjusted:.3g} of {len(result.against_best)}: {verdict}"
         )
-    return "\n".join(lines)
+    return "\n".join([*lines, *_families(result)])
+
+
+def _families(result: Comparison) -> list[str]:
+    """The family's numbers, a line each, a column for every model."""
+    names = list(dict.fromkeys(name for entry in result.entries for name in entry.metrics))
+    if not names:
+        return []
+    from cmdmetric.family import BETTER
+
+    against = {each.name: each.metrics for each in result.against_best}
+    rows = [("", *(entry.name for entry in result.entries), "better")]
+    for name in names:
+        cells = []
+        for entry in result.entries:
+            value, gap = entry.metrics.get(name), against.get(entry.name, {}).get(name)
+            differs = gap is not None and gap.p_adjusted is not None and gap.p_adjusted < 0.05
+            cells.append(f"{'-' if value is None else _with_error(value)}{' *' * differs}")
+        rows.append((name, *cells, BETTER.get(name, "")))
+    lines = ["", *_aligned(rows)]
+    if any(gap.p_adjusted is not None for gaps in against.values() for gap in gaps.values()):
+        lines += ["", f"* differs from {result.entries[0].name} at 5 %"]
+    return lines
+
+
+def _with_error(value: Value) -> str:
+    error = "" if value.standard_error is None else f" ± {value.standard_error:.4f}"
+    return f"{value.value:.4f}{error}"
 
 
 def _family(metrics: Mapping[str, Value]) -> list[str]:
     if not metrics:
         return []
-    from cmdmetric.family import METRICS
+    from cmdmetric.family import BETTER
 
-    better = {name: way for metric in METRICS.values() for name, way in metric.values.items()}
     lines = [""]
     for name, value in metrics.items():
         error = "" if value.standard_error is None else f" ± {value.standard_error:.4f}"
-        lines.append(f"{name:<14}{value.value:>10.4f}{error:<12} {better[name]} is better")
+        lines.append(f"{name:<14}{value.value:>10.4f}{error:<12} {BETTER[name]} is better")
     return lines
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from cmdmetric.bias import NOISE, extrapolate
+from cmdmetric.draws import covariance
 from cmdmetric.errors import InputError
 from cmdmetric.influence import (
     Array,
@@ -20,14 +21,11 @@ from cmdmetric.influence import (
     Sides,
     cmd_weights,
     influences,
-    units,
 )
+from cmdmetric.measured import Z95
 
 #: How the finite-sample excess is found; "none" where it is not.
 Debiasing = Literal["extrapolation", "second-order", "none"]
-
-#: 95 % of a normal distribution are within this many standard deviations.
-Z95 = 1.959963984540054
 
 #: The quantities as combinations of Dis(f,r), Dis(f,l), Dis(r,l).
 _FR, _FL, _RL = np.eye(3)
@@ -181,13 +179,13 @@ def paired_difference(
             before = parts[side][1] if side in parts else np.zeros((len(influence), 1))
             # Both scores have made their own view of a shared side; they are the same samples.
             parts[side] = (sample, before + influence[:, None])
-    covariance, draws = _covariance(
-        [sample for sample, _ in parts.values()], [share for _, share in parts.values()]
+    of_draws, draws = covariance(
+        [sample.drawn for sample, _ in parts.values()], [share for _, share in parts.values()]
     )
     noise = sum(e.weights**2 @ e.found.second_order for e in (one, two))
     debiasings = {one.debiasing, two.debiasing}
     worst: Debiasing = next(x for x in ("none", "extrapolation", "second-order") if x in debiasings)
-    se = _standard_error(np.ones(1), covariance, np.array([noise]), worst)
+    se = _standard_error(np.ones(1), of_draws, np.array([noise]), worst)
     raw = one.found.distances.cmd - two.found.distances.cmd
     first, second = (e.folded(_FR, e.found.distances.cmd).debiased for e in (one, two))
     debiased = None if first is None or second is None else first - second
@@ -235,8 +233,8 @@ class _Errors:
                 f"debiasing is {debiasing!r}, it must be 'extrapolation', 'second-order' or 'none'"
             )
         shares = [found.of[name] / len(sample.features) for name, sample in samples.items()]
-        covariance, draws = _covariance(list(samples.values()), shares)
-        return cls(samples, found, debiased, debiasing, covariance, draws)
+        of_draws, draws = covariance([sample.drawn for sample in samples.values()], shares)
+        return cls(samples, found, debiased, debiasing, of_draws, draws)
 
     @property
     def signed_itdis(self) -> float:
@@ -278,16 +276,6 @@ class _Errors:
 def _names(samples: Mapping[str, Sample]) -> tuple[str, ...]:
     names = {"f": "generated", "r": "real", "l": "captions"}
     return tuple(name for side, name in names.items() if side in samples)
-
-
-def _covariance(samples: list[Sample], shares: list[Array]) -> tuple[Array, int]:
-    """(c, c) covariance of the sums of shares (n, c), by what was drawn together, and how many."""
-    units_of, count = units(samples)
-    sums = np.zeros((count, shares[0].shape[1]))
-    for unit, share in zip(units_of, shares, strict=True):
-        for column, values in enumerate(share.T):
-            sums[:, column] += np.bincount(unit, values, minlength=count)
-    return sums.T @ sums * (count / max(1, count - 1)), count
 
 
 def _second_order_share(weights: Array, covariance: Array, second_order: Array) -> float:

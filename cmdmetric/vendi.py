@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 from scipy import linalg
 from scipy.special import entr
 
-from cmdmetric.vectors import as_vectors, unit
+from cmdmetric.vectors import Array, as_vectors, unit
 
 
 def vendi_score(features: ArrayLike) -> float:
@@ -26,3 +26,18 @@ def vendi_score(features: ArrayLike) -> float:
     gram = x @ x.T if n <= d else x.T @ x
     eigenvalues = linalg.eigvalsh(gram / n, check_finite=False)
     return float(np.exp(entr(np.clip(eigenvalues, 0, None)).sum()))
+
+
+def vendi_influence(features: ArrayLike) -> Array:
+    """What each image does to `vendi_score`: (n,), with mean zero.
+
+    The entropy H = -Tr C log C of the second moments C of unit vectors x has the derivative
+    -x.log(C) x - H, and the score is exp H. Arguments and errors as there.
+    """
+    x = unit(as_vectors(features, "images"), "images")
+    _, s, axes = linalg.svd(x, full_matrices=False, check_finite=False)
+    shares = s**2 / len(x)
+    # Along axes that no image has a part in there is nothing to weight.
+    logs = np.log(np.maximum(shares, np.finfo(np.float64).tiny))
+    surprise = -((x @ axes.T) ** 2) @ logs
+    return np.exp(entr(shares).sum()) * (surprise - surprise.mean())

@@ -198,7 +198,7 @@ def test_command(scenes: Path, tmp_path: Path) -> None:
     assert result["metrics"]["clipscore"]["standard_error"] > 0
     assert result["metrics"]["vendi"] == {
         "value": pytest.approx(result["metrics"]["vendi"]["value"]),
-        "standard_error": None,
+        "standard_error": pytest.approx(result["metrics"]["vendi"]["value"] / 5, rel=1),
     }
     shares = [row["share"] for row in result["worst"]]
     assert len(shares) == 3 and shares == sorted(shares, reverse=True)

@@ -1,0 +1,155 @@
+"""Inception beside CLIP: its features of the sides of a score, where a metric needs them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cmdmetric.errors import InputError
+from cmdmetric.family import METRICS
+from cmdmetric.image_set import ImageSet
+from cmdmetric.moments import Moments
+from cmdmetric.shards import Shard
+from cmdmetric.sources import Encoding, Side, Source, open_image_side
+
+if TYPE_CHECKING:
+    import torch
+
+    from cmdmetric.distributed import Workers
+    from cmdmetric.inception import Inception, InceptionFeatures
+
+#: Columns of the logits, which follow those of the pooled features.
+LOGITS = 1008
+
+
+class InceptionSides:
+    """The network, or None where no metric needs it, and the images that it is to see."""
+
+    def __init__(self, network: Inception | None, encoding: Encoding) -> None:
+        self.network = network
+        self._encoding = encoding
+        self.real: ImageSet | Moments | None = None
+        #: Whether the real images are others than CLIP's.
+        self.apart = False
+        #: Metrics that were asked for by "all" and whose network cannot be had, and why.
+        self.absent: tuple[str, ...] = ()
+        self.notes: list[str] = []
+
+    @classmethod
+    def of(
+        cls,
+        names: Sequence[str],
+        encoding: Encoding,
+        weights: str | Path | None,
+        real: Source | None,
+        device: str | torch.device | None,
+        batch_size: int,
+        *,
+        lenient: bool,
+    ) -> InceptionSides:
+        """With its network loaded, before anything is encoded: missing weights are told at once.
+
+        names are those of metrics, other arguments as in `cmdmetric.scored.Wanted`. Raises
+        InputError where the network cannot be had, unless lenient and no weights are named.
+        """
+        names = [name for name in names if METRICS[name].inception]
+        if not names:
+            return cls(None, encoding)
+        from cmdmetric.inception import Inception
+
+        opened = None if real is None else _opened(real)
+        if encoding.workers is not None:
+            device = encoding.workers.device(device)
+        try:
+            network = Inception(weights, device=device, batch_size=batch_size)
+        except InputError as error:
+            if not lenient or weights is not None:
+                raise
+            sides = cls(None, encoding)
+            sides.absent = tuple(names)
+            sides.notes = [f"{', '.join(names)} are left out: {error}"]
+            return sides
+        sides = cls(network, encoding)
+        sides.real, sides.apart = opened, opened is not None
+        return sides
+
+    def encoded(self, opened: Side | ImageSet) -> tuple[Side, InceptionFeatures | None]:
+        """A side as CLIP sees it, and Inception's features of the images, decoded once for both.
+
+        None where it is moments or features already. Where several processes share the encoding,
+        the first gets all features. Raises InputError as `Encoding.side` does.
+        """
+        if self.network is None or isinstance(opened, Side):
+            return self._encoding.side(opened), None
+        from cmdmetric.inception_pass import InceptionPass
+
+        run = InceptionPass(opened, self.network, self._encoding.cache)
+        side = self._encoding.side(run.along())
+        workers = self._encoding.workers
+        names = side.names or ()
+        if workers is None:
+            return side, run.features(names)
+        if workers.rank == 0:  # which has the names of all, its own first
+            names = names[: len(names) - sum(workers.all_gather(0))]
+        else:
+            workers.all_gather(len(names))
+        return side, _gathered(workers, lambda: run.features(names) if names else None)
+
+    def encoded_real(
+        self, opened: Side | ImageSet
+    ) -> tuple[Side, InceptionFeatures | Moments | None]:
+        """The real side likewise; Inception's may be another one."""
+        if self.real is None:
+            return self.encoded(opened)
+        return self._encoding.side(opened), self._of_real()
+
+    def _of_real(self) -> InceptionFeatures | Moments | None:
+        images, network, encoding = self.real, self.network, self._encoding
+        if network is None or not isinstance(images, ImageSet):
+            return images if isinstance(images, Moments) else None
+        if encoding.workers is None:
+            return network.encode(
+                images, on_error=encoding.on_error, progress=encoding.progress
+            ).features
+        share = images.shard(Shard(encoding.workers.rank, encoding.workers.size))
+        return _gathered(
+            encoding.workers,
+            lambda: None if share.is_empty else network.encode(
+                share, on_error=encoding.on_error, progress=encoding.progress
+            ).features,
+        )  # fmt: skip
+
+
+def _opened(source: Source) -> ImageSet | Moments:
+    """The real side of Inception's metrics: images, or what was stored of their features."""
+    opened = open_image_side(source)
+    return opened.moments if isinstance(opened, Side) else opened
+
+
+def _gathered(
+    workers: Workers, compute: Callable[[], InceptionFeatures | None]
+) -> InceptionFeatures | None:
+    """The features of what every process computes, in their order; None in all but the first."""
+    from cmdmetric.inception import InceptionFeatures
+
+    own, reason = None, None
+    try:
+        own = compute()
+    except InputError as error:
+        reason = str(error)
+    workers.agree(reason)
+    rows = None if own is None else np.concatenate(own, axis=1)
+    shapes = workers.all_gather((0, 0) if rows is None else rows.shape)
+    if workers.rank:
+        if rows is not None:
+            workers.send(rows)
+        return None
+    parts = [] if rows is None else [rows]
+    for rank, (n, width) in enumerate(shapes[1:], 1):
+        parts += workers.receive(rank, n, width)
+    joined = np.concatenate(parts)
+    pool = joined.shape[1] - LOGITS
+    return InceptionFeatures(joined[:, :pool], joined[:, pool:])
