@@ -166,3 +166,27 @@ def test_page_of_generators_scored_together(example: Path, tmp_path: Path) -> No
     text = " ".join((tmp_path / "c.html").read_text().split())
     assert "2 models side by side" in text and "images of one caption are paired" in text
     assert Page(text).mistakes == []
+
+
+def test_the_family_of_stored_scores(tmp_path: Path) -> None:
+    def family(clipscore: float) -> dict[str, Any]:
+        return {
+            "clipscore": {"value": clipscore, "standard_error": 0.03},
+            "is_std": {"value": 0.1, "standard_error": None},
+        }
+
+    files = stored(
+        tmp_path,
+        a=score(8, metrics=family(1.0)),
+        b=score(9, metrics=family(1.2)),
+        c=score(10, metrics=family(1.01)),
+    )
+    found = compare(files)
+    gaps = [each.metrics["clipscore"] for each in found.against_best]
+    assert gaps[0].value == pytest.approx(0.2)
+    assert gaps[0].standard_error == pytest.approx(0.03 * math.sqrt(2))
+    assert gaps[0].p_value is not None and gaps[0].p_value < 1e-5
+    assert gaps[0].p_adjusted == pytest.approx(2 * gaps[0].p_value)
+    assert gaps[1].p_adjusted == gaps[1].p_value
+    assert found.against_best[0].metrics["is_std"].p_value is None
+    assert found.to_dict()["models"][1]["metrics"]["clipscore"]["value"] == 1.2

@@ -68,3 +68,20 @@ def test_moments_alone_do_not_do(
     stored = Moments.from_features(encoder.encode_pixels(good))
     with pytest.raises(InputError, match="needs the features of both"):
         versus(good, stored, captions, real, encoder=encoder)
+
+
+def test_the_family_is_compared_too(
+    encoder: Encoder, scenes: tuple[np.ndarray, list[str], np.ndarray]
+) -> None:
+    good, captions, real = scenes
+    named = {f"#{i}": caption for i, caption in enumerate(captions)}
+    dim = (good * 0.8).astype(np.uint8)
+    result = versus(good, dim, named, real, metrics="clipscore,cmmd,prdc", encoder=encoder)
+    assert list(result.metrics) == list(result.first.metrics)
+    for name, gap in result.metrics.items():
+        values = [score.metrics[name].value for score in (result.first, result.second)]
+        assert gap.value == values[0] - values[1]
+    own = result.first.metrics["clipscore"], result.metrics["clipscore"]
+    assert own[1].standard_error < own[0].standard_error, "images of one caption are paired"
+    assert own[1].p_value < 0.05 and own[1].low > 0, "what is dimmed fits its caption less"
+    assert result.to_dict()["metrics"]["cmmd"]["high"] == result.metrics["cmmd"].high

@@ -149,6 +149,22 @@ def test_a_score_is_that_of_one_process(
     assert all(end.status == 0 and end.out == "" and "image/s" not in end.err for end in others)
 
 
+def test_inception_is_shared_too(sets: Path, inception_weights: Path, tmp_path: Path) -> None:
+    """Three images in batches of two, and a real side of Inception's own."""
+    arguments = score(
+        sets, "few", metrics="fid,clipscore", inception_weights=inception_weights,
+        inception_real=sets / "few", batch_size=2,
+    )  # fmt: skip
+    first, *others = launch(tmp_path / "run", 2, *arguments)
+    assert first.status == 0, first.err
+    found, theirs = (x["metrics"] for x in (json.loads(first.out), alone(*arguments)))
+    assert found.keys() == theirs.keys() == {"fid", "clipscore"}
+    # Shares of Inception's own real side are no whole batches: float32, and a FID of about zero.
+    assert found["fid"]["value"] == pytest.approx(theirs["fid"]["value"], abs=1e-4)
+    assert found["clipscore"] == pytest.approx(theirs["clipscore"], rel=1e-9)
+    assert [end.status for end in others] == [0]
+
+
 def test_processes_that_get_nothing(sets: Path, tmp_path: Path) -> None:
     """Three images in one batch: two of three processes have no image and no caption."""
     arguments = score(sets, "few")

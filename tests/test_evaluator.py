@@ -295,3 +295,37 @@ def test_metrics_that_cannot_be_had(
     plain = Evaluator(real, texts, encoder=encoder)
     with pytest.raises(InputError, match="different metrics"):
         fixed.merge(plain)
+
+
+def test_captions_of_the_real_images_for_fjd(
+    encoder: Encoder, generated: np.ndarray, real: np.ndarray, texts: list[str], tmp_path: Path
+) -> None:
+    """In order or by name, they give what `cmd` finds with one file of captions for both sides."""
+    n = len(real)
+    of_real = [f"{text}, really" for text in texts[:n]]
+    ours = Evaluator(real, metrics="fjd", real_captions=of_real, encoder=encoder)
+    ours.update(generated, texts[: len(generated)])
+    named: dict[str, str] = {}
+    for side, images, captions in (("f", generated, texts), ("r", real, of_real)):
+        (tmp_path / side).mkdir()
+        for i, (image, caption) in enumerate(zip(images, captions, strict=False)):
+            Image.fromarray(image).save(tmp_path / side / f"{side}{i}.png")
+            named[f"{side}{i}.png"] = caption
+    options = {"metrics": "fjd", "encoder": encoder}
+    theirs = cmd(tmp_path / "f", named, tmp_path / "r", **options).metrics["fjd"]
+    found = ours.compute().metrics["fjd"]
+    # Batches of images and of captions are others: float32.
+    assert found.value == pytest.approx(theirs.value, rel=1e-4)
+    assert found.standard_error == pytest.approx(theirs.standard_error, rel=1e-3)
+    by_name = {f"r{i}.png": text for i, text in enumerate(of_real)}
+    other = Evaluator(tmp_path / "r", real_captions=by_name, **options)
+    other.update(generated, texts[: len(generated)])
+    assert other.compute().metrics["fjd"].value == pytest.approx(theirs.value, rel=1e-4)
+    with pytest.raises(InputError, match=f"there are {n} real images and 2 entries"):
+        Evaluator(real, metrics="fjd", real_captions=["one", "two"], encoder=encoder)
+    without = Evaluator(real, metrics="fjd", encoder=encoder)
+    without.update(generated, texts[: len(generated)])
+    with pytest.raises(InputError, match="names one of the real images"):
+        without.compute()
+    with pytest.raises(InputError, match="different captions of the real images"):
+        ours.merge(without)

@@ -17,6 +17,7 @@ from PIL import Image
 
 from cmdmetric import Encoder, InputError, cmd
 from cmdmetric import inception as inception_module
+from cmdmetric import scored as scored_module
 from cmdmetric.clipscore import clip_scores, ref_clipscore
 from cmdmetric.cmmd import cmmd
 from cmdmetric.family import METRICS, metric_names
@@ -255,3 +256,32 @@ def test_what_inception_has_seen_is_kept(
     # Batches of other sizes round float32 features differently.
     for name, value in plain.metrics.items():
         assert value.value == pytest.approx(other.metrics[name].value, rel=1e-4, abs=1e-6)
+
+
+def test_what_was_computed_is_not_computed_again(
+    scenes: Path, encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    computed = []
+    true = scored_module.measure
+    monkeypatch.setattr(
+        scored_module, "measure", lambda name, given: (computed.append(name), true(name, given))[1]
+    )
+    options = {"encoder": encoder, "cache": tmp_path / "cache"}
+    with pytest.warns(UserWarning, match="too few"):
+        first = score(scenes, "clipscore,fjd,vendi", **options)
+    assert computed == ["clipscore", "fjd", "vendi"]
+    moved = tmp_path / "moved"
+    shutil.copytree(scenes, moved)
+    with pytest.warns(UserWarning, match="too few"):
+        again = score(moved, "vendi,fjd,clipscore,cmmd", **options)
+    assert computed[3:] == ["cmmd"]
+    assert {name: again.metrics[name] for name in first.metrics} == first.metrics
+    # Two captions change places: the features are the same, the pairs are not.
+    captions = json.loads((moved / "captions.json").read_text())
+    captions["00.png"], captions["01.png"] = captions["01.png"], captions["00.png"]
+    (moved / "captions.json").write_text(json.dumps(captions))
+    del computed[:]
+    with pytest.warns(UserWarning, match="too few"):
+        swapped = score(moved, "clipscore", **options)
+    assert computed == ["clipscore"]
+    assert swapped.metrics["clipscore"] != first.metrics["clipscore"]

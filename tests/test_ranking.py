@@ -60,6 +60,16 @@ def test_command(example: Path, tmp_path: Path) -> None:
     result = json.loads(run.stdout)
     assert [Path(model["generated"]).name for model in result["models"]] == ["real", "generated"]
     assert len(result["scores"]) == 2 and len(result["against_best"]) == 1
+    table = subprocess.run(
+        [*call, "--metrics", "clipscore,vendi"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    rows = {line.split()[0]: line for line in table.splitlines() if line}
+    assert rows["clipscore"].count("±") == 2 and "higher" in rows["vendi"]
+    assert " * " in rows["clipscore"], "real images fit their captions better"
     refused = subprocess.run(
         [*call, "--worst", "3"], cwd=tmp_path, capture_output=True, text=True, check=False
     )

@@ -1,0 +1,240 @@
+"""Error bars of the family: each sample's share against leaving it out, the standard errors against
+repeated draws, and what pairing does to differences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cmdmetric.captions import read_captions
+from cmdmetric.cmmd import cmmd, cmmd_influence
+from cmdmetric.draws import Drawn, sections
+from cmdmetric.family import Given, measure
+from cmdmetric.fid import fid, fid_influence
+from cmdmetric.fjd import caption_scale, fjd, fjd_influence
+from cmdmetric.inception import InceptionFeatures
+from cmdmetric.inception_score import inception_score, inception_score_influence
+from cmdmetric.kid import clip_kid, clip_kid_influence, kid, kid_influence
+from cmdmetric.measured import Measured, gap
+from cmdmetric.measuring import MEASURES
+from cmdmetric.moments import Moments
+from cmdmetric.score import groups_of
+from cmdmetric.sources import Side
+from cmdmetric.vendi import vendi_influence, vendi_score
+
+Array = np.ndarray
+#: Of those shown: what the metrics of CLIP's features are called.
+CLIP = ("clipscore", "ref_clipscore", "recall_at_k", "fjd", "cmmd", "clip_kid", "prdc", "vendi")
+
+
+def left_out(score: Callable[[Array], float], x: Array) -> Array:
+    """n times by how much the score falls without each row: the influence, to O(1/n)."""
+    whole = score(x)
+    falls = np.array([whole - score(np.delete(x, i, axis=0)) for i in range(len(x))])
+    return len(x) * (falls - falls.mean())
+
+
+def assert_close(ours: Array | None, theirs: Array) -> None:
+    """To a few per cent of the spread: leaving out one of n changes the others' weights by 1/n, and
+    what moves a score most moves it to second order too."""
+    assert ours is not None
+    error = np.abs(ours - theirs) / theirs.std()
+    assert np.sqrt((error**2).mean()) < 0.05 and error.max() < 0.3
+
+
+@pytest.fixture
+def sides() -> tuple[Array, Array]:
+    rng = np.random.default_rng(0)
+    scale = 1 / np.sqrt(1 + np.arange(6))
+    return rng.standard_normal((220, 6)) * scale + 0.6, rng.standard_normal((180, 6)) * scale + 1
+
+
+@pytest.mark.parametrize(
+    ("score", "influence"),
+    [
+        (lambda f, r: cmmd(f, r).unbiased, cmmd_influence),
+        (clip_kid, clip_kid_influence),
+        (kid, lambda f, r: kid_influence(f, r, parts=1)),
+    ],
+)
+def test_discrepancies_lose_what_their_shares_say(
+    score: Callable[[Array, Array], float],
+    influence: Callable[[Array, Array], tuple],
+    sides: tuple[Array, Array],
+) -> None:
+    f, r = sides
+    found = influence(f, r)
+    of_f, of_r = (x for x in found if isinstance(x, np.ndarray))
+    assert_close(of_f, left_out(lambda x: score(x, r), f))
+    assert_close(of_r, left_out(lambda x: score(f, x), r))
+
+
+def test_kid_in_parts_is_that_of_all_pairs_but_noisier(sides: tuple[Array, Array]) -> None:
+    f, r = (np.tile(x, (6, 1)) + np.random.default_rng(1).normal(0, 0.3, (6 * len(x), 6))
+            for x in sides)  # fmt: skip
+    whole, parts = (kid_influence(f, r, parts=parts) for parts in (1, 5))
+    for one, many in ((whole.of_f, parts.of_f), (whole.of_r, parts.of_r)):
+        assert np.corrcoef(one, many)[0, 1] > 0.98
+    # In a fifth of the images second-order noise has 25 times the variance.
+    assert parts.second_order == pytest.approx(25 * whole.second_order, rel=0.2)
+
+
+def test_distances_lose_what_their_shares_say(sides: tuple[Array, Array]) -> None:
+    f, r = sides
+    captions_f, captions_r = f[:, ::-1] + 0.3, r[:, ::-1]
+    found = fjd_influence(f, captions_f, r, captions_r)
+    alpha = caption_scale(r, captions_r)
+    assert found.distance == pytest.approx(fjd(f, captions_f, r, captions_r), rel=1e-10)
+    pairs = np.concatenate([f, captions_f], axis=1)
+    theirs = left_out(lambda x: fjd(x[:, :6], x[:, 6:], r, captions_r, alpha=alpha), pairs)
+    assert_close(found.of_a, theirs)
+
+
+def test_fid_has_influences_below_and_beside_moments() -> None:
+    """Of fewer images than dimensions; and beside moments."""
+    rng = np.random.default_rng(2)
+    f, r = (np.maximum(rng.standard_normal((n, 2048)), 0).astype(np.float32) for n in (40, 30))
+    found = fid_influence(f, r)
+    assert found.distance == pytest.approx(fid(f, r), rel=1e-9)
+    assert found.of_a is not None and found.of_b is not None
+    # With n < d every image is a direction of its own: the derivative is rough there.
+    assert np.corrcoef(found.of_a, left_out(lambda x: fid(x, r), f))[0, 1] > 0.9
+    beside = fid_influence(f, Moments.from_features(r))
+    assert beside.of_b is None
+    np.testing.assert_allclose(beside.of_a, found.of_a, rtol=0, atol=1e-6 * found.distance)
+
+
+def test_scores_of_one_set_lose_what_their_shares_say(sides: tuple[Array, Array]) -> None:
+    f, _ = sides
+    assert_close(vendi_influence(f), left_out(vendi_score, f))
+    few = np.random.default_rng(3).standard_normal((40, 60))  # fewer than dimensions
+    # A direction that one image has alone goes with it: the entropy is steep there.
+    assert np.corrcoef(vendi_influence(few), left_out(vendi_score, few))[0, 1] > 0.95
+    logits = 3 * np.random.default_rng(4).standard_normal((300, 5))
+    ours = inception_score_influence(logits, splits=1)
+    assert_close(ours, left_out(lambda x: inception_score(x, splits=1).mean, logits))
+    # Over splits each image counts in its own: still one influence for each, with mean zero.
+    split = inception_score_influence(logits, splits=10)
+    assert split.shape == (300,) and abs(split.mean()) < 1e-12
+
+
+def given_sides(rng: np.random.Generator, n: int, shift: float, d: int = 24) -> Given:
+    """Generated and real images of n scenes with two captions each, all near the scene's vector."""
+    scale = 1 / np.sqrt(1 + np.arange(d))
+    scene = rng.standard_normal((n, d))
+
+    def near(noise: float, of: Array) -> Array:
+        x = (0.8 * of + noise * rng.standard_normal(of.shape)) * scale
+        x[:, 0] += 2
+        return x.astype(np.float32)
+
+    names = tuple(f"{i}.png" for i in range(n))
+    texts = read_captions({name: [f"one {name}", f"two {name}"] for name in names})
+    images = {
+        name: Side(Moments.from_features(x), name, features=x, names=names)
+        for name, x in (
+            ("f", near(0.6, scene) * (1 + shift / 2) + shift * scale.astype(np.float32)),
+            ("r", near(0.6, scene)),
+        )
+    }
+    of_texts = near(0.6, np.repeat(scene, 2, axis=0))
+    l = Side(Moments.from_features(of_texts), "l", features=of_texts, texts=texts,  # noqa: E741
+             kept=tuple(range(2 * n)))  # fmt: skip
+    wide = np.random.default_rng(9).standard_normal((d, 2048))
+    seen = [
+        InceptionFeatures(np.maximum(x @ wide / 3, 0).astype(np.float32), (x @ wide)[:, :20])
+        for x in (images["f"].features, images["r"].features)
+    ]
+    groups = dict(zip("fr", groups_of([images["f"], images["r"]], l), strict=True))
+    return Given(images["f"], images["r"], l, None, *seen, groups=groups)
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.3])
+def test_standard_errors_are_those_of_repeated_draws(shift: float) -> None:
+    """Images and captions of one scene are one draw, on the generated side as on the real one.
+
+    40 draws tell a standard deviation to 11 %; PRDC's errors, from halves, scatter by 30 %.
+    """
+    values: dict[str, list[float]] = {}
+    errors: dict[str, list[float]] = {}
+    for seed in range(40):
+        given = given_sides(np.random.default_rng(seed), 150, shift)
+        for name in CLIP:
+            for key, number in measure(name, given).items():
+                value = number.to_value(given.groups)
+                values.setdefault(key, []).append(value.value)
+                assert value.standard_error is not None, key
+                errors.setdefault(key, []).append(value.standard_error)
+    for key, drawn in values.items():
+        ratio = np.mean(errors[key]) / np.std(drawn, ddof=1)
+        assert 0.55 < ratio < 1.5, (key, ratio)
+
+
+def test_of_inception_too() -> None:
+    given = given_sides(np.random.default_rng(0), 60, 0.3)
+    for name in ("fid", "kid", "is"):
+        value = measure(name, given)[name].to_value(given.groups)
+        assert value.standard_error is not None and 0 < value.standard_error < abs(value.value)
+
+
+def test_differences_of_the_same_captions_cancel() -> None:
+    """A generator, and the same with a little noise: what they share is not in the error."""
+    given = given_sides(np.random.default_rng(0), 150, 0.3)
+    rng = np.random.default_rng(1)
+    moved = given.f.features + 0.02 * rng.standard_normal(given.f.features.shape)
+    moved = moved.astype(np.float32)
+    other = Side(Moments.from_features(moved), "g", features=moved, names=given.f.names)
+    second = Given(other, given.r, given.l, groups=given.groups)
+    groups = dict(
+        zip(("f1", "f2", "r"), groups_of([given.f, other, given.r], given.l), strict=True)
+    )
+    for name in CLIP:
+        for key, one in measure(name, given).items():
+            two = measure(name, second)[key]
+            found, back = gap(one, two, groups), gap(two, one, {**groups, "f1": groups["f2"]})
+            alone = one.standard_error(given.groups)
+            assert found.value == one.value - two.value
+            assert found.standard_error is not None and alone is not None
+            if name != "prdc":  # counts, of which only some change
+                assert found.standard_error < 0.6 * alone, key
+            assert back.value == -found.value
+            assert back.standard_error == pytest.approx(found.standard_error, rel=1e-9, abs=1e-12)
+    # Without pairs, and with the real side's sampling in common, they are two samples.
+    apart = gap(measure("vendi", given)["vendi"], measure("vendi", second)["vendi"], {})
+    se = measure("vendi", given)["vendi"].standard_error({})
+    assert apart.standard_error == pytest.approx(np.sqrt(2) * se, rel=0.05)
+
+
+def test_what_is_not_known_is_not_made_up() -> None:
+    assert Measured(1.0).standard_error({}) is None
+    assert gap(Measured(3.0), Measured(1.0), {}).p_value is None
+    given = given_sides(np.random.default_rng(0), 30, 0.0)
+    assert measure("prdc", given)["recall"].standard_error({}) is None, "halves of 15 are too few"
+    one = np.zeros(60, dtype=int)  # all images are of one draw: no half has enough of them
+    given = given_sides(np.random.default_rng(0), 60, 0.0)
+    given = Given(given.f, given.r, given.l, groups={"f": one, "r": one})
+    assert measure("prdc", given)["density"].standard_error(given.groups) is None
+    assert set(MEASURES) >= set(CLIP)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(-(10**6), 10**6), min_size=2, max_size=200), st.integers(2, 9))
+def test_sections_are_of_draws(labels: list[int], parts: int) -> None:
+    groups = np.array(labels)
+    of = sections(Drawn(len(groups), groups), parts, 0)
+    assert of.min() >= 0 and of.max() < parts
+    for label in set(labels):
+        assert len(set(of[groups == label])) == 1
+    # The same draw is in the same section on another side, whatever else is there.
+    again = sections(Drawn(2, groups[:2]), parts, 0)
+    assert (again == of[:2]).all()
+
+
+def test_sections_are_even() -> None:
+    counts = np.bincount(sections(Drawn(8000), 8, 3), minlength=8)
+    assert abs(counts - 1000).max() < 5 * np.sqrt(1000)
+    assert (sections(Drawn(8000), 8, 3) != sections(Drawn(8000), 8, 4)).mean() > 0.8
