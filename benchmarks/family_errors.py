@@ -3,9 +3,9 @@
     python benchmarks/family_errors.py [--out benchmarks/results/family_errors.md] [--draws 40]
 
 The truth is the released statistics of MS-COCO val2014 (512 dimensions): scenes of which an image
-of the generator, a real image and two captions are drawn, all three sides with the released moments
-(the generator with those of uncertainty.py's two worlds). An image and its captions are one draw, as
-in a score.
+of the generator, a real image and two captions are drawn, all three sides with the released
+moments (the generator with those of uncertainty.py's two worlds). An image and its captions are one
+draw, as in a score.
 Inception's features are stand-ins made of the images' by a fixed random layer, since no statistics
 of Inception's own features are at hand. About half an hour on one core.
 """
