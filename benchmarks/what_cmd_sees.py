@@ -78,27 +78,22 @@ class Experiment:
 
     @property
     def file(self) -> str:
-        return f"sees-{self.name.replace(' ', '-').lower()}.png"
+        return f"sees-{self.name.replace(',', '').replace(' ', '-').lower()}.png"
 
 
 # --- damages of images ------------------------------------------------------------------------
 
 
-def blur(scene: Scene, radius: float) -> Image.Image:
-    return scene.render(SIZE).filter(ImageFilter.GaussianBlur(radius))
+def blurred(image: Image.Image, radius: float, _: int) -> Image.Image:
+    return image.filter(ImageFilter.GaussianBlur(radius))
 
 
-def noise(scene: Scene, sigma: float) -> Image.Image:
-    rng = np.random.default_rng(scene.seed)
-    pixels = np.asarray(scene.render(SIZE)) + sigma * rng.standard_normal((SIZE, SIZE, 3))
-    return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+def noisy(image: Image.Image, sigma: float, seed: int) -> Image.Image:
+    noise = np.random.default_rng(seed).standard_normal((SIZE, SIZE, 3))
+    return Image.fromarray((np.asarray(image) + sigma * noise).clip(0, 255).astype(np.uint8))
 
 
-def jpeg(scene: Scene, quality: float) -> Image.Image:
-    return compressed(scene.render(SIZE), quality)
-
-
-def compressed(image: Image.Image, quality: float) -> Image.Image:
+def compressed(image: Image.Image, quality: float, _: int) -> Image.Image:
     file = io.BytesIO()
     image.save(file, "JPEG", quality=int(quality))
     return Image.open(file).convert("RGB")
@@ -127,10 +122,17 @@ def lost_modes(scene: Scene, dropped: float) -> Image.Image:
     return replace(scene, background=other, background_rgb=(r, g, b)).render(SIZE)
 
 
+def of_scene(damage: Callable[[Image.Image, float, int], Image.Image]) -> Damage:
+    return lambda scene, level: damage(scene.render(SIZE), level, scene.seed)
+
+
+BLUR = Experiment("blur", "radius, pixels of 64", (0, 0.5, 1, 2, 4))
+NOISE = Experiment("noise", "sigma, grey levels", (0, 8, 16, 32, 64))
+JPEG = Experiment("JPEG", "quality", (100, 75, 50, 25, 10))
+#: What is done to photos as to scenes.
+OF_IMAGES = {BLUR: blurred, NOISE: noisy, JPEG: compressed}
 DAMAGES: list[tuple[Experiment, Damage]] = [
-    (Experiment("blur", "radius, pixels of 64", (0, 0.5, 1, 2, 4)), blur),
-    (Experiment("noise", "sigma, grey levels", (0, 8, 16, 32, 64)), noise),
-    (Experiment("JPEG", "quality", (100, 75, 50, 25, 10)), jpeg),
+    *((experiment, of_scene(damage)) for experiment, damage in OF_IMAGES.items()),
     (Experiment("colour shift", "degrees of hue", (0, 15, 30, 60, 120)), colour_shift),
     (Experiment("lost objects", "share of the objects", (0, 0.1, 0.25, 0.5, 1)), lost_objects),
     (Experiment("mode dropping", "backgrounds of 6 never drawn", (0, 1, 2, 3, 5)), lost_modes),
@@ -318,7 +320,7 @@ def sample_sizes(r: Pairs, generators: dict[str, Pairs]) -> tuple[Figure, list[s
         axis.set_xscale("log", base=2)
         axis.set_xticks(sizes, [str(n) for n in sizes])
         axis.set_xlim(sizes[0] * 0.45, sizes[-1] * 1.15)
-        axis.set_ylim(bottom=min(0, axis.get_ylim()[0]))
+        axis.axhline(0, color=GREY, lw=0.8, zorder=0)
         axis.set_title(f"CMD of a {name} generator (a dot is one set, lines are means)")
         axis.set_xlabel("n: images, real images and captions of a set")
     return figure, lines
@@ -334,37 +336,49 @@ def _estimate(f: Pairs, r: Pairs) -> tuple[float, float]:
 # --- photos -----------------------------------------------------------------------------------
 
 
-def photo_table(encoder: Encoder, folder: Path) -> list[str]:
-    """CMD of damaged photos against the same photos."""
+def photo_crops(folder: Path, seed: int) -> tuple[list[Image.Image], list[str]]:
+    """N random squares of the captioned photos, half to all of the shorter side, as 64 pixels."""
     captions = json.loads((folder / "captions.json").read_text(encoding="utf-8"))
-    real = [Image.open(folder / name).convert("RGB").resize((224, 224)) for name in captions]
-    r, l = (  # noqa: E741
-        Moments.from_features(x)
-        for x in (encode_images(encoder, real), encoder.encode_texts(list(captions.values())))
-    )
-    rng = np.random.default_rng(0)
-    damages: list[tuple[str, Callable[[Image.Image], Image.Image]]] = [
-        (f"blur, radius {radius} pixels of 224",
-         lambda image, radius=radius: image.filter(ImageFilter.GaussianBlur(radius)))
-        for radius in (2, 4, 8, 16)
-    ]  # fmt: skip
-    damages += [
-        (f"noise, sigma {sigma} grey levels",
-         lambda image, sigma=sigma: Image.fromarray(
-             (np.asarray(image) + sigma * rng.standard_normal((224, 224, 3)))
-             .clip(0, 255).astype(np.uint8)))
-        for sigma in (16, 32, 64, 128)
-    ]  # fmt: skip
-    damages += [
-        (f"JPEG, quality {quality}", lambda image, quality=quality: compressed(image, quality))
-        for quality in (50, 25, 10, 3)
-    ]
-    lines = [f"| {len(real)} photos | CMD | ITDis | Dis(f,r) |", "| --- | ---: | ---: | ---: |"]
-    for name, damage in damages:
-        f = Moments.from_features(encode_images(encoder, [damage(image) for image in real]))
-        d = cross_model_distance(f, r, l)
-        lines.append(f"| {name} | {d.cmd:.3f} | {d.itdis:.3f} | {d.dis_fr:.3f} |")
-    return lines
+    photos = {name: Image.open(folder / name).convert("RGB") for name in captions}
+    rng = random.Random(seed)
+    crops, texts = [], []
+    for k in range(N):
+        name = list(captions)[k % len(captions)]
+        photo = photos[name]
+        side = int(min(photo.size) * rng.uniform(0.5, 1))
+        x, y = (rng.randint(0, length - side) for length in photo.size)
+        box = (x, y, x + side, y + side)
+        crops.append(photo.resize((SIZE, SIZE), Image.Resampling.LANCZOS, box=box))
+        texts.append(captions[name])
+    return crops, texts
+
+
+def photo_experiments(encoder: Encoder, folder: Path, out: Path, plots: bool) -> list[str]:
+    """The damages that do not know of scenes, done to crops of photos; the tables."""
+    everyday = [photo_crops(folder, seed) for seed in range(1 + PERFECT)]
+    texts = encoder.encode_texts(everyday[0][1])  # of the same photos in the same order
+    r, *others = (Pairs(encode_images(encoder, crops), texts) for crops, _ in everyday)
+    perfect = Perfect.of([scores_of(f, r) for f in others])
+    results: dict[Experiment, list[dict[str, float]]] = {}
+    for experiment, damage in OF_IMAGES.items():
+        of_photos = replace(experiment, name=f"photos, {experiment.name}")
+        results[of_photos] = [
+            scores_of(
+                Pairs(
+                    encode_images(
+                        encoder, [damage(x, level, k) for k, x in enumerate(everyday[1][0])]
+                    ),
+                    texts,
+                ),
+                r,
+            )
+            for level in experiment.levels
+        ]
+        if plots:
+            plot(of_photos, results[of_photos], perfect, out / of_photos.file)
+        click.echo(of_photos.name, err=True)
+    verdicts, values = summary(results, perfect)
+    return [*verdicts, "", *values]
 
 
 # --- all of it --------------------------------------------------------------------------------
@@ -431,18 +445,17 @@ def main(protocol: str, out: Path, photos: Path | None) -> None:
     run(MEMORISING, lambda share: memorise(f, r, share))
     run(SHUFFLED, lambda share: shuffle(f, share))
     run(FOREIGN, lambda share: exchange(f, foreign, share))
-    blurred = encode_images(encoder, [blur(scene, 1) for scene in generated[:POOL]])
+    soft = [blurred(scene.render(SIZE), 1, 0) for scene in generated[:POOL]]
     pool_f = part(pool_f, slice(POOL))
-    figure, sizes = sample_sizes(
-        pool_r, {"perfect": pool_f, "blurring": Pairs(blurred, pool_f.captions)}
-    )
+    blurring = Pairs(encode_images(encoder, soft), pool_f.captions)
+    figure, sizes = sample_sizes(pool_r, {"perfect": pool_f, "blurring": blurring})
     if protocol == "grgan":
         figure.savefig(out / "sees-sample-size.png", dpi=100)
     verdicts, values = summary(results, perfect)
     text = [f"# What CMD sees: {N} pairs a set, scenes-toy, protocol {protocol}", "", *verdicts, "",
             "## All values", "", *values, "", "## The number of samples", "", *sizes]  # fmt: skip
     if photos:
-        text += ["", "## Photos", "", *photo_table(encoder, photos)]
+        text += ["", "## Photos", "", *photo_experiments(encoder, photos, out, protocol == "grgan")]
     (out / f"what-cmd-sees-{protocol}.md").write_text("\n".join(text) + "\n", encoding="utf-8")
     click.echo("\n".join(verdicts))
 

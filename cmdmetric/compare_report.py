@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from cmdmetric.compare import Comparison, Entry
+from cmdmetric.family import BETTER
 from cmdmetric.page import check_report, page, shown, write_page
 from cmdmetric.report_data import Published
 from cmdmetric.report_gather import published_of
@@ -43,6 +44,8 @@ def render_compare(data: Comparison) -> str:
         against={each.name: each for each in data.against_best},
         gauge=Markup(plots.gauge(bars)),
         plane=Markup(plots.plane(bars)),
+        metrics=list(dict.fromkeys(name for entry in data.entries for name in entry.metrics)),
+        better=BETTER,
         intervals=any(entry.low is not None for entry in data.entries),
     )
 

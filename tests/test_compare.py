@@ -190,3 +190,5 @@ def test_the_family_of_stored_scores(tmp_path: Path) -> None:
     assert gaps[1].p_adjusted == gaps[1].p_value
     assert found.against_best[0].metrics["is_std"].p_value is None
     assert found.to_dict()["models"][1]["metrics"]["clipscore"]["value"] == 1.2
+    page = render_compare(found)
+    assert "1.2000 ± 0.0300 *" in page and "1.0100 ± 0.0300<" in page
