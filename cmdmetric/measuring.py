@@ -34,7 +34,6 @@ Features = NDArray[np.float32]
 _IMAGES = 2048
 #: KID's influences are found in parts of so many images: a fraction of its own time.
 _PART = 2000
-
 #: Precision to coverage get their error bars from so many sections, of so many images.
 _SECTIONS, _SMALLEST, _LARGEST = 16, 20, 5000
 
@@ -68,7 +67,7 @@ class _Pairs:
 
         of_images, of_captions = _features(images, what), _features(l, "captions")
         pairing = pairing_of(images, l)
-        captioned = captioned_rows(pairing, l)
+        captioned = _captioned(pairing, l)
         if not captioned:
             raise Unavailable(
                 f"it takes pairs, and no caption of {l.source} names one of the {what} of "
@@ -82,7 +81,8 @@ class _Pairs:
     def mean_of_captions(self, scores: Array) -> Measured:
         """The mean of the captions' scores (m,); an image with its captions is one draw."""
         mean = float(scores.mean())
-        return self._mean(mean, np.bincount(self.owner, scores - mean) / len(scores))
+        of_images = np.bincount(self.owner, scores - mean, minlength=len(self.rows))
+        return self._mean(mean, of_images / len(scores))
 
     def mean_of_images(self, scores: Array) -> Measured:
         """The mean of the images' scores (n,)."""
@@ -101,7 +101,7 @@ class _Pairs:
         return found
 
 
-def captioned_rows(pairing: Pairing | None, l: Side) -> list[tuple[int, list[int]]]:  # noqa: E741
+def _captioned(pairing: Pairing | None, l: Side) -> list[tuple[int, list[int]]]:  # noqa: E741
     """Each image that has captions with a word in them, with their rows among the features."""
     row_of = {text: row for row, text in enumerate(l.kept)}
     found = [

@@ -4,6 +4,7 @@ repeated draws, and what pairing does to differences."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -179,6 +180,18 @@ def test_of_inception_too() -> None:
     for name in ("fid", "kid", "is"):
         value = measure(name, given)[name].to_value(given.groups)
         assert value.standard_error is not None and 0 < value.standard_error < abs(value.value)
+
+
+def test_images_without_captions_of_their_own() -> None:
+    """The last image has no caption, the one before it one: neither is judged beside others."""
+    given = given_sides(np.random.default_rng(0), 30, 0.0)
+    l = replace(given.l, kept=given.l.kept[:-3], features=given.l.features[:-3])  # noqa: E741
+    found = measure("ref_clipscore", replace(given, l=l))["ref_clipscore"]
+    assert found.shares["f"].shape == (30,) and not found.shares["f"][-2:].any()
+    scores = found.value + found.shares["f"][:28] * 28
+    error = scores.std(ddof=1) / np.sqrt(28)
+    # Two of 30 draws add nothing.
+    assert found.standard_error(given.groups) == pytest.approx(error, rel=0.01)
 
 
 def test_differences_of_the_same_captions_cancel() -> None:
