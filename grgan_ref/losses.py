@@ -10,8 +10,12 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import FunctionCtx, once_differentiable
 
 from grgan_ref.config import LossConfig
+
+# The word loss takes so many images at a time: what it works on then stays in a processor's cache.
+IMAGES_AT_ONCE = 8
 
 
 def real_loss(logits: Tensor) -> Tensor:
@@ -45,22 +49,57 @@ def sentence_loss(
 def region_attention(words: Tensor, regions: Tensor, padding: Tensor, gamma1: float) -> Tensor:
     """How much each word of each caption looks at each region of each image.
 
-    words (C, E, L), padding (C, L) bool, regions (B, E, R) -> (B, C, L, R), summing to 1 over R.
-    As in AttnGAN the scores are first normalised over the words of the caption, so that the words
-    share out each region, and then, sharpened by gamma1, over the regions.
+    words (C, E, L), padding (C, L) bool, regions (B, E, R) -> (B, C, L, R), summing to 1 over R;
+    zero at padding. As in AttnGAN the scores are first normalised over the words of the caption, so
+    that the words share out each region, and then, sharpened by gamma1, over the regions.
     """
-    return _shares(_word_region_products(words, regions), padding, gamma1)
+    rows, kept = _kept(words, ~padding)
+    _, attention = _look(rows, kept, regions, padding.shape, gamma1)
+    maps = attention.new_zeros(len(regions), padding.numel(), regions.shape[2])
+    return maps.index_copy(1, kept, attention).unflatten(1, padding.shape)
 
 
-def _word_region_products(words: Tensor, regions: Tensor) -> Tensor:
-    """(B, C, L, R): one large matrix product an image, of the words of all captions."""
-    rows = words.transpose(1, 2).flatten(0, 1)  # (C L, E)
-    return (rows @ regions).view(len(regions), len(words), -1, regions.shape[2])
+def _kept(words: Tensor, slots: Tensor) -> tuple[Tensor, Tensor]:
+    """The N words of all captions, one below another (N, E), and their numbers among all slots."""
+    kept = slots.flatten().nonzero().squeeze(1)
+    return words.transpose(1, 2).flatten(0, 1).index_select(0, kept), kept
 
 
-def _shares(products: Tensor, padding: Tensor, gamma1: float) -> Tensor:
-    products = products.masked_fill(padding[:, :, None], -torch.inf)
-    return (gamma1 * products.softmax(dim=2)).softmax(dim=3)
+def _look(
+    rows: Tensor, kept: Tensor, regions: Tensor, shape: tuple[int, int], gamma1: float
+) -> tuple[Tensor, Tensor]:
+    """Products of words and regions, and the attention made of them, (B, N, R) each.
+
+    rows (N, E) and kept (N,) of `_kept`, regions (B, E, R), shape (C, L) of the slots.
+    """
+    images, _, count = regions.shape
+    products = rows @ regions.transpose(0, 1).flatten(1)  # (N, B R): one large matrix product
+    slots = products.new_full((shape.numel(), products.shape[1]), -torch.inf)
+    slots = slots.index_copy(0, kept, products).unflatten(0, shape)
+    shares = slots.softmax(dim=1).flatten(0, 1).index_select(0, kept)
+    attention = (gamma1 * shares).view(-1, images, count).softmax(dim=2)
+    return products.view_as(attention).transpose(0, 1), attention.transpose(0, 1)
+
+
+class SquaredLengths(torch.autograd.Function):
+    """|V a|^2 = a^T (V^T V) a of attentions a, (B, N, R), over regions V, (B, E, R) -> (B, N).
+
+    The gradients are written out since V^T V is symmetric, which autograd does not know: it would
+    multiply from both sides, and again what the forward pass has multiplied.
+    """
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, attention: Tensor, regions: Tensor) -> Tensor:
+        seen = attention @ (regions.transpose(1, 2) @ regions)  # V^T V a
+        ctx.save_for_backward(attention, regions, seen)
+        return (attention * seen).sum(dim=2)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        attention, regions, seen = ctx.saved_tensors
+        twice = 2 * gradient.unsqueeze(2)
+        return twice * seen, regions @ (attention.transpose(1, 2) @ (twice * attention))
 
 
 def word_loss(
@@ -70,7 +109,7 @@ def word_loss(
     loss: LossConfig,
     classes: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Word-region matching (Eq. 8, 9), over all pairs of an image and a caption at once.
+    """Word-region matching (Eq. 8, 9), over all pairs of an image and a caption.
 
     regions (B, E, H, W), words (B, E, L), lengths (B,): the caption's first `lengths` slots count.
     A pair's score is the soft maximum (gamma2) over the words of the cosine of the word and the
@@ -80,17 +119,18 @@ def word_loss(
     product with the word is the attention's with the products V^T w that made it, and its square
     is a^T (V^T V) a, cheaper by E / R.
     """
-    regions = regions.flatten(2)
-    padding = torch.arange(words.shape[2], device=words.device) >= lengths[:, None]  # (B, L)
-    products = _word_region_products(words, regions)
-    attention = _shares(products, padding, loss.gamma1)
-    dots = (attention * products).sum(dim=3)
-    rows, gram = attention.flatten(1, 2), regions.transpose(1, 2) @ regions
-    squares = (rows * (rows @ gram)).sum(dim=2).view_as(dots)
-    norms = squares.clamp_min(torch.finfo(squares.dtype).tiny).sqrt()
-    cosines = dots / (norms * words.norm(dim=1)).clamp_min(1e-8)
-    scores = (loss.gamma2 * cosines).masked_fill(padding, -torch.inf).logsumexp(dim=2)
-    return _both_directions(loss.gamma3 * scores, classes)
+    slots = torch.arange(words.shape[2], device=words.device) < lengths[:, None]  # (B, L)
+    rows, kept = _kept(words, slots)
+    dots, squares = [], []
+    for some in regions.flatten(2).split(IMAGES_AT_ONCE):
+        products, attention = _look(rows, kept, some, slots.shape, loss.gamma1)
+        dots.append((attention * products).sum(dim=2))
+        squares.append(SquaredLengths.apply(attention, some))
+    norms = torch.cat(squares).clamp_min(torch.finfo(rows.dtype).tiny).sqrt()  # (B, N)
+    cosines = torch.cat(dots) / (norms * rows.norm(dim=1)).clamp_min(1e-8)
+    by_slot = cosines.new_full((len(cosines), slots.numel()), -torch.inf)
+    by_slot = by_slot.index_copy(1, kept, loss.gamma2 * cosines).unflatten(1, slots.shape)
+    return _both_directions(loss.gamma3 * by_slot.logsumexp(dim=2), classes)
 
 
 def _both_directions(scores: Tensor, classes: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -10,35 +10,55 @@ from hypothesis import strategies as st
 
 from grgan_ref import losses
 from grgan_ref.config import LossConfig
+from grgan_ref.losses import IMAGES_AT_ONCE
 
 LOSS = LossConfig()
 
 
 def looped_word_scores(regions, words, lengths):
     """Rows images, columns captions, one pair at a time."""
-    scores = torch.zeros(len(regions), len(words), dtype=regions.dtype)
-    for i, image in enumerate(regions.flatten(2)):
-        for j, caption in enumerate(words):
-            caption = caption[:, : lengths[j]]
+    scores = []
+    for image in regions.flatten(2):
+        for caption, length in zip(words, lengths, strict=True):
+            caption = caption[:, :length]
             shares = (caption.t() @ image).softmax(0)
             context = image @ (LOSS.gamma1 * shares).softmax(1).t()
             cosines = F.cosine_similarity(caption, context, dim=0)
-            scores[i, j] = (LOSS.gamma2 * cosines).exp().sum().log()
-    return LOSS.gamma3 * scores
+            scores.append((LOSS.gamma2 * cosines).exp().sum().log())
+    return LOSS.gamma3 * torch.stack(scores).view(len(regions), len(words))
 
 
 @settings(max_examples=20, deadline=None)
-@given(st.integers(0, 2**31), st.lists(st.integers(1, 6), min_size=2, max_size=4))
-def test_word_loss_equals_the_loop_over_pairs(seed, lengths):
+@given(st.integers(0, 2**31), st.lists(st.integers(1, 6), min_size=2, max_size=IMAGES_AT_ONCE + 2))
+def test_word_loss_and_its_gradients_equal_those_of_the_loop_over_pairs(seed, lengths):
     random = torch.Generator().manual_seed(seed)
     batch = len(lengths)
     regions = torch.randn(batch, 8, 3, 4, generator=random, dtype=torch.float64)
     words = torch.randn(batch, 8, 6, generator=random, dtype=torch.float64)
+    leaves = regions.requires_grad_(), words.requires_grad_()
     scores = looped_word_scores(regions, words, lengths)
     target = torch.arange(batch)
     expected = F.cross_entropy(scores, target), F.cross_entropy(scores.t(), target)
     ours = losses.word_loss(regions, words, torch.tensor(lengths), LOSS)
     torch.testing.assert_close(ours, expected, rtol=1e-10, atol=1e-10)
+    gradients = (torch.autograd.grad(sum(loss), leaves) for loss in (ours, expected))
+    torch.testing.assert_close(*gradients, rtol=1e-9, atol=1e-10)
+
+
+def test_gradients_of_squared_lengths():
+    attention = torch.rand(2, 5, 4, dtype=torch.float64, requires_grad=True)
+    regions = torch.randn(2, 6, 4, dtype=torch.float64, requires_grad=True)
+    ours = losses.SquaredLengths.apply(attention, regions)
+    expected = (attention @ regions.transpose(1, 2)).square().sum(2)
+    torch.testing.assert_close(ours, expected)
+    assert torch.autograd.gradcheck(losses.SquaredLengths.apply, (attention, regions))
+
+
+def test_attention_of_padding_is_zero():
+    words, regions = torch.randn(2, 8, 5), torch.randn(3, 8, 4)
+    padding = torch.arange(5) >= torch.tensor([2, 5])[:, None]
+    maps = losses.region_attention(words, regions, padding, LOSS.gamma1)
+    torch.testing.assert_close(maps.sum(3), (~padding).float().expand(3, 2, 5))
 
 
 def test_words_behind_the_length_do_not_matter():
