@@ -10,7 +10,14 @@ from torch import Tensor, nn
 
 from grgan_ref.attention import WordAttention
 from grgan_ref.config import Config
-from grgan_ref.layers import JoinCondition, ResidualBlock, UpBlock, conv3x3, initialise
+from grgan_ref.layers import (
+    DoublingResidualBlock,
+    JoinCondition,
+    ResidualBlock,
+    UpBlock,
+    conv3x3,
+    initialise,
+)
 from grgan_ref.memory import DynamicMemory
 
 
@@ -82,8 +89,11 @@ class RefinementStage(nn.Module):
             self.attention = WordAttention(width, text_dim, mixed_mask)
         elif kind != "I":
             self.join = JoinCondition(width, model.condition_dim)
-        blocks = (ResidualBlock(2 * width) for _ in range(model.residual_blocks))
-        self.residual = nn.Sequential(*blocks)
+        # Where nothing stands beside h the released code concatenates it with itself.
+        self.doubles = self.attention is None and self.join is None
+        first = DoublingResidualBlock if self.doubles else ResidualBlock
+        blocks = [first, *[ResidualBlock] * (model.residual_blocks - 1)][: model.residual_blocks]
+        self.residual = nn.Sequential(*(block(2 * width) for block in blocks))
         self.upsample = UpBlock(2 * width, width)
 
     def forward(
@@ -97,14 +107,12 @@ class RefinementStage(nn.Module):
         attention = None
         if self.memory is not None:
             h, attention = self.memory(h, text, mask)
-            # The released code doubles the channels by concatenating the image with itself.
-            h = torch.cat([h, h], 1)
         elif self.attention is not None:
             context, attention = self.attention(h, text, mask)
             h = torch.cat([h, context], 1)
         elif self.join is not None:
             h = self.join(h, c)
-        else:
+        if self.doubles and not self.residual:  # there is no first block to do it
             h = torch.cat([h, h], 1)
         return self.upsample(self.residual(h)), attention
 

@@ -52,8 +52,9 @@ class SpectralNormConv2d(nn.Conv2d):
             if self.training or self.iterate_in_eval:
                 self._power_iteration(matrix.detach())
             u, v = (self.u, self.v) if self.shared_vectors else (self.u.clone(), self.v.clone())
-            weight = self.weight / u.dot(matrix.mv(v))
-        return self._conv_forward(x, weight, self.bias)
+            sigma = u.dot(matrix.mv(v))
+        # conv(x, W / sigma) = conv(x, W) / sigma: here the features are smaller than the kernels.
+        return self._conv_forward(x, self.weight, None) / sigma + self.bias.view(-1, 1, 1)
 
     @torch.no_grad()
     def _power_iteration(self, matrix: Tensor) -> None:
