@@ -20,7 +20,7 @@ def upsampled_conv3x3(x: Tensor, weight: Tensor) -> Tensor:
     these share is added up in the kernel. The kernel spread by the 2x2 square that a pixel becomes
     is that of a transposed convolution with stride 2.
     """
-    if x.shape[2] < 16:  # more weights than pixels: to add them up costs more than it saves
+    if x.shape[2] < 16:  # so few pixels that adding up weights costs more than it saves
         return F.conv2d(F.interpolate(x, scale_factor=2), weight, padding=1)
     # Sums over 2x2 windows, from (C', C, 3, 3) to (C', C, 4, 4); a transposed convolution holds its
     # kernel the other way round, in channels and in space.
