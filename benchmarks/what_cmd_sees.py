@@ -226,7 +226,8 @@ class Perfect:
     def of(cls, scores: Sequence[dict[str, float]]) -> Perfect:
         return cls(
             {m: float(np.mean([s[m] for s in scores])) for m in METRICS},
-            {m: float(np.std([s[m] for s in scores], ddof=1)) for m in METRICS},
+            # Where all are equal, as counts can be, any change is one.
+            {m: float(max(np.std([s[m] for s in scores], ddof=1), 1e-9)) for m in METRICS},
         )
 
     def worse_by(self, metric: str, value: float) -> float:
