@@ -40,7 +40,7 @@ class Space:
     """Everything but the content that decides on a feature; each has its own keys.
 
     >>> Space("an example", encoder="0d9f").key(bytes(32)).hex()
-    'd5f0'
+    '23e80f1b2e3faba85b2f63bddeb92b69'
     """
 
     def __init__(self, label: str, **fields: Any) -> None:
@@ -64,6 +64,7 @@ class FeatureCache:
     ...     space = Space("an example", encoder="0d9f")
     ...     key = space.key(hashlib.sha256(b"a picture").digest())
     ...     cache.put_many(space, [key], np.ones((1, 3), np.float32))
+    ...     cache.flush()
     ...     found = cache.get_many([key, bytes(16)])
     >>> found
     (array([0]), array([[1., 1., 1.]], dtype=float32))

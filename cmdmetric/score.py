@@ -159,10 +159,12 @@ def cmd(
     is warned of (`UserWarning`) and stands in the score's `warnings`.
 
     >>> from cmdmetric.scenes import draw_scene
-    >>> scenes = [draw_scene(seed) for seed in range(60)]
+    >>> scenes = [draw_scene(seed) for seed in range(120)]
     >>> images = [scene.render(64) for scene in scenes]
     >>> texts = [scene.captions(1)[0] for scene in scenes]
-    >>> score = cmd(images[:30], texts, real=images[30:], model="scenes-toy")  # doctest: +SKIP
+    >>> score = cmd(images[:60], texts[:60], real=images[60:], model="scenes-toy")
+    >>> float(score) == score.dis_fr + score.itdis
+    True
     """
     from cmdmetric.scored import Wanted, scored
 

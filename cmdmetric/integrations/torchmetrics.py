@@ -36,10 +36,13 @@ from cmdmetric.weights import find_checkpoint
 class CrossModelDistance(Metric):
     """CMD of generated images, summed up over processes; lower is better.
 
-    >>> metric = CrossModelDistance(real="photos.npz")  # doctest: +SKIP
-    >>> metric.update(images, captions)  # doctest: +SKIP
-    >>> metric.compute()  # doctest: +SKIP
-    tensor(12.3456, dtype=torch.float64)
+    >>> metric = CrossModelDistance(real="examples/real", model="scenes-toy")
+    >>> from cmdmetric.scenes import draw_scene
+    >>> scenes = [draw_scene(seed) for seed in range(60)]
+    >>> images = np.stack([np.asarray(scene.render(64)) for scene in scenes])
+    >>> metric.update(torch.tensor(images).permute(0, 3, 1, 2), [s.captions(1)[0] for s in scenes])
+    >>> metric.compute().dtype, metric.score.n
+    (torch.float64, 60)
 
     Each process encodes its own images. What is exchanged is a matrix of (d + 1)^2 float64 numbers,
     the sum of [1, x][1, x]^T over features x, so that any number of processes gives the moments of
