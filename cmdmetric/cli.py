@@ -10,9 +10,12 @@ from cmdmetric.cli_doctor import doctor
 from cmdmetric.cli_moments import merge, moments
 from cmdmetric.cli_published import published
 from cmdmetric.cli_score import score
+from cmdmetric.completion_shells import register
 from cmdmetric.version import __version__
 
 __all__ = ["main", "score"]
+
+register()
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cmdmetric import completion
 from cmdmetric.cli_options import explain
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ _CONTEXT = {"help_option_names": ["-h", "--help"]}
 _folder = click.option(
     "--cache-dir",
     metavar="DIR",
+    shell_complete=completion.paths,
     help="The cache's folder.  [default: in $CMDMETRIC_CACHE or the user's cache folder]",
 )
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cmdmetric import completion
+
 if TYPE_CHECKING:
     from cmdmetric.verdict import Verdict
 
@@ -16,7 +18,8 @@ if TYPE_CHECKING:
 def check_options(command: Callable[..., None]) -> Callable[..., None]:
     for option in reversed(
         (
-            click.option("--check", multiple=True, metavar="WHAT", help="Exit 1 unless "
+            click.option("--check", multiple=True, metavar="WHAT",
+                         shell_complete=completion.checks, help="Exit 1 unless "
                          "the score agrees with published:NAME, a score's JSON, or a bound as in "
                          "'cmd<=8.5'. Repeatable."),
             click.option("--tolerance", default="1%", show_default=True, metavar="T",

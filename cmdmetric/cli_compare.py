@@ -6,6 +6,7 @@ import json
 
 import click
 
+from cmdmetric import completion
 from cmdmetric.cli_options import check_writable, explain, write
 
 
@@ -17,11 +18,13 @@ Examples:
   cmdmetric compare results/*.json --report compare.html
 """,
 )
-@click.argument("files", nargs=-1, required=True)
+@click.argument("files", nargs=-1, required=True, shell_complete=completion.paths)
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table",
               show_default=True, help="What goes to stdout.")  # fmt: skip
-@click.option("-o", "--output", metavar="FILE", help="Write the JSON result to a file as well.")
-@click.option("--report", metavar="FILE", help="Write a self-contained HTML report.")
+@click.option("-o", "--output", metavar="FILE", shell_complete=completion.paths,
+              help="Write the JSON result to a file as well.")  # fmt: skip
+@click.option("--report", metavar="FILE", shell_complete=completion.paths,
+              help="Write a self-contained HTML report.")  # fmt: skip
 @explain
 def compare(files: tuple[str, ...], form: str, output: str | None, report: str | None) -> None:
     """Rank the scores of several models, and tell which differ from the best beyond chance.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cmdmetric import completion
 from cmdmetric.cli_options import explain
 
 if TYPE_CHECKING:
@@ -24,15 +25,19 @@ Examples:
   cmdmetric doctor samples/ captions.json --real photos/ --format json
 """,
 )
-@click.argument("generated")
-@click.argument("captions")
-@click.option("--real", metavar="PATH|NAME", help="Real images, their moments (.npz), or "
-              "coco2014-val.  [default: what the captions lead to]")  # fmt: skip
-@click.option("--model", metavar="NAME|FOLDER", help="As for cmd-score.")
-@click.option("--weights", metavar="FILE", help="As for cmd-score.")
-@click.option("--protocol", default="grgan", show_default=True, metavar="NAME|FILE",
+@click.argument("generated", shell_complete=completion.paths)
+@click.argument("captions", shell_complete=completion.paths)
+@click.option("--real", metavar="PATH|NAME", shell_complete=completion.references,
+              help="Real images, their moments (.npz), or coco2014-val.  "
+              "[default: what the captions lead to]")  # fmt: skip
+@click.option("--model", metavar="NAME|FOLDER", shell_complete=completion.models,
               help="As for cmd-score.")  # fmt: skip
-@click.option("--device", metavar="DEVICE", help="As for cmd-score.")
+@click.option("--weights", metavar="FILE", shell_complete=completion.paths,
+              help="As for cmd-score.")  # fmt: skip
+@click.option("--protocol", default="grgan", show_default=True, metavar="NAME|FILE",
+              shell_complete=completion.protocols, help="As for cmd-score.")  # fmt: skip
+@click.option("--device", metavar="DEVICE", shell_complete=completion.devices,
+              help="As for cmd-score.")  # fmt: skip
 @click.option("--batch-size", default=32, show_default=True, help="As for cmd-score.")
 @click.option("--no-probe", is_flag=True, help="Do not run the network to measure its speed.")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cmdmetric import completion
 from cmdmetric.cli_options import check_writable, encoder_options, explain
 
 if TYPE_CHECKING:
@@ -13,8 +14,9 @@ if TYPE_CHECKING:
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("source")
-@click.option("-o", "--output", required=True, metavar="FILE", help="The .npz to write.")
+@click.argument("source", shell_complete=completion.paths)
+@click.option("-o", "--output", required=True, metavar="FILE", shell_complete=completion.paths,
+              help="The .npz to write.")  # fmt: skip
 @click.option(
     "--side",
     type=click.Choice(["image", "text"]),
@@ -69,8 +71,9 @@ def moments(
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("parts", nargs=-1, required=True)
-@click.option("-o", "--output", required=True, metavar="FILE", help="The .npz to write.")
+@click.argument("parts", nargs=-1, required=True, shell_complete=completion.paths)
+@click.option("-o", "--output", required=True, metavar="FILE", shell_complete=completion.paths,
+              help="The .npz to write.")  # fmt: skip
 @click.option("--allow-gaps", is_flag=True, help="Merge what is there where shards are missing.")
 @explain
 def merge(parts: tuple[str, ...], output: str, allow_gaps: bool) -> None:

@@ -13,6 +13,8 @@ from typing import Any
 
 import click
 
+from cmdmetric import completion
+
 INTERRUPTED = 130  # what a shell reports for Ctrl-C: 128 + SIGINT
 
 
@@ -83,20 +85,23 @@ def _cache(ctx: click.Context, _: click.Parameter, value: str | bool | None) -> 
 def encoder_options(command: Callable[..., None]) -> Callable[..., None]:
     for option in reversed(
         (
-            click.option("--model", metavar="NAME|FOLDER", help="An open_clip name, "
+            click.option("--model", metavar="NAME|FOLDER", shell_complete=completion.models,
+                         help="An open_clip name, "
                          "NAME/TAG or folder, or scenes-toy.  [default: ViT-B-32/openai]"),
-            click.option("--weights", metavar="FILE", help="Its weights.  [default: caches, then "
-                         "an announced download]"),
+            click.option("--weights", metavar="FILE", shell_complete=completion.paths,
+                         help="Its weights.  [default: caches, then an announced download]"),
             click.option("--protocol", default="grgan", show_default=True, metavar="NAME|FILE",
+                         shell_complete=completion.protocols,
                          help="grgan (as published), clip, or JSON."),
-            click.option("--device", metavar="DEVICE", help="cpu, cuda:1, mps.  [default: a GPU]"),
+            click.option("--device", metavar="DEVICE", shell_complete=completion.devices,
+                         help="cpu, cuda:1, mps.  [default: a GPU]"),
             click.option("--batch-size", default=32, show_default=True, help="Changes speed only."),
             click.option("--dtype", type=click.Choice(["fp32", "bf16"]), default="fp32",
                          show_default=True, help="The network's arithmetic."),
             click.option("--on-error", type=click.Choice(["raise", "skip"]), default="raise",
                          show_default=True, help="Undecodable images."),
             click.option("--cache-dir", metavar="DIR", expose_value=False, callback=_cache,
-                         help="Where computed features are kept."),
+                         shell_complete=completion.paths, help="Where computed features are kept."),
             click.option("--no-cache", is_flag=True, expose_value=False, callback=_cache,
                          help="Compute every feature, keep none."),
             click.option("-q", "--quiet", is_flag=True, help="No progress bars."),

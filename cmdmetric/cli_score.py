@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cmdmetric import completion
 from cmdmetric.cli_check import Gate, check_options
 from cmdmetric.cli_options import check_writable, encoder_options, explain, write
 from cmdmetric.tables import compare_table, harm_table, score_table, versus_table
@@ -30,25 +31,32 @@ Examples:
   cmd-score samples/ captions.json --check score.json --check 'cmd<=8.5'
 """,
 )
-@click.argument("generated", nargs=-1, required=True)
-@click.argument("captions")
-@click.option("--real", metavar="PATH|NAME", help="Real images, moments, or coco2014-val.  "
+@click.argument("generated", nargs=-1, required=True, shell_complete=completion.paths)
+@click.argument("captions", shell_complete=completion.paths)
+@click.option("--real", metavar="PATH|NAME", shell_complete=completion.references,
+              help="Real images, moments, or coco2014-val.  "
               "[default: what the captions lead to]")  # fmt: skip
 @encoder_options
 @click.option("--metrics", default="", metavar="NAMES",
+              shell_complete=completion.listed((*completion.METRICS, "all")),
               help="More metrics: fid,clipscore,... or all.")  # fmt: skip
-@click.option("--inception-weights", metavar="FILE", help="For fid, kid and is.")
-@click.option("--inception-real", metavar="PATH",
+@click.option("--inception-weights", metavar="FILE", shell_complete=completion.paths,
+              help="For fid, kid and is.")  # fmt: skip
+@click.option("--inception-real", metavar="PATH", shell_complete=completion.paths,
               help="Their real side: images, or an .npz.")  # fmt: skip
-@click.option("--versus", metavar="PATH", help="A second generator: do they differ?")
+@click.option("--versus", metavar="PATH", shell_complete=completion.paths,
+              help="A second generator: do they differ?")  # fmt: skip
 @check_options
-@click.option("--worst", type=click.IntRange(min=1), metavar="N", 
+@click.option("--worst", type=click.IntRange(min=1), metavar="N",
               help="List what raises CMD most.", show_default=False)  # fmt: skip
-@click.option("--worst-csv", metavar="FILE", help="What every image does to CMD.")
+@click.option("--worst-csv", metavar="FILE", shell_complete=completion.paths,
+              help="What every image does to CMD.")  # fmt: skip
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table",
               show_default=True, help="What goes to stdout.")  # fmt: skip
-@click.option("-o", "--output", metavar="FILE", help="Write the JSON to a file as well.")
-@click.option("--report", metavar="FILE", help="Write a self-contained HTML report.")
+@click.option("-o", "--output", metavar="FILE", shell_complete=completion.paths,
+              help="Write the JSON to a file as well.")  # fmt: skip
+@click.option("--report", metavar="FILE", shell_complete=completion.paths,
+              help="Write a self-contained HTML report.")  # fmt: skip
 @click.version_option(__version__, prog_name="cmd-score")
 @explain
 def score(

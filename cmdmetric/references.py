@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from cmdmetric.download import cache_folder, download, sha256_of
 from cmdmetric.errors import InputError, NotAtHandError
-from cmdmetric.moments import Moments
 from cmdmetric.protocol import GRGAN
+
+if TYPE_CHECKING:
+    from cmdmetric.moments import Moments
 
 Side = Literal["image", "text"]
 
@@ -101,4 +103,6 @@ def find_reference_file(reference: Reference, side: Side) -> Path:
 
 def load_reference(name: str, side: Side) -> Moments:
     """The moments of a named reference, e.g. ("coco2014-val", "image"); see find_reference_file."""
+    from cmdmetric.moments import Moments
+
     return Moments.load(find_reference_file(REFERENCES[name], side))

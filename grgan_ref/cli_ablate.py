@@ -4,16 +4,32 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from grgan_ref import distributed
-from grgan_ref.ablation import ablate, plan
+from cmdmetric import completion
 from grgan_ref.ablation_rows import TABLES
 from grgan_ref.ablation_table import to_markdown
-from grgan_ref.cli_options import PATH, settings_of
+from grgan_ref.cli_options import (
+    PATH,
+    complete_presets,
+    complete_settings,
+    device_option,
+    settings_of,
+)
 from grgan_ref.errors import GrganError
-from grgan_ref.sources import open_data
+
+if TYPE_CHECKING:
+    from cmdmetric.completion import Items
+
+
+def _complete_rows(ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:
+    """The keys of the table's rows."""
+    # click leaves TABLE among the rest where the last option still lacks its value.
+    words = [*ctx.args, ctx.params.get("table")]
+    rows = [row for word in words if word in TABLES for row in TABLES[word].rows]
+    return completion.listed(row.key for row in rows)(ctx, param, incomplete)
 
 
 @click.command("ablate")
@@ -23,10 +39,15 @@ from grgan_ref.sources import open_data
     default="scenes-tiny",
     show_default=True,
     metavar="NAME|FILE",
+    shell_complete=complete_presets,
     help="What the rows are put upon: sizes, data and training.",
 )
 @click.option("--out", type=PATH, required=True, help="Folder of all runs and results.")
-@click.option("--rows", help="Names or keys, separated by commas.  [default: all]")
+@click.option(
+    "--rows",
+    shell_complete=_complete_rows,
+    help="Names or keys, separated by commas.  [default: all]",
+)
 @click.option("--steps", type=click.IntRange(min=1), help="Of every row.  [default: the preset's]")
 @click.option("--seeds", default="0", show_default=True, help="Separated by commas.")
 @click.option(
@@ -34,10 +55,21 @@ from grgan_ref.sources import open_data
 )
 @click.option("--data", type=PATH, help="Folder of the data set (none for scenes).")
 @click.option("--val", type=PATH, help="Folder of the held-out data, where it is another one.")
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="In every row.")
-@click.option("--device", help="cpu, cuda or cuda:N.  [default: CUDA where there is any]")
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    shell_complete=complete_settings,
+    help="In every row.",
+)
+@device_option
 @click.option("--workers", type=click.IntRange(min=0), default=0, show_default=True)
-@click.option("--score-model", help="Encoder that scores.  [default: scenes-toy for scenes]")
+@click.option(
+    "--score-model",
+    shell_complete=completion.models,
+    help="Encoder that scores.  [default: scenes-toy for scenes]",
+)
 @click.option("--score-weights", type=PATH, help="A file with that encoder's weights.")
 @click.option(
     "--format",
@@ -78,6 +110,10 @@ def ablate_command(
     OUT gets table2.json and table2.md, written anew after every run, grids/ of samples, runs/ and
     matchers/. Killed at any moment, the same command goes on where it was.
     """
+    from grgan_ref import distributed
+    from grgan_ref.ablation import ablate, plan
+    from grgan_ref.sources import open_data
+
     planned = plan(
         table,
         preset,

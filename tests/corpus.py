@@ -66,6 +66,8 @@ def picture(mode: str = "RGB", size: tuple[int, int] = (16, 12)) -> Image.Image:
 def encoded(image: Image.Image, form: str, **options: object) -> bytes:
     """The image as a file; raises whatever Pillow raises where it cannot be one."""
     file = io.BytesIO()
+    if form == "ICO":  # Pillow before 13 writes no icon of less than 16 pixels unless told to
+        options.setdefault("sizes", [image.size])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         image.save(file, form, **options)
@@ -79,6 +81,7 @@ def written() -> Iterator[tuple[str, str, bytes]]:
         for mode in MODES:
             try:
                 content = encoded(picture(mode), form)
+                Image.open(io.BytesIO(content)).load()  # before 13, not so for TIFF in YCbCr
             except Exception:  # this format has no such mode: every plugin says so in its own way
                 continue
             yield form, mode, content

@@ -34,6 +34,8 @@ def picture(value=0, size=(8, 6)):
 
 def encoded(value=0, form="PNG", **options):
     file = io.BytesIO()
+    if form == "ICO":  # Pillow before 13 writes no icon of less than 16 pixels unless told to
+        options.setdefault("sizes", [picture().size])
     picture(value).save(file, form, **options)
     return file.getvalue()
 
