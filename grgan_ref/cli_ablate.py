@@ -64,7 +64,13 @@ def _complete_rows(ctx: click.Context, param: click.Parameter, incomplete: str) 
     help="In every row.",
 )
 @device_option
-@click.option("--workers", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option(
+    "--workers",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Processes that read data.",
+)
 @click.option(
     "--score-model",
     shell_complete=completion.models,

@@ -37,10 +37,23 @@ from grgan_ref.errors import GrganError
 @click.option("--weights", type=PATH, help="A file with the CLIP's weights.")
 @click.option("--kind", type=click.Choice(["coco", "cub", "folder", "scenes"]), help="Of the data.")
 @click.option("--data", type=PATH, help="Folder of the data set (none for scenes).")
-@click.option("--split", type=click.Choice(["train", "val"]), default="val", show_default=True)
+@click.option(
+    "--split",
+    type=click.Choice(["train", "val"]),
+    default="val",
+    show_default=True,
+    help="Of the data.",
+)
 @click.option("--num", type=int, help="Images, from the first on.  [default: all]")
 @device_option
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="What goes to stdout.",
+)
 def retrieval_command(
     trained: Path | None,
     clip: str | None,

@@ -26,7 +26,9 @@ from grgan_ref.errors import GrganError
     shell_complete=completion.names(["last", "1", "2", "3", "all"]),
     help="Whose images: last, a number from 1, or all (folders OUT/stage-1, ...).",
 )
-@click.option("--batch", type=click.IntRange(min=1), default=16, show_default=True)
+@click.option(
+    "--batch", type=click.IntRange(min=1), default=16, show_default=True, help="Images at once."
+)
 @click.option("--itm", type=PATH, help="The released ITM_model149.pth, with a released .pth.")
 @click.option(
     "--preset",
