@@ -31,4 +31,4 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         return re.sub(r"\]\(docs/", "](", markdown)
     if page.file.src_uri.startswith("benchmarks/"):
         return re.sub(r"\]\(((?:\.\./)+)docs/", r"](\1", markdown)
-    return re.sub(r"\]\(\.\./", "](", markdown)
+    return re.sub(r"\]\(\.\./", "](", markdown.replace("](../README.md", "](index.md"))
