@@ -12,6 +12,19 @@ from typing import Any
 
 from mkdocs.structure.files import File, Files
 
+#: What a page is called in a sentence, where that is not its file's name.
+TITLES = {
+    "ci": "a gate for CI",
+    "caching": "the feature cache",
+    "cli": "the commands",
+    "grgan": "the page on GR-GAN",
+    "metrics": "the metrics",
+    "preflight": "before a score",
+    "report": "the report",
+    "scale": "past one machine",
+    "scenes-toy": "the bundled encoder",
+    "uncertainty": "error bars",
+}
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -28,6 +41,12 @@ def on_files(files: Files, config: Any) -> Files:
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Links between docs/ and the rest of the repository, as the site lays them out."""
     if page.file.src_uri == "index.md":
+        # Where the README names a file, the site names the page.
+        markdown = re.sub(
+            r"\[docs/([\w-]+)\.md\]",
+            lambda named: f"[{TITLES.get(named[1], named[1].replace('_', ' '))}]",
+            markdown,
+        )
         return re.sub(r"\]\(docs/", "](", markdown)
     if page.file.src_uri.startswith("benchmarks/"):
         return re.sub(r"\]\(((?:\.\./)+)docs/", r"](\1", markdown)
