@@ -103,6 +103,9 @@ def test_models_of_an_unreadable_open_clip(monkeypatch: pytest.MonkeyPatch) -> N
 
 def in_bash(line: str, folder: Path) -> list[str]:
     """COMPREPLY of a real bash, which cuts the line into words in its own way."""
+    version = ["bash", "-c", "echo $(( BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] ))"]
+    if int(subprocess.run(version, capture_output=True, text=True, check=True).stdout) < 404:
+        pytest.skip("bash before 4.4 has no `complete -o nosort`")
     script = f"""
     eval "$(_CMD_SCORE_COMPLETE=bash_source cmd-score)"
     compopt() {{ :; }}
