@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
-from sections import AFTER, ALL, INPUTS, Section
+from sections import ALL, EXAMPLES, OWN
 
 from cmdmetric.cli import main as cmdmetric
 from cmdmetric.cli import score
@@ -71,28 +71,25 @@ def _page(name: str, command: click.Command) -> str:
                 lines += [*_synopsis(f"{typed} {sub}", child), *_parts(child)[0]]
                 lines += _options(child, ".SS Options")
     lines += _options(command)
-    sections: Sequence[Section] = (*AFTER.get(name, ()), *ALL[name.partition("-")[0]])
-    if name in INPUTS:
-        sections = (*INPUTS[name], *sections)
-    for title, body in sections:
-        if title == "EXAMPLES":
-            continue
+    for title, body in (*OWN.get(name, ()), *ALL[name.partition("-")[0]]):
         lines += [f".SH {title}", *_body(body)]
-    examples = [*examples, *(body for title, body in sections if title == "EXAMPLES")]
+    if name in EXAMPLES:
+        examples.append(EXAMPLES[name])
     if examples:
         lines += [".SH EXAMPLES", *(line for block in examples for line in _examples(block))]
-    others = [page for page in _neighbours(name, command) if page != name]
-    lines += [".SH SEE ALSO", *_list(others)]
+    lines += [".SH SEE ALSO", *_list([page for page in _neighbours(name) if page != name])]
     page = "\n".join(line.rstrip() for line in lines) + "\n"
     return re.sub(r"^(\.S[HS] .*\n)\.PP\n", r"\1", page, flags=re.M)  # a heading begins a paragraph
 
 
 def _list(names: Sequence[str]) -> Iterator[str]:
+    """Pages, separated by commas."""
     for name in names:
         yield f".BR {_text(name)} {'(1)' if name == names[-1] else '(1),'}"
 
 
-def _neighbours(name: str, command: click.Command) -> list[str]:
+def _neighbours(name: str) -> list[str]:
+    """The pages that it points at."""
     program = name.partition("-")[0]
     if name in ("cmd-score", "cmdmetric"):
         subs = [f"cmdmetric-{sub}" for sub in cmdmetric.commands if sub != "score"]
@@ -118,8 +115,7 @@ def _parts(command: click.Command) -> tuple[list[str], list[str]]:
         if fixed and any(_COMMAND.match(line) for line in paragraph.splitlines()):
             examples.append(paragraph)
         elif paragraph.strip():
-            torchrun = paragraph.rstrip().splitlines()[-1]
-            if _COMMAND.fullmatch(torchrun) and ":" in paragraph:
+            if _COMMAND.fullmatch(paragraph.splitlines()[-1]):  # what it is, and a command
                 examples.append(paragraph)
                 continue
             lines += [".PP", *(_text(line) for line in paragraph.splitlines())]
@@ -127,17 +123,18 @@ def _parts(command: click.Command) -> tuple[list[str], list[str]]:
 
 
 def _synopsis(typed: str, command: click.Command) -> list[str]:
-    arguments = []
+    """`cmdmetric merge [OPTIONS] --output FILE PARTS ...`."""
+    needed, arguments = [], []
     for param in command.params:
         if isinstance(param, click.Argument):
             text = f"\\fI{_text(param.metavar or param.human_readable_name.upper())}\\fR"
             arguments.append(f"{text} ..." if param.nargs == -1 else text)
         elif param.required:
             assert isinstance(param, click.Option)
-            arguments.insert(0, _invocation(param).split(", ")[-1])
+            needed.append(_invocation(param).split(", ")[-1])
     if isinstance(command, click.Group):
         arguments.append("\\fICOMMAND\\fR ...")
-    return [".PP", f"\\fB{_text(typed)}\\fR [\\fIOPTIONS\\fR] {' '.join(arguments)}"]
+    return [".PP", f"\\fB{_text(typed)}\\fR [\\fIOPTIONS\\fR] {' '.join(needed + arguments)}"]
 
 
 def _options(command: click.Command, heading: str = ".SH OPTIONS") -> list[str]:
@@ -158,6 +155,7 @@ def _options(command: click.Command, heading: str = ".SH OPTIONS") -> list[str]:
 
 
 def _invocation(option: click.Option) -> str:
+    """`-o, --output FILE`."""
     names = ", ".join(f"\\fB{_text(name)}\\fR" for name in sorted(option.opts, key=len))
     if option.is_flag or option.count:
         return names

@@ -15,7 +15,7 @@ _EXIT = (
     "EXIT STATUS",
     f"""
 0 :: Success; where something was checked, all of it is within.
-1 :: A check failed, or something was found to be wrong.
+1 :: A check failed, something was found to be wrong, or one of several processes was lost.
 2 :: Wrong usage or input, or a check that would mean nothing. {_WRONG}
 130 :: Interrupted.
 """,
@@ -111,47 +111,38 @@ A comparison has two sides: a better score than expected is outside as well.
 """,
 )
 
-#: Before the exit status: by page.
-INPUTS: dict[str, tuple[Section, ...]] = {
+#: Of one page, before those.
+OWN: dict[str, tuple[Section, ...]] = {
     "cmd-score": (_SIDES, _METRICS, _CHECKS),
     "cmdmetric-moments": (_SIDES,),
     "cmdmetric-doctor": (_SIDES,),
 }
 
-#: Further sections of one page; EXAMPLES join those of the help.
-AFTER: dict[str, tuple[Section, ...]] = {
-    "cmdmetric": (
-        (
-            "EXAMPLES",
-            "cmdmetric doctor samples/ captions.json  # before a long run\n"
-            "cmdmetric score samples/ captions.json --real photos/  # the score\n"
-            "torchrun --nproc-per-node 8 -m cmdmetric score samples/ captions.json"
-            "  # on eight GPUs",
-        ),
-    ),
-    "cmd-score": (
-        (
-            "EXAMPLES",
-            "cmd-score samples/ captions.json --metrics clipscore,fid --worst 5"
-            "  # more metrics, and the images that raise CMD most\n"
-            "cmd-score samples/ captions.json --versus others/  # do two generators differ?\n"
-            "cmd-score a/ b/ c/ captions.json --report compare.html  # several, as a page",
-        ),
-    ),
-    "cmdmetric-moments": (
-        (
-            "EXAMPLES",
-            "cmdmetric moments photos/ -o real.npz  # real images, for cmd-score --real\n"
-            "cmdmetric moments samples/ -o part-3.npz --shard 3/64  # the share of one of 64 jobs",
-        ),
-    ),
-    "cmdmetric-merge": (
-        ("EXAMPLES", "cmdmetric merge part-*.npz -o samples.npz  # the shares of all jobs"),
-    ),
-    "cmdmetric-published": (
-        ("EXAMPLES", "cmdmetric published --table 1\ncmdmetric published --format csv"),
-    ),
-    "cmdmetric-cache": (
-        ("EXAMPLES", "cmdmetric cache info\ncmdmetric cache verify --cache-dir my-cache"),
-    ),
+#: Further examples, as in the help of the commands: a line a command, with what it is for.
+EXAMPLES = {
+    "cmdmetric": """
+cmdmetric doctor samples/ captions.json  # before a long run
+cmdmetric score samples/ captions.json --real photos/  # the score
+torchrun --nproc-per-node 8 -m cmdmetric score samples/ captions.json  # on eight GPUs
+""",
+    "cmd-score": """
+cmd-score samples/ captions.json --metrics clipscore,fid --worst 5  # more metrics, the worst images
+cmd-score samples/ captions.json --versus others/  # do two generators differ?
+cmd-score a/ b/ c/ captions.json --report compare.html  # several, as a page
+""",
+    "cmdmetric-moments": """
+cmdmetric moments photos/ -o real.npz  # real images, for cmd-score --real
+cmdmetric moments samples/ -o part-3.npz --shard 3/64  # the share of one of 64 jobs
+""",
+    "cmdmetric-merge": """
+cmdmetric merge part-*.npz -o samples.npz  # the shares of all jobs
+""",
+    "cmdmetric-published": """
+cmdmetric published --table 1
+cmdmetric published --format csv
+""",
+    "cmdmetric-cache": """
+cmdmetric cache info
+cmdmetric cache verify --cache-dir my-cache
+""",
 }
