@@ -1,7 +1,7 @@
 """Docstrings as the API page shows them: examples as code, arguments as a list.
 
-In the source a line "name: what it is" tells of an argument, and an example begins with >>>; Markdown
-would run the former together and quote the latter.
+In the source a line "name: what it is" tells of an argument, and an example begins with >>>;
+Markdown would run the former together and quote the latter.
 """
 
 from __future__ import annotations
