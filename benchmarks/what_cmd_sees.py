@@ -16,6 +16,7 @@ import json
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from pathlib import Path
 
 import click
@@ -225,9 +226,9 @@ class Perfect:
     @classmethod
     def of(cls, scores: Sequence[dict[str, float]]) -> Perfect:
         return cls(
-            {m: float(np.mean([s[m] for s in scores])) for m in METRICS},
+            {m: float(np.mean([s[m] for s in scores])) for m in scores[0]},
             # Where all are equal, as counts can be, any change is one.
-            {m: float(max(np.std([s[m] for s in scores], ddof=1), 1e-9)) for m in METRICS},
+            {m: float(max(np.std([s[m] for s in scores], ddof=1), 1e-9)) for m in scores[0]},
         )
 
     def worse_by(self, metric: str, value: float) -> float:
@@ -254,7 +255,10 @@ def plot(
     """Small multiples: a panel a metric, the values against the grey of perfect generators."""
     figure, axes = plt.subplots(3, 4, figsize=(9.6, 6.4), sharex=True, layout="constrained")
     x = np.arange(len(experiment.levels))
-    for axis, metric in zip(axes.flat, METRICS, strict=True):
+    for axis, metric in zip_longest(axes.flat, perfect.mean):
+        if metric is None:
+            axis.set_axis_off()
+            continue
         values = [score[metric] for score in scores]
         middle, reach = perfect.mean[metric], LIMIT * perfect.deviation[metric]
         axis.axhspan(middle - reach, middle + reach, color=GREY, lw=0)
@@ -354,17 +358,22 @@ def photo_crops(folder: Path, seed: int) -> tuple[list[Image.Image], list[str]]:
     return crops, texts
 
 
+def of_photos(f: Pairs, r: Pairs) -> dict[str, float]:
+    """Without R-precision: the same caption goes with many crops, and there are few captions."""
+    return {metric: x for metric, x in scores_of(f, r).items() if metric != "R-precision"}
+
+
 def photo_experiments(encoder: Encoder, folder: Path, out: Path, plots: bool) -> list[str]:
     """The damages that do not know of scenes, done to crops of photos; the tables."""
     everyday = [photo_crops(folder, seed) for seed in range(1 + PERFECT)]
     texts = encoder.encode_texts(everyday[0][1])  # of the same photos in the same order
     r, *others = (Pairs(encode_images(encoder, crops), texts) for crops, _ in everyday)
-    perfect = Perfect.of([scores_of(f, r) for f in others])
+    perfect = Perfect.of([of_photos(f, r) for f in others])
     results: dict[Experiment, list[dict[str, float]]] = {}
     for experiment, damage in OF_IMAGES.items():
-        of_photos = replace(experiment, name=f"photos, {experiment.name}")
-        results[of_photos] = [
-            scores_of(
+        seen = replace(experiment, name=f"photos, {experiment.name}")
+        results[seen] = [
+            of_photos(
                 Pairs(
                     encode_images(
                         encoder, [damage(x, level, k) for k, x in enumerate(everyday[1][0])]
@@ -376,8 +385,8 @@ def photo_experiments(encoder: Encoder, folder: Path, out: Path, plots: bool) ->
             for level in experiment.levels
         ]
         if plots:
-            plot(of_photos, results[of_photos], perfect, out / of_photos.file)
-        click.echo(of_photos.name, err=True)
+            plot(seen, results[seen], perfect, out / seen.file)
+        click.echo(seen.name, err=True)
     verdicts, values = summary(results, perfect)
     return [*verdicts, "", *values]
 
@@ -391,14 +400,15 @@ def summary(
     """The table of verdicts, and the table of all values."""
     head = "| | " + " | ".join(e.name for e in results) + " |"
     verdicts = [head, "| --- |" + " --- |" * len(results)]
-    for metric in METRICS:
+    for metric in perfect.mean:
         cells = [perfect.verdict(metric, e, [s[metric] for s in found])
                  for e, found in results.items()]  # fmt: skip
         verdicts.append(f"| {metric} | " + " | ".join(cells) + " |")
-    values = ["| | level | " + " | ".join(METRICS) + " |", "| --- |" + " ---: |" * 13]
+    columns = len(perfect.mean) + 1
+    values = ["| | level | " + " | ".join(perfect.mean) + " |", "| --- |" + " ---: |" * columns]
 
     def row(name: str, level: str, found: dict[str, float]) -> None:
-        cells = " | ".join(f"{found[metric]:.3f}" for metric in METRICS)
+        cells = " | ".join(f"{found[metric]:.3f}" for metric in perfect.mean)
         values.append(f"| {name} | {level} | {cells} |")
 
     row("perfect, mean", "", perfect.mean)

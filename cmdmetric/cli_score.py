@@ -12,6 +12,7 @@ import click
 from cmdmetric import completion
 from cmdmetric.cli_check import Gate, check_options
 from cmdmetric.cli_options import check_writable, encoder_options, explain, write
+from cmdmetric.family import METRICS
 from cmdmetric.tables import compare_table, harm_table, score_table, versus_table
 from cmdmetric.version import __version__
 
@@ -38,7 +39,7 @@ Examples:
               "[default: what the captions lead to]")  # fmt: skip
 @encoder_options
 @click.option("--metrics", default="", metavar="NAMES",
-              shell_complete=completion.listed((*completion.METRICS, "all")),
+              shell_complete=completion.listed((*METRICS, "all")),
               help="More metrics: fid,clipscore,... or all.")  # fmt: skip
 @click.option("--inception-weights", metavar="FILE", shell_complete=completion.paths,
               help="For fid, kid and is.")  # fmt: skip

@@ -18,21 +18,6 @@ if TYPE_CHECKING:
     Items: TypeAlias = list[CompletionItem[str]]
     Completer: TypeAlias = Callable[[click.Context, click.Parameter, str], Items]
 
-#: Names of `cmdmetric.family.METRICS`, which imports scipy. A test holds the two together.
-METRICS = (
-    "clipscore",
-    "ref_clipscore",
-    "r_precision",
-    "recall_at_k",
-    "fjd",
-    "cmmd",
-    "clip_kid",
-    "prdc",
-    "vendi",
-    "fid",
-    "kid",
-    "is",
-)
 BUNDLED_MODEL = "scenes-toy"
 
 

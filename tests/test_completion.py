@@ -13,7 +13,6 @@ import open_clip
 import pytest
 
 from cmdmetric import completion
-from cmdmetric.family import METRICS
 
 BIN = Path(sys.executable).parent
 
@@ -80,10 +79,6 @@ def test_answers_are_quick() -> None:
         assert done.stdout
         heavy = (" torch", " numpy", " scipy", " open_clip", " PIL")
         assert not any(module in done.stderr for module in heavy)
-
-
-def test_metrics_are_those_that_there_are() -> None:
-    assert tuple(METRICS) == completion.METRICS
 
 
 def test_models_are_those_of_open_clip() -> None:

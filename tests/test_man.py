@@ -19,7 +19,7 @@ from grgan_ref.cli import main as grgan
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """man1/ with all pages."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(ROOT / "man")
+        patch.syspath_prepend(ROOT / "docs" / "man")
         from pages import write
 
         made = tmp_path_factory.mktemp("man") / "man1"

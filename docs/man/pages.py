@@ -1,6 +1,6 @@
 """Manual pages: what click knows of them, and the sections that it has no place for.
 
-    python man/pages.py FOLDER
+    python docs/man/pages.py FOLDER
 
 writes them all; building the wheel does so. (click-man has names, options and subcommands only, and
 needs an installed program.) The texts that click does not have are in `sections.py`.

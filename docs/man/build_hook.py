@@ -16,7 +16,7 @@ class ManualPages(BuildHookInterface):  # type: ignore[type-arg]
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Make them, and tell where each belongs."""
-        sys.path[:0] = [self.root, str(Path(self.root) / "man")]
+        sys.path[:0] = [self.root, str(Path(self.root) / "docs" / "man")]
         try:
             from pages import write
         finally:
