@@ -365,25 +365,17 @@ def of_photos(f: Pairs, r: Pairs) -> dict[str, float]:
 
 def photo_experiments(encoder: Encoder, folder: Path, out: Path, plots: bool) -> list[str]:
     """The damages that do not know of scenes, done to crops of photos; the tables."""
-    everyday = [photo_crops(folder, seed) for seed in range(1 + PERFECT)]
-    texts = encoder.encode_texts(everyday[0][1])  # of the same photos in the same order
-    r, *others = (Pairs(encode_images(encoder, crops), texts) for crops, _ in everyday)
+    sets = [photo_crops(folder, seed) for seed in range(1 + PERFECT)]
+    texts = encoder.encode_texts(sets[0][1])  # of the same photos in the same order
+    r, *others = (Pairs(encode_images(encoder, crops), texts) for crops, _ in sets)
     perfect = Perfect.of([of_photos(f, r) for f in others])
     results: dict[Experiment, list[dict[str, float]]] = {}
     for experiment, damage in OF_IMAGES.items():
         seen = replace(experiment, name=f"photos, {experiment.name}")
-        results[seen] = [
-            of_photos(
-                Pairs(
-                    encode_images(
-                        encoder, [damage(x, level, k) for k, x in enumerate(everyday[1][0])]
-                    ),
-                    texts,
-                ),
-                r,
-            )
-            for level in experiment.levels
-        ]
+        results[seen] = []
+        for level in experiment.levels:
+            images = [damage(crop, level, k) for k, crop in enumerate(sets[1][0])]
+            results[seen].append(of_photos(Pairs(encode_images(encoder, images), texts), r))
         if plots:
             plot(seen, results[seen], perfect, out / seen.file)
         click.echo(seen.name, err=True)
