@@ -14,11 +14,9 @@ from scipy import special
 
 from cmdmetric.errors import InputError
 from cmdmetric.expectations import DISTANCES, SAME_CAPTIONS, numbers, setting_of
-from cmdmetric.measured import Z95, Gap, Value, gap_of
+from cmdmetric.family import INCEPTION, UNBIASED
+from cmdmetric.measured import SAMPLES, Z95, Gap, Value, differ, gap_of
 from cmdmetric.paths import missing
-
-#: Numbers of generated images that differ by more than this share make raw scores incomparable.
-SAMPLES = 0.01
 
 
 @dataclass(frozen=True)
@@ -45,6 +43,8 @@ class Entry:
     high: float | None
     #: Of the family, those that were asked for.
     metrics: Mapping[str, Value] = field(default_factory=dict)
+    #: Inception's weights and real side, where a metric is made of its features.
+    inception: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -127,6 +127,11 @@ def compare(files: Sequence[str | os.PathLike[str]]) -> Comparison:
             f"the scores are of {min(known):,} to {max(known):,} generated images: {advice}"
         )
     entries.sort(key=lambda entry: _value(entry, ranked_by))
+    sides = [entry.inception for entry in entries if entry.inception is not None]
+    if any(side != sides[0] for side in sides):
+        warnings.append(
+            "the scores are of several real sides or weights of Inception: fid, kid do not compare"
+        )
     if any(entry.standard_error is None for entry in entries):
         warnings.append("not every score has an error bar: no differences are tested")
     return Comparison(tuple(entries), _against_best(entries), ranked_by, tuple(warnings))
@@ -149,21 +154,27 @@ def _against_best(entries: Sequence[Entry]) -> tuple[Against, ...]:
         p = float(special.erfc(abs(gap) / se / math.sqrt(2))) if se else float(gap == 0)
         rows.append((other.name, gap, se, p))
     adjusted = holm([p for *_, p in rows])
-    family = adjusted_gaps([_gaps(other.metrics, best.metrics) for other in others])
+    family = adjusted_gaps([_gaps(other, best) for other in others])
     return tuple(
         Against(name, gap, se, gap - Z95 * se, gap + Z95 * se, p, holm, gaps)
         for (name, gap, se, p), holm, gaps in zip(rows, adjusted, family, strict=True)
     )
 
 
-def _gaps(one: Mapping[str, Value], two: Mapping[str, Value]) -> dict[str, Gap]:
-    """The differences of the numbers that both have, as of independent samples."""
+def _gaps(one: Entry, two: Entry) -> dict[str, Gap]:
+    """The differences of the numbers that both have, as of independent samples; those that depend
+    on the number of samples are not tested where it differs, nor Inception's of other sides."""
     found = {}
-    for name in [name for name in one if name in two]:
-        errors = one[name].standard_error, two[name].standard_error
+    for name in [name for name in one.metrics if name in two.metrics]:
+        ours, theirs = one.metrics[name], two.metrics[name]
+        errors = ours.standard_error, theirs.standard_error
         known = [error for error in errors if error is not None]
         se = math.hypot(*known) if len(known) == 2 else None
-        found[name] = gap_of(one[name].value - two[name].value, se)
+        if name not in UNBIASED and differ(one.n, two.n):
+            se = None
+        if name in INCEPTION and one.inception != two.inception:
+            se = None
+        found[name] = gap_of(ours.value - theirs.value, se)
     return found
 
 
@@ -261,6 +272,7 @@ def entry_of(name: str, content: Mapping[str, Any]) -> Entry:
         low=bars["low"],
         high=bars["high"],
         metrics=_metrics(content),
+        inception=content.get("inception") or None,
     )
 
 

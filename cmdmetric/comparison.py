@@ -40,8 +40,10 @@ class Versus:
         return {
             "first": self.first.to_dict(),
             "second": self.second.to_dict(),
-            "difference": self.difference.to_dict(),
-            "metrics": {name: asdict(gap) for name, gap in self.metrics.items()},
+            "difference": {
+                **self.difference.to_dict(),
+                "metrics": {name: asdict(gap) for name, gap in self.metrics.items()},
+            },
         }
 
 

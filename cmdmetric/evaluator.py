@@ -169,6 +169,11 @@ class Evaluator:
         ):
             if not _are_same(ours, theirs):
                 raise InputError(f"evaluators with different {what} cannot be merged")
+        seen, seen_there = (_moments_of(e._inception_r) for e in (self, other))
+        if (seen is None) != (seen_there is None) or (
+            seen and seen_there and not _are_near(seen, seen_there)
+        ):
+            raise InputError("evaluators with different real images of Inception cannot be merged")
         self._batches = [*self._batches, *other._batches]
         return self
 
@@ -327,9 +332,17 @@ def _are_same(a: Side | None, b: Side | None) -> bool:
     """Whether two sides are one set, to the rounding of the machines that encoded them."""
     if a is None or b is None:
         return a is b
-    x, y = a.moments, b.moments
+    texts = [side.texts and (side.texts.texts, side.texts.images) for side in (a, b)]
+    return texts[0] == texts[1] and _are_near(a.moments, b.moments)
+
+
+def _are_near(x: Moments, y: Moments) -> bool:
     gap = float(np.linalg.norm(x.mean - y.mean))
     return x.n == y.n and gap <= 1e-4 * float(np.linalg.norm(x.mean))
+
+
+def _moments_of(seen: InceptionFeatures | Moments | None) -> Moments | None:
+    return Moments.from_features(seen.pool) if isinstance(seen, InceptionFeatures) else seen
 
 
 @contextlib.contextmanager

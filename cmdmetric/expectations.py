@@ -87,7 +87,7 @@ def numbers(result: Mapping[str, Any], prefix: str = "") -> dict[str, float | No
     """The numbers of a result by their dotted keys, metrics of the family also by their names
     alone; None where one is not known."""
     found: dict[str, float | None] = {}
-    if not prefix:
+    if not prefix and "signature" in result:  # one score
         family = result.get("metrics") or {}
         found |= {name: each.get("value") for name, each in family.items()}
     for key, value in result.items():

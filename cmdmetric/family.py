@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from cmdmetric.errors import InputError
@@ -67,6 +67,10 @@ METRICS: dict[str, Metric] = {
     )
 }
 
+#: Numbers that are right on average whatever the number of samples.
+UNBIASED = ("clipscore", "ref_clipscore", "r_precision", "cmmd", "clip_kid", "kid")
+#: Numbers that are made of Inception's features.
+INCEPTION = {value for m in METRICS.values() if m.inception for value in m.values}
 #: Which way each number of the family is better.
 BETTER: dict[str, Better] = {
     name: way for metric in METRICS.values() for name, way in metric.values.items()
@@ -97,8 +101,8 @@ class Given:
     groups: Groups = field(default_factory=dict)
 
 
-def metric_names(metrics: str | Iterable[str]) -> tuple[str, ...]:
-    """The names in "fid,clipscore" or in a list, each once; "all" is all of them.
+def metric_names(metrics: str | Iterable[str]) -> tuple[tuple[str, ...], bool]:
+    """The names in "fid,clipscore" or in a list, each once, and whether "all" was asked for.
 
     Raises InputError for a name that there is not, with the nearest one.
     """
@@ -106,7 +110,7 @@ def metric_names(metrics: str | Iterable[str]) -> tuple[str, ...]:
         metrics = [name.strip() for name in metrics.split(",") if name.strip()]
     wanted = dict.fromkeys(name.lower() for name in metrics)
     if "all" in wanted:
-        return tuple(METRICS)
+        return tuple(METRICS), True
     for name in wanted:
         if name not in METRICS and name not in ALWAYS:
             near = difflib.get_close_matches(name, METRICS, 1)
@@ -114,7 +118,7 @@ def metric_names(metrics: str | Iterable[str]) -> tuple[str, ...]:
             raise InputError(
                 f"no metric {name!r}{hint} There is {', '.join((*ALWAYS, *METRICS))}, or all"
             )
-    return tuple(name for name in METRICS if name in wanted)
+    return tuple(name for name in METRICS if name in wanted), False
 
 
 def measure(name: str, given: Given) -> dict[str, Measured]:
@@ -125,6 +129,7 @@ def measure(name: str, given: Given) -> dict[str, Measured]:
     from cmdmetric.measuring import MEASURES
 
     try:
-        return dict(zip(METRICS[name].values, MEASURES[name](given), strict=True))
+        numbers = [replace(number, n=given.f.moments.n) for number in MEASURES[name](given)]
+        return dict(zip(METRICS[name].values, numbers, strict=True))
     except InputError as error:
         raise Unavailable(f"{name}: {error}") from None

@@ -12,6 +12,9 @@ from scipy.special import log_softmax, logsumexp
 from cmdmetric.errors import InputError
 from cmdmetric.vectors import Array, as_vectors
 
+#: As published.
+SPLITS = 10
+
 
 class InceptionScore(NamedTuple):
     """As published: the mean over the splits, and their standard deviation."""
@@ -20,7 +23,7 @@ class InceptionScore(NamedTuple):
     std: float
 
 
-def inception_score(logits: ArrayLike, *, splits: int = 10, seed: int = 2020) -> InceptionScore:
+def inception_score(logits: ArrayLike, *, splits: int = SPLITS, seed: int = 2020) -> InceptionScore:
     """exp of the mean KL(p(y|x) || p(y)); from 1 to the number of classes, higher is better.
 
     logits (n, classes) are Inception's, without the bias of its last layer, as in the original.
@@ -31,7 +34,9 @@ def inception_score(logits: ArrayLike, *, splits: int = 10, seed: int = 2020) ->
     return InceptionScore(float(np.mean(scores)), float(np.std(scores)))
 
 
-def inception_score_influence(logits: ArrayLike, *, splits: int = 10, seed: int = 2020) -> Array:
+def inception_score_influence(
+    logits: ArrayLike, *, splits: int = SPLITS, seed: int = 2020
+) -> Array:
     """What each image does to the mean over the splits: (n,), with mean zero. Arguments as there.
 
     A change of p(y) moves the score of a split to second order only, so that an image's influence

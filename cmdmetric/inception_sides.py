@@ -32,7 +32,8 @@ class InceptionSides:
         self.network = network
         self._encoding = encoding
         self.real: ImageSet | Moments | None = None
-        #: Whether the real images are others than CLIP's.
+        #: The real images' name, and whether they are others than CLIP's.
+        self.source: str | None = None
         self.apart = False
         #: Metrics that were asked for by "all" and whose network cannot be had, and why.
         self.absent: tuple[str, ...] = ()
@@ -74,6 +75,8 @@ class InceptionSides:
             return sides
         sides = cls(network, encoding)
         sides.real, sides.apart = opened, opened is not None
+        if opened is not None:
+            sides.source = opened.source if isinstance(opened, ImageSet) else str(real)
         return sides
 
     def encoded(self, opened: Side | ImageSet) -> tuple[Side, InceptionFeatures | None]:
@@ -105,6 +108,14 @@ class InceptionSides:
         if self.real is None:
             return self.encoded(opened)
         return self._encoding.side(opened), self._of_real()
+
+    def record(
+        self, of_r: InceptionFeatures | Moments | None, r: Side
+    ) -> dict[str, str | int | None]:
+        """What its metrics were made with: weights, and the real side by name and number."""
+        n = of_r.n if isinstance(of_r, Moments) else None if of_r is None else len(of_r.pool)
+        weights = None if self.network is None else self.network.sha256
+        return {"weights": weights, "real": self.source or r.source, "n_real": n}
 
     def _of_real(self) -> InceptionFeatures | Moments | None:
         images, network, encoding = self.real, self.network, self._encoding

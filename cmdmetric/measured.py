@@ -14,6 +14,9 @@ from cmdmetric.draws import Array, Drawn, covariance
 #: 95 % of a normal distribution are within this many standard deviations.
 Z95 = 1.959963984540054
 
+#: Numbers of samples that differ by more than this share make biased numbers incomparable.
+SAMPLES = 0.01
+
 #: By side "f", "r": what was drawn together (n,), or None, as in `cmdmetric.draws.Drawn`.
 Groups = Mapping[str, NDArray[np.generic] | None]
 
@@ -40,6 +43,8 @@ class Measured:
         sections: (t, b) the number in each of b random sections of both sides, in t partitions.
             Where it has no influence function this takes the place of the shares: a section's
             variance over b is that of the whole, as far as variances fall as 1 / n.
+        bias: how much too high it is for its numbers of samples, on average; None if not known.
+        n: the number of generated images.
     """
 
     value: float
@@ -48,17 +53,32 @@ class Measured:
     least: float = 0.5
     chance: float = 0.0
     sections: Array | None = None
+    bias: float | None = 0.0
+    n: int | None = None
+
+    @property
+    def has_error(self) -> bool:
+        """Whether anything is known of its error."""
+        return bool(self.shares) or self.sections is not None
+
+    @property
+    def freedom(self) -> float:
+        """How many differences the standard error is found from; infinite where it is by shares."""
+        return math.inf if self.sections is None else self.sections.size - len(self.sections)
 
     def standard_error(self, groups: Groups) -> float | None:
         """The square root of the variance; None where nothing is known of it."""
         if self.sections is not None:
             variances = self.sections.var(axis=1, ddof=1) / self.sections.shape[1]
             return float(np.sqrt(variances.mean()))
-        if not self.shares or min(map(len, self.shares.values())) < 2:
+        if not self.shares:
             return None
         sides = [Drawn(len(share), groups.get(side)) for side, share in self.shares.items()]
         shares = [share[:, None] for share in self.shares.values()]
-        variance = covariance(sides, shares)[0].item()
+        found, draws = covariance(sides, shares)
+        if draws < 2:
+            return None
+        variance = found.item()
         return math.sqrt(max(variance - self.excess, self.least * variance) + self.chance)
 
     def to_value(self, groups: Groups) -> Value:
@@ -70,14 +90,19 @@ class Measured:
 class Gap:
     """A metric of a first generator less that of a second, scored against the same real side."""
 
+    #: As scored.
     value: float
-    #: None, as what follows, where the standard error of either is not known.
+    #: Without what their numbers of samples do to both; None where that is not known.
+    debiased: float | None
+    #: None, as what follows, where the standard error of either is not known; what follows also
+    #: where numbers of samples differ and what that does is not known.
     standard_error: float | None
-    #: The 95 % interval.
-    low: float | None
-    high: float | None
-    #: Two-sided, of the hypothesis that both have the same; normal approximation.
-    p_value: float | None
+    #: The 95 % interval, around `debiased` where that is known.
+    low: float | None = None
+    high: float | None = None
+    #: Two-sided, of the hypothesis that both have the same; of a normal distribution, or of
+    #: Student's where the error itself is found from few sections.
+    p_value: float | None = None
     #: Adjusted for there being several models (Holm 1979), where there are.
     p_adjusted: float | None = None
 
@@ -88,26 +113,54 @@ def gap(one: Measured, two: Measured, groups: Groups) -> Gap:
     groups are those of "f1", "f2", the images of either, and of the other sides by their names.
     What both have in common there, and images of one draw, cancels.
     """
+    value = one.value - two.value
+    debiased = None
+    if one.bias is not None and two.bias is not None:
+        debiased = value - (one.bias - two.bias)
+    sections = None
+    if one.sections is not None and two.sections is not None:
+        if one.sections.shape != two.sections.shape:
+            return Gap(value, debiased, None)
+        sections = one.sections - two.sections
+    if not (one.has_error and two.has_error):
+        return Gap(value, debiased, None)
     shares = {"f1": one.shares.get("f"), "f2": _negative(two.shares.get("f"))}
     for side in (one.shares.keys() | two.shares.keys()) - {"f"}:
         shares[side] = one.shares[side] - two.shares[side]
     both = Measured(
-        one.value - two.value,
+        value,
         {side: share for side, share in shares.items() if share is not None},
         one.excess + two.excess,
         min(one.least, two.least),
         one.chance + two.chance,
-        None if one.sections is None or two.sections is None else one.sections - two.sections,
+        sections,
     )
-    return gap_of(both.value, both.standard_error(groups))
+    se = both.standard_error(groups)
+    if debiased is None and differ(one.n, two.n):
+        return Gap(value, None, se)
+    return gap_of(value, se, debiased, both.freedom)
 
 
-def gap_of(value: float, se: float | None) -> Gap:
+def gap_of(
+    value: float, se: float | None, debiased: float | None = None, freedom: float = math.inf
+) -> Gap:
     """A difference with its interval and p-value, where its standard error is known."""
     if se is None:
-        return Gap(value, None, None, None, None)
-    p = math.erfc(abs(value) / se / math.sqrt(2)) if se else float(value == 0)
-    return Gap(value, se, value - Z95 * se, value + Z95 * se, p)
+        return Gap(value, debiased, None)
+    best, reach = value if debiased is None else debiased, Z95
+    t = abs(best) / se if se else (math.inf if best else 0.0)
+    if math.isinf(freedom):
+        p = math.erfc(t / math.sqrt(2))
+    else:
+        from scipy.special import stdtr, stdtrit
+
+        p, reach = float(2 * stdtr(freedom, -t)), float(stdtrit(freedom, 0.975))
+    return Gap(value, debiased, se, best - reach * se, best + reach * se, p)
+
+
+def differ(n: int | None, m: int | None) -> bool:
+    """Whether numbers of samples differ by so much that biased numbers do not compare."""
+    return n is not None and m is not None and abs(n - m) > SAMPLES * max(n, m)
 
 
 def _negative(share: Array | None) -> Array | None:

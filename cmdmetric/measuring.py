@@ -13,7 +13,7 @@ from cmdmetric.clipscore import clip_scores, ref_clip_scores
 from cmdmetric.cmmd import cmmd_influence
 from cmdmetric.draws import Array, Drawn, sections
 from cmdmetric.family import Given, Unavailable
-from cmdmetric.fid import fid_influence
+from cmdmetric.fid import DIMENSIONS, fid_influence
 from cmdmetric.fjd import fjd_influence
 from cmdmetric.frechet_influence import DistanceInfluence
 from cmdmetric.kid import clip_kid_influence, kid_influence, kid_of_subsets
@@ -90,7 +90,7 @@ class _Pairs:
         return self._mean(mean, (scores - mean) / len(scores))
 
     def _mean(self, mean: float, of_images: Array) -> Measured:
-        if len(of_images) < 2:
+        if len(np.unique(self.owner)) < 2:
             return Measured(mean)
         return Measured(mean, {"f": self.of_side(of_images)})
 
@@ -153,8 +153,11 @@ def recall_at_k(given: Given) -> list[Measured]:
     pairs = _of_f(given)
     of_images, of_captions = ranks(pairs.images, pairs.captions, pairs.owner)
     return [
-        *(pairs.mean_of_images((of_images < k).astype(np.float64)) for k in (1, 5, 10)),
-        *(pairs.mean_of_captions((of_captions < k).astype(np.float64)) for k in (1, 5, 10)),
+        replace(mean, bias=None)
+        for mean in (
+            *(pairs.mean_of_images((of_images < k).astype(np.float64)) for k in (1, 5, 10)),
+            *(pairs.mean_of_captions((of_captions < k).astype(np.float64)) for k in (1, 5, 10)),
+        )
     ]
 
 
@@ -169,11 +172,21 @@ def fjd(given: Given) -> list[Measured]:
         for side, pairs, influence in (("f", f, found.of_a), ("r", r, found.of_b))
         if influence is not None
     }
-    return [_distance(found, shares)]
+    paired = all(len(pairs.images) == len(pairs.owner) for pairs in (f, r))
+    return [_distance(found, shares, f.images.shape[1] + f.captions.shape[1], paired)]
 
 
-def _distance(found: DistanceInfluence, shares: dict[str, Array]) -> Measured:
-    return Measured(found.distance, shares, excess=found.second_order)
+def _distance(
+    found: DistanceInfluence, shares: dict[str, Array], d: int, independent: bool = True
+) -> Measured:
+    """The second-order excess is that of more independent samples than dimensions."""
+    known = independent and all(np.count_nonzero(share) > d for share in shares.values())
+    return Measured(
+        found.distance,
+        shares,
+        excess=found.second_order,
+        bias=found.bias if known else None,
+    )
 
 
 def _of_images(given: Given) -> tuple[Features, Features]:
@@ -182,7 +195,11 @@ def _of_images(given: Given) -> tuple[Features, Features]:
 
 def cmmd(given: Given) -> list[Measured]:
     found = cmmd_influence(*_of_images(given))
-    return [_discrepancy(found, found.mmd.unbiased), _discrepancy(found, found.mmd.biased)]
+    unbiased, biased = found.mmd.unbiased, found.mmd.biased
+    return [
+        _discrepancy(found, unbiased),
+        replace(_discrepancy(found, biased), bias=biased - unbiased),
+    ]
 
 
 def clip_kid(given: Given) -> list[Measured]:
@@ -199,9 +216,11 @@ def precision_to_coverage(given: Given) -> list[Measured]:
     """With the error bars of halves, or of smaller sections where even these are large."""
     f, r = _of_images(given)
     whole = prdc(f, r)
-    if min(len(f), len(r)) < 2 * _SMALLEST:
-        return [Measured(value) for value in whole]
-    parts = max(2, min(len(f), len(r)) // _LARGEST)
+    most = min(len(f), len(r)) // _SMALLEST
+    if most < 2:
+        return [Measured(value, bias=None) for value in whole]
+    # By the real images, so that generators of about as many images are parted alike.
+    parts = max(2, min(most, len(r) // _LARGEST))
     values = np.empty((-(-_SECTIONS // parts), parts, len(whole)))
     for partition, part in np.ndindex(values.shape[:2]):
         of_f, of_r = (
@@ -209,14 +228,14 @@ def precision_to_coverage(given: Given) -> list[Measured]:
             for name, side in (("f", f), ("r", r))
         )
         if min(of_f.sum(), of_r.sum()) <= NEIGHBOURS:  # a few draws that hold most images
-            return [Measured(value) for value in whole]
+            return [Measured(value, bias=None) for value in whole]
         values[partition, part] = prdc(f[of_f], r[of_r])
-    return [Measured(value, sections=values[..., i]) for i, value in enumerate(whole)]
+    return [Measured(value, sections=values[..., i], bias=None) for i, value in enumerate(whole)]
 
 
 def vendi(given: Given) -> list[Measured]:
     f = _features(given.f, "generated images")
-    return [Measured(vendi_score(f), {"f": vendi_influence(f) / len(f)})]
+    return [Measured(vendi_score(f), {"f": vendi_influence(f) / len(f)}, bias=None)]
 
 
 def _inception(given: Given) -> tuple[InceptionFeatures, InceptionFeatures]:
@@ -243,7 +262,8 @@ def fid(given: Given) -> list[Measured]:
         f, r = _inception(given)
         found = fid_influence(f.pool, r.pool)
     of = {"f": found.of_a, _real(given): found.of_b}
-    return [_distance(found, {side: x / len(x) for side, x in of.items() if x is not None})]
+    shares = {side: x / len(x) for side, x in of.items() if x is not None}
+    return [_distance(found, shares, DIMENSIONS)]
 
 
 def kid(given: Given) -> list[Measured]:
@@ -265,14 +285,16 @@ def kid(given: Given) -> list[Measured]:
 
 
 def inception_score(given: Given) -> list[Measured]:
-    from cmdmetric.inception_score import inception_score, inception_score_influence
+    from cmdmetric.inception_score import SPLITS, inception_score, inception_score_influence
 
     if given.inception_f is None:
         raise Unavailable(f"it takes images, and {given.f.source} holds what CLIP made of them")
     logits = given.inception_f.logits
     found = inception_score(logits)
+    if len(logits) < 2 * SPLITS:  # one image in a split says nothing of their spread
+        return [Measured(found.mean, bias=None), Measured(found.std, bias=None)]
     shares = inception_score_influence(logits) / len(logits)
-    return [Measured(found.mean, {"f": shares}), Measured(found.std)]
+    return [Measured(found.mean, {"f": shares}, bias=None), Measured(found.std, bias=None)]
 
 
 #: What computes the numbers of each metric, by its name.

@@ -104,6 +104,9 @@ class CMDScore:
     warnings: tuple[str, ...]
     #: Of the family (docs/metrics.md), those that were asked for.
     metrics: Mapping[str, Value] = dataclasses.field(default_factory=dict)
+    #: Where some of them are made of Inception's features: the sha256 of its weights, and the real
+    #: side by name and number of images.
+    inception: Mapping[str, Any] | None = None
 
     def __float__(self) -> float:
         return self.cmd
@@ -392,7 +395,9 @@ def _statistics(
         bars = None
         if any(side.has_features for side in sides):
             (of_f, of_r), of_l = as_samples([f, r], l, pairings)
-            bars = uncertainty(of_f, of_r, of_l).to_dict()
+            found = uncertainty(of_f, of_r, of_l)
+            # All samples in one draw, such as images of one caption, tell nothing of others.
+            bars = found.to_dict() if found.draws > 1 else None
         return {"distances": distances._asdict(), "uncertainty": bars}
 
     groups, of_captions = _groups(pairings, l)
@@ -421,14 +426,14 @@ def _groups(
     """What was drawn together, of image sides and of captions: an image and its captions."""
     of_images: list[NDArray[Any] | None] = []
     of_captions: NDArray[Any] | None = None
-    unpaired = 0
-    for pairing in pairings:
+    for side, pairing in enumerate(pairings):
         groups = None
         if pairing is not None and l.texts is not None and any(pairing.caption_of):
-            groups, of_captions = groups_of_pairing(pairing, len(l.texts))
+            groups, own = groups_of_pairing(pairing, len(l.texts))
+            # Captions of an image belong together, on whichever side it is.
+            of_captions = own if of_captions is None else np.minimum(of_captions, own)
             # Unpaired images are numbered from -1 down: those of two sides must not meet.
-            groups = np.where(groups < 0, groups - unpaired, groups)
-            unpaired += len(groups)
+            groups = np.where(groups < 0, (groups + 1) * len(pairings) - 1 - side, groups)
         of_images.append(groups)
     return of_images, None if of_captions is None else of_captions[list(l.kept)]
 

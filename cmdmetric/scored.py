@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from cmdmetric.cache import FeatureCache
 from cmdmetric.derived import remembered
 from cmdmetric.errors import InputError
-from cmdmetric.family import FAMILY_CODE, METRICS, Given, measure, metric_names
+from cmdmetric.family import FAMILY_CODE, INCEPTION, METRICS, Given, measure, metric_names
 from cmdmetric.inception_sides import InceptionSides
 from cmdmetric.measured import Measured, Value
 from cmdmetric.moments import Moments
@@ -69,10 +69,7 @@ class Wanted:
 
         Raises InputError for a name that there is not.
         """
-        if not self.metrics:
-            return (), False
-        metrics = self.metrics if isinstance(self.metrics, str) else [*self.metrics]
-        return metric_names(metrics), "all" in metrics
+        return metric_names(self.metrics) if self.metrics else ((), False)
 
 
 def scored(
@@ -169,7 +166,12 @@ def with_family(
             notes.append(f"{name} is left out: {error}")
         else:
             values |= {key: Value(**number) for key, number in numbers.items()}
-    score = replace(found.score, metrics=values, warnings=(*found.score.warnings, *notes))
+    score = replace(
+        found.score,
+        metrics=values,
+        inception=inception.record(of_r, found.r) if INCEPTION & values.keys() else None,
+        warnings=(*found.score.warnings, *notes),
+    )
     return replace(found, score=score, measured=measured)
 
 
@@ -180,6 +182,9 @@ def _sources(name: str, given: Given) -> list[bytes | None]:
     for images, l in ((given.f, given.l), (given.r, given.real_l or given.l)):  # noqa: E741
         pairing = pairing_of(images, l)
         sources.append(repr(pairing and pairing.caption_of).encode() + repr(l.kept).encode())
+    for own in given.groups.values():
+        sources.append(b"" if own is None else own.tobytes())
+    sources.append(str(given.inception_apart).encode())
     for features in (given.inception_f, given.inception_r) if METRICS[name].inception else ():
         if isinstance(features, Moments):
             sources += [features.mean.tobytes(), features.cov.tobytes()]

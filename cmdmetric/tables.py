@@ -75,20 +75,17 @@ def _gaps(metrics: Mapping[str, Gap]) -> list[str]:
     """The differences of the family's numbers."""
     if not metrics:
         return []
-    rows = [("", "first - second", "95 %", "p-value", "at 5 %")]
+    rows: list[tuple[str, ...]] = [
+        ("", "first - second", "without excess", "95 %", "p-value", "at 5 %")
+    ]
     for name, gap in metrics.items():
-        if gap.standard_error is None or gap.p_value is None:
-            rows.append((name, f"{gap.value:.4f}", "-", "-", ""))
-            continue
-        rows.append(
-            (
-                name,
-                f"{gap.value:.4f} ± {gap.standard_error:.4f}",
-                f"{gap.low:.4f} to {gap.high:.4f}",
-                f"{gap.p_value:.3g}",
-                "significant" if gap.p_value < 0.05 else "not significant",
-            )
-        )
+        error = "" if gap.standard_error is None else f" ± {gap.standard_error:.4f}"
+        debiased = "-" if gap.debiased is None else f"{gap.debiased:.4f}"
+        tested = ["-", "-", "not known"]
+        if gap.p_value is not None:
+            verdict = "significant" if gap.p_value < 0.05 else "not significant"
+            tested = [f"{gap.low:.4f} to {gap.high:.4f}", f"{gap.p_value:.3g}", verdict]
+        rows.append((name, f"{gap.value:.4f}{error}", debiased, *tested))
     return ["", *_aligned(rows)]
 
 

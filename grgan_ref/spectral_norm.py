@@ -54,7 +54,11 @@ class SpectralNormConv2d(nn.Conv2d):
             u, v = (self.u, self.v) if self.shared_vectors else (self.u.clone(), self.v.clone())
             sigma = u.dot(matrix.mv(v))
         # conv(x, W / sigma) = conv(x, W) / sigma: here the features are smaller than the kernels.
-        return self._conv_forward(x, self.weight, None) / sigma + self.bias.view(-1, 1, 1)
+        features = self._conv_forward(x, self.weight, None)
+        features = features / sigma.to(features.dtype)  # which autocast may have made shorter
+        if self.bias is None:
+            return features
+        return features + self.bias.to(features.dtype).view(-1, 1, 1)
 
     @torch.no_grad()
     def _power_iteration(self, matrix: Tensor) -> None:

@@ -17,7 +17,7 @@ from test_cli import run
 
 from cmdmetric import InputError, Moments, cmd, published
 from cmdmetric.check import Tolerance, check
-from cmdmetric.expectations import expectation
+from cmdmetric.expectations import expectation, numbers
 from cmdmetric.moments import Provenance
 from cmdmetric.protocol import GRGAN
 from cmdmetric.testing import assert_score
@@ -349,3 +349,17 @@ def test_the_baseline_is_not_changed_by_a_check() -> None:
     check(got, base, "published:GR-GAN")
     assert (base, got) == before
     assert published.row("GR-GAN").values["cmd"] == 8.04
+
+
+def test_a_comparison_has_no_number_of_a_metric_alone() -> None:
+    """Two generators' result holds their difference: a bound on it must say so."""
+    both = {
+        "first": {"signature": "CMD", "metrics": {"fid": {"value": 50.0}}},
+        "second": {"signature": "CMD", "metrics": {"fid": {"value": 48.0}}},
+        "difference": {"metrics": {"fid": {"value": 2.0}}},
+    }
+    known = numbers(both)
+    assert "fid" not in known
+    assert known["first.metrics.fid.value"] == 50.0
+    assert known["difference.metrics.fid.value"] == 2.0
+    assert numbers(both["first"])["fid"] == 50.0

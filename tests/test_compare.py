@@ -192,3 +192,20 @@ def test_the_family_of_stored_scores(tmp_path: Path) -> None:
     assert found.to_dict()["models"][1]["metrics"]["clipscore"]["value"] == 1.2
     page = render_compare(found)
     assert "1.2000 ± 0.0300 *" in page and "1.0100 ± 0.0300<" in page
+
+
+def test_what_does_not_compare_is_not_tested(tmp_path: Path) -> None:
+    family = {name: {"value": 1.0, "standard_error": 0.1} for name in ("fid", "vendi", "cmmd")}
+    real = {"weights": "a", "real": "coco", "n_real": 30_000}
+    scores = {
+        "a": score(8, metrics=family, inception=real),
+        "b": score(9, metrics=family, inception={**real, "n_real": 5000}),
+        "c": score(10, n=5000, metrics=family, inception=real),
+    }
+    found = compare(stored(tmp_path, **scores))
+    tested = {
+        each.name: {name for name, gap in each.metrics.items() if gap.p_value is not None}
+        for each in found.against_best
+    }
+    assert tested == {"b": {"vendi", "cmmd"}, "c": {"cmmd"}}
+    assert any("several real sides or weights of Inception" in note for note in found.warnings)

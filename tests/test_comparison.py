@@ -84,4 +84,4 @@ def test_the_family_is_compared_too(
     own = result.first.metrics["clipscore"], result.metrics["clipscore"]
     assert own[1].standard_error < own[0].standard_error, "images of one caption are paired"
     assert own[1].p_value < 0.05 and own[1].low > 0, "what is dimmed fits its caption less"
-    assert result.to_dict()["metrics"]["cmmd"]["high"] == result.metrics["cmmd"].high
+    assert result.to_dict()["difference"]["metrics"]["cmmd"]["high"] == result.metrics["cmmd"].high

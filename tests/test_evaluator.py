@@ -329,3 +329,6 @@ def test_captions_of_the_real_images_for_fjd(
         without.compute()
     with pytest.raises(InputError, match="different captions of the real images"):
         ours.merge(without)
+    backwards = Evaluator(real, metrics="fjd", real_captions=of_real[::-1], encoder=encoder)
+    with pytest.raises(InputError, match="different captions of the real images"):
+        ours.merge(backwards)

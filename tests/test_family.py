@@ -183,6 +183,14 @@ def test_what_features_and_nameless_captions_cannot_give(
         metric_names("vendy")
 
 
+def test_all_is_lenient_and_nothing_else(scenes: Path, encoder: Encoder) -> None:
+    with pytest.raises(InputError, match=r"^the weights of Inception are not at hand"):
+        score(scenes, "fid,recall_at_k", encoder=encoder)
+    with pytest.warns(UserWarning, match="fid, kid, is are left out"):
+        assert "vendi" in score(scenes, "ALL", encoder=encoder).metrics
+    assert metric_names("vendi, fid") == (("vendi", "fid"), False)
+
+
 def test_every_metric_has_its_paragraph() -> None:
     text = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
     named = set(re.findall(r"`([a-z_0-9]+)`", text))
@@ -276,8 +284,18 @@ def test_what_was_computed_is_not_computed_again(
         again = score(moved, "vendi,fjd,clipscore,cmmd", **options)
     assert computed[3:] == ["cmmd"]
     assert {name: again.metrics[name] for name in first.metrics} == first.metrics
-    # Two captions change places: the features are the same, the pairs are not.
+    # Two captions change images, not places: the features are the same, the pairs are not.
     captions = json.loads((moved / "captions.json").read_text())
+    names = list(captions)
+    names[0], names[1] = names[1], names[0]
+    other = dict(zip(names, captions.values(), strict=True))
+    (moved / "captions.json").write_text(json.dumps(other))
+    del computed[:]
+    with pytest.warns(UserWarning, match="too few"):
+        renamed = score(moved, "clipscore", **options)
+    assert computed == ["clipscore"]
+    assert renamed.metrics["clipscore"] != first.metrics["clipscore"]
+    # And now they change places too.
     captions["00.png"], captions["01.png"] = captions["01.png"], captions["00.png"]
     (moved / "captions.json").write_text(json.dumps(captions))
     del computed[:]

@@ -19,7 +19,7 @@ from cmdmetric.fid import fid, fid_influence
 from cmdmetric.fjd import caption_scale, fjd, fjd_influence
 from cmdmetric.inception import InceptionFeatures
 from cmdmetric.inception_score import inception_score, inception_score_influence
-from cmdmetric.kid import clip_kid, clip_kid_influence, kid, kid_influence
+from cmdmetric.kid import clip_kid, clip_kid_influence, kid, kid_influence, kid_of_subsets
 from cmdmetric.measured import Measured, gap
 from cmdmetric.measuring import MEASURES
 from cmdmetric.moments import Moments
@@ -222,9 +222,88 @@ def test_differences_of_the_same_captions_cancel() -> None:
     assert apart.standard_error == pytest.approx(np.sqrt(2) * se, rel=0.05)
 
 
+def test_equal_generators_of_other_numbers_are_not_told_apart() -> None:
+    """A third of the images: distances are higher for that alone, which is taken off or said."""
+    given = given_sides(np.random.default_rng(0), 600, 0.0)
+    few = given.f.features[:200]
+    less = Side(Moments.from_features(few), "less", features=few, names=given.f.names[:200])
+    own = dict(zip("fr", groups_of([less, given.r], given.l), strict=True))
+    second = replace(given, f=less, groups=own)
+    groups = dict(zip(("f1", "f2", "r"), groups_of([less, given.f, given.r], given.l), strict=True))
+    for name in ("clipscore", "cmmd", "clip_kid", "vendi", "prdc", "recall_at_k"):
+        for key, one in measure(name, second).items():
+            found = gap(one, measure(name, given)[key], groups)
+            if name in ("vendi", "prdc", "recall_at_k"):
+                assert found.p_value is None and found.debiased is None, key
+            else:
+                assert found.p_value is not None and found.p_value > 0.01, key
+    # One caption for each image: with several the excess of the pairs is not known.
+    one, two = (
+        measure("fjd", replace(each, l=first_captions(each.l)))["fjd"] for each in (second, given)
+    )
+    found = gap(one, two, groups)
+    assert found.standard_error is not None and found.debiased is not None
+    assert found.value > 5 * found.standard_error, "the excess is in the score"
+    assert found.p_value is not None and found.p_value > 0.01
+
+
+def first_captions(l: Side) -> Side:  # noqa: E741
+    """Of each image the first of its two captions."""
+    assert l.texts is not None
+    features = l.features[::2]
+    texts = dict(zip(l.texts.images[::2], l.texts.texts[::2], strict=True))
+    return Side(Moments.from_features(features), "l", features=features, texts=read_captions(texts),
+                kept=tuple(range(len(features))))  # fmt: skip
+
+
+def test_double_counting_and_chance_are_in_the_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What each number is made of, through `measure`, where the two sets are nearly equal."""
+    given = given_sides(np.random.default_rng(0), 1500, 0.0, d=6)
+    monkeypatch.setattr("cmdmetric.measuring._PART", 300)
+    number = measure("kid", given)["kid"]
+    pools = given.inception_f.pool, given.inception_r.pool
+    whole, subsets = kid_influence(*pools, parts=5), kid_of_subsets(*pools)
+    assert number.excess == pytest.approx(whole.second_order * (2 / 5 - 1 / 25))
+    assert number.least == 0.1
+    assert number.chance == pytest.approx(subsets.std**2 / 100) and number.chance > 0
+    se = number.standard_error(given.groups)
+    assert se < replace(number, excess=0.0).standard_error(given.groups)
+    assert se > replace(number, chance=0.0).standard_error(given.groups)
+    against = replace(number, shares={side: -share for side, share in number.shares.items()})
+    expected = Measured(
+        0.0,
+        {"f1": number.shares["f"], "f2": number.shares["f"], "r": 2 * number.shares["r"]},
+        2 * number.excess,
+        number.least,
+        2 * number.chance,
+    )
+    assert gap(number, against, {}).standard_error == pytest.approx(expected.standard_error({}))
+    for name in ("fid", "fjd", "cmmd"):
+        number = measure(name, given)[name]
+        assert number.excess > 0, name
+        once = number.standard_error(given.groups)
+        assert once < replace(number, excess=0.0).standard_error(given.groups), name
+    # An image with its two captions is one draw, of which there are 1,500 and not 3,000.
+    owner = np.repeat(np.arange(1500), 2)
+    pairs = (
+        given.f.features[owner],
+        given.l.features,
+        given.r.features[owner],
+        given.l.features,
+    )
+    draws = fjd_influence(*pairs, draws=(1500, 1500)).second_order
+    assert measure("fjd", given)["fjd"].excess == pytest.approx(draws)
+    assert draws > 1.5 * fjd_influence(*pairs).second_order
+
+
 def test_what_is_not_known_is_not_made_up() -> None:
     assert Measured(1.0).standard_error({}) is None
     assert gap(Measured(3.0), Measured(1.0), {}).p_value is None
+    known = Measured(2.0, {"f": np.array([0.1, -0.1])})
+    assert gap(known, Measured(1.0), {}).standard_error is None, "nothing is known of the second"
+    assert known.standard_error({"f": np.array([7, 7])}) is None, "one draw has no spread"
+    halves, thirds = (Measured(1.0, sections=np.zeros(shape)) for shape in ((8, 2), (4, 3)))
+    assert gap(halves, thirds, {}).standard_error is None
     given = given_sides(np.random.default_rng(0), 30, 0.0)
     assert measure("prdc", given)["recall"].standard_error({}) is None, "halves of 15 are too few"
     one = np.zeros(60, dtype=int)  # all images are of one draw: no half has enough of them
