@@ -301,3 +301,30 @@ def test_wrong_paths_are_told_before_the_network_is_built(tmp_path: Path) -> Non
     # The default weights are not at hand here, so building the encoder would fail otherwise.
     with pytest.raises(InputError, match="absent"):
         cmd(tmp_path / "absent", CAPTIONS, "coco2014-val")
+
+
+def test_captions_of_an_image_are_one_draw_on_either_side() -> None:
+    """One real image that has a caption's name does not take the others' captions apart."""
+    from cmdmetric.captions import read_captions
+    from cmdmetric.moments import Moments
+    from cmdmetric.score import as_samples, groups_of
+    from cmdmetric.sources import Side
+
+    x = np.random.default_rng(0).standard_normal((6, 2)).astype(np.float32)
+    texts = read_captions({"a.png": ["1", "2"], "b.png": ["3", "4"], "c.png": ["5", "6"]})
+
+    def images(*names: str) -> Side:
+        some = x[: len(names)]
+        return Side(Moments.from_features(some), "images", features=some, names=names)
+
+    l = Side(Moments.from_features(x), "l", features=x, texts=texts, kept=tuple(range(6)))  # noqa: E741
+    f, r = images("a.png", "b.png", "c.png"), images("b.png", "other.png")
+    for sides in ([f, r], [r, f]):
+        _, of_captions = as_samples(sides, l)
+        assert of_captions.groups.tolist() == [0, 0, 2, 2, 4, 4]
+    # Unpaired images are apart from all others, whatever the other side holds.
+    assert (
+        groups_of([f, r], l)[1].tolist() == groups_of([images("a.png", "x.png"), r], l)[1].tolist()
+    )
+    of_f, of_r = groups_of([images("x.png", "a.png"), images("y.png", "z.png")], l)
+    assert len({*of_f.tolist(), *of_r.tolist()}) == 4
