@@ -323,8 +323,7 @@ def test_captions_of_an_image_are_one_draw_on_either_side() -> None:
         _, of_captions = as_samples(sides, l)
         assert of_captions.groups.tolist() == [0, 0, 2, 2, 4, 4]
     # Unpaired images are apart from all others, whatever the other side holds.
-    assert (
-        groups_of([f, r], l)[1].tolist() == groups_of([images("a.png", "x.png"), r], l)[1].tolist()
-    )
-    of_f, of_r = groups_of([images("x.png", "a.png"), images("y.png", "z.png")], l)
+    (_, here), (_, there) = (groups_of([side, r], l) for side in (f, images("a.png", "x.png")))
+    assert here.tolist() == there.tolist()
+    of_f, of_r = groups_of([images("x.png", "a.png"), images("y.png", "b.png")], l)
     assert len({*of_f.tolist(), *of_r.tolist()}) == 4
