@@ -258,8 +258,9 @@ def first_captions(l: Side) -> Side:  # noqa: E741
 
 def test_double_counting_and_chance_are_in_the_errors(monkeypatch: pytest.MonkeyPatch) -> None:
     """What each number is made of, through `measure`, where the two sets are nearly equal."""
-    given = given_sides(np.random.default_rng(0), 1500, 0.0, d=6)
-    monkeypatch.setattr("cmdmetric.measuring._PART", 300)
+    given = given_sides(np.random.default_rng(0), 400, 0.0, d=6)
+    monkeypatch.setattr("cmdmetric.measuring._PART", 80)
+    monkeypatch.setattr("cmdmetric.kid.SUBSET_SIZE", 100)
     number = measure("kid", given)["kid"]
     pools = given.inception_f.pool, given.inception_r.pool
     whole, subsets = kid_influence(*pools, parts=5), kid_of_subsets(*pools)
@@ -283,15 +284,15 @@ def test_double_counting_and_chance_are_in_the_errors(monkeypatch: pytest.Monkey
         assert number.excess > 0, name
         once = number.standard_error(given.groups)
         assert once < replace(number, excess=0.0).standard_error(given.groups), name
-    # An image with its two captions is one draw, of which there are 1,500 and not 3,000.
-    owner = np.repeat(np.arange(1500), 2)
+    # An image with its two captions is one draw, of which there are 400 and not 800.
+    owner = np.repeat(np.arange(400), 2)
     pairs = (
         given.f.features[owner],
         given.l.features,
         given.r.features[owner],
         given.l.features,
     )
-    draws = fjd_influence(*pairs, draws=(1500, 1500)).second_order
+    draws = fjd_influence(*pairs, draws=(400, 400)).second_order
     assert measure("fjd", given)["fjd"].excess == pytest.approx(draws)
     assert draws > 1.5 * fjd_influence(*pairs).second_order
 
