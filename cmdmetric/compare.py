@@ -10,12 +10,10 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from scipy import special
-
 from cmdmetric.errors import InputError
 from cmdmetric.expectations import DISTANCES, SAME_CAPTIONS, numbers, setting_of
 from cmdmetric.family import INCEPTION, UNBIASED
-from cmdmetric.measured import SAMPLES, Z95, Gap, Value, differ, gap_of
+from cmdmetric.measured import Z95, Gap, Value, differ, gap_of, two_sided
 from cmdmetric.paths import missing
 
 
@@ -117,7 +115,7 @@ def compare(files: Sequence[str | os.PathLike[str]]) -> Comparison:
     ranked_by = "cmd"
     if None in counts:
         warnings.append("not every score says of how many images it is; they are taken for equal")
-    if known and max(known) - min(known) > SAMPLES * max(known):
+    if known and differ(min(known), max(known)):
         if all(entry.debiased is not None for entry in entries):
             ranked_by = "debiased"
             advice = "they are ranked by CMD without the excess of finite samples"
@@ -151,8 +149,7 @@ def _against_best(entries: Sequence[Entry]) -> tuple[Against, ...]:
         if best.debiased is not None and other.debiased is not None:
             gap = other.debiased - best.debiased
         se = math.hypot(other.standard_error or 0.0, best.standard_error or 0.0)
-        p = float(special.erfc(abs(gap) / se / math.sqrt(2))) if se else float(gap == 0)
-        rows.append((other.name, gap, se, p))
+        rows.append((other.name, gap, se, two_sided(gap, se)))
     adjusted = holm([p for *_, p in rows])
     family = adjusted_gaps([_gaps(other, best) for other in others])
     return tuple(
@@ -271,21 +268,16 @@ def entry_of(name: str, content: Mapping[str, Any]) -> Entry:
         debiased=bars["debiased"],
         low=bars["low"],
         high=bars["high"],
-        metrics=_metrics(content),
+        metrics=_metrics(content, known),
         inception=content.get("inception") or None,
     )
 
 
-def _metrics(content: Mapping[str, Any]) -> dict[str, Value]:
+def _metrics(content: Mapping[str, Any], known: Mapping[str, float | None]) -> dict[str, Value]:
     """The family's numbers of a score, as far as they are numbers."""
-    metrics = content.get("metrics")
     found = {}
-    for name, each in metrics.items() if isinstance(metrics, Mapping) else ():
-        value, error = (
-            x if isinstance(x, (int, float)) and math.isfinite(x) else None
-            for x in ((each.get("value"), each.get("standard_error"))
-                      if isinstance(each, Mapping) else (None, None))
-        )  # fmt: skip
-        if value is not None:
-            found[str(name)] = Value(float(value), error)
+    for name in content.get("metrics") or ():
+        value, error = (known.get(f"metrics.{name}.{key}") for key in ("value", "standard_error"))
+        if value is not None and math.isfinite(value):
+            found[name] = Value(value, error if error is None or math.isfinite(error) else None)
     return found

@@ -148,14 +148,19 @@ def gap_of(
     if se is None:
         return Gap(value, debiased, None)
     best, reach = value if debiased is None else debiased, Z95
-    t = abs(best) / se if se else (math.inf if best else 0.0)
     if math.isinf(freedom):
-        p = math.erfc(t / math.sqrt(2))
+        p = two_sided(best, se)
     else:
         from scipy.special import stdtr, stdtrit
 
+        t = abs(best) / se if se else (math.inf if best else 0.0)
         p, reach = float(2 * stdtr(freedom, -t)), float(stdtrit(freedom, 0.975))
     return Gap(value, debiased, se, best - reach * se, best + reach * se, p)
+
+
+def two_sided(value: float, se: float) -> float:
+    """The p-value of a value with a normal standard error, of the hypothesis that it is zero."""
+    return math.erfc(abs(value) / se / math.sqrt(2)) if se else float(value == 0)
 
 
 def differ(n: int | None, m: int | None) -> bool:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
 
 from cmdmetric.cache import FeatureCache
 from cmdmetric.derived import remembered
@@ -154,11 +157,14 @@ def with_family(
             measured.update(numbers)
         return {key: asdict(number.to_value(groups)) for key, number in numbers.items()}
 
+    # Once for all metrics: pairing names and reading features take a while.
+    made_of = [None] if keep or cache is None else _sources(given)
+    seen = [_digest(side) for side in (of_f, of_r)] if cache is not None and not keep else []
     for name in names:
         if name in inception.absent:
             continue
         try:
-            sources = [None] if keep else _sources(name, given)
+            sources = [name.encode(), *made_of, *(seen if METRICS[name].inception else ())]
             numbers = remembered(cache, FAMILY_CODE, sources, compute)
         except InputError as error:
             if not lenient:
@@ -175,19 +181,25 @@ def with_family(
     return replace(found, score=score, measured=measured)
 
 
-def _sources(name: str, given: Given) -> list[bytes | None]:
-    """What the numbers of a metric follow from."""
+def _sources(given: Given) -> list[bytes | None]:
+    """What the numbers of all metrics follow from."""
     sides = [given.f, given.r, given.l, *([given.real_l] if given.real_l else [])]
-    sources: list[bytes | None] = [name.encode(), *map(identity_of, sides)]
+    sources: list[bytes | None] = [identity_of(side) for side in sides]
     for images, l in ((given.f, given.l), (given.r, given.real_l or given.l)):  # noqa: E741
         pairing = pairing_of(images, l)
         sources.append(repr(pairing and pairing.caption_of).encode() + repr(l.kept).encode())
     for own in given.groups.values():
         sources.append(b"" if own is None else own.tobytes())
-    sources.append(str(given.inception_apart).encode())
-    for features in (given.inception_f, given.inception_r) if METRICS[name].inception else ():
-        if isinstance(features, Moments):
-            sources += [features.mean.tobytes(), features.cov.tobytes()]
-        elif features is not None:
-            sources += [features.pool.tobytes(), features.logits.tobytes()]
-    return sources
+    return [*sources, str(given.inception_apart).encode()]
+
+
+def _digest(features: InceptionFeatures | Moments | None) -> bytes:
+    """sha256 of Inception's features of a side, or of its moments."""
+    if features is None:
+        return b""
+    arrays: Iterable[NDArray[Any]]
+    arrays = (features.mean, features.cov) if isinstance(features, Moments) else features
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(array.tobytes())
+    return digest.digest()

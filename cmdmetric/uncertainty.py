@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -22,7 +21,7 @@ from cmdmetric.influence import (
     cmd_weights,
     influences,
 )
-from cmdmetric.measured import Z95
+from cmdmetric.measured import Z95, two_sided
 
 #: How the finite-sample excess is found; "none" where it is not.
 Debiasing = Literal["extrapolation", "second-order", "none"]
@@ -196,7 +195,7 @@ def paired_difference(
         standard_error=se,
         low=best - Z95 * se,
         high=best + Z95 * se,
-        p_value=float(math.erfc(abs(best) / se / math.sqrt(2))) if se else float(best == 0),
+        p_value=two_sided(best, se),
         sides=_names({**one.samples, **two.samples}),
         draws=draws,
     )
