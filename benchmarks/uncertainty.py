@@ -1,10 +1,10 @@
 """Do the error bars hold, and does the finite-sample excess go? A simulation.
 
-    python benchmarks/uncertainty.py [--out benchmarks/results/uncertainty.md] [--draws 200]
+    python benchmarks/uncertainty.py [--out benchmarks/results/uncertainty.md] [--draws 1000]
 
 The truth is the released statistics of MS-COCO val2014 (512 dimensions) as real images and
 captions, and Gaussian generated images: of a perfect generator, whose moments are the real ones,
-and of a tilted one, whose CMD is that of published models. About a quarter of an hour on one core.
+and of a tilted one, whose CMD is that of published models. About an hour on one core.
 """
 
 from __future__ import annotations
@@ -243,7 +243,7 @@ def seconds(work: Callable[[], object]) -> str:
 
 @click.command()
 @click.option("--out", type=click.Path(path_type=Path), help="Write the tables to a file too.")
-@click.option("--draws", default=200, help="Simulated sets of 5,000 images.")
+@click.option("--draws", default=1000, help="Simulated sets of 5,000 images.")
 def main(out: Path | None, draws: int) -> None:
     """Print the tables; beside --out, also plot what is left of the excess."""
     parts: list[str] = []

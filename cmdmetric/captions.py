@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, TypeGuard
 
@@ -55,6 +56,25 @@ class Captions:
     def image_names(self) -> tuple[str, ...]:
         """The images that captions belong to: each once, in the order of first mention."""
         return tuple(dict.fromkeys(name for name in self.images if name is not None))
+
+    @cached_property
+    def prompts(self) -> tuple[int, ...]:
+        """What was drawn together: the captions of an image, and of images that have the same.
+
+        Each is named by the place of its first caption.
+        """
+        of_image: dict[str, list[int]] = {}
+        first: dict[tuple[str, ...], int] = {}
+        for place, name in enumerate(self.images):
+            if name is not None:
+                of_image.setdefault(name, []).append(place)
+        found = list(range(len(self)))
+        for places in of_image.values():
+            texts = tuple(self.texts[place] for place in places)
+            prompt = first.setdefault(texts, places[0])
+            for place in places:
+                found[place] = prompt
+        return tuple(found)
 
     @property
     def is_coco_val2014(self) -> bool:

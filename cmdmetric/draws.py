@@ -25,19 +25,13 @@ class Drawn(NamedTuple):
     groups: NDArray[np.generic] | None = None
 
 
-def groups_of_pairing(
-    pairing: Pairing, n_captions: int
-) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
-    """The groups (n_images,) and (n_captions,) of images and captions that were paired by name.
+def groups_of_images(pairing: Pairing, prompts: Sequence[int]) -> NDArray[np.int_]:
+    """The groups (n,) of images that were paired by name with captions of the groups `prompts`.
 
-    An image and its captions are one group; so are several images made of the same captions.
+    Images without a caption are each a group of their own, from -1 down.
     """
-    captions = np.arange(n_captions)
-    images = -1 - np.arange(len(pairing.caption_of))  # unpaired: each a group of its own
-    for image, own in enumerate(pairing.caption_of):
-        if own:
-            images[image] = captions[list(own)] = own[0]
-    return images, captions
+    own = pairing.caption_of
+    return np.array([prompts[of[0]] if of else -1 - image for image, of in enumerate(own)], int)
 
 
 def units(sides: Sequence[Drawn]) -> tuple[list[NDArray[np.intp]], int]:
@@ -54,6 +48,12 @@ def units(sides: Sequence[Drawn]) -> tuple[list[NDArray[np.intp]], int]:
             found.append(codes[seen : seen + side.n])
             seen += side.n
     return found, count
+
+
+def replicated(sides: Sequence[Drawn]) -> bool:
+    """Whether every side has two draws or more: a single one, such as many images of one caption,
+    tells nothing of others."""
+    return all(unit.min() < unit.max() for unit in units(sides)[0])
 
 
 def covariance(sides: Sequence[Drawn], shares: Sequence[Array]) -> tuple[Array, int]:

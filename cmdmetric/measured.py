@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from cmdmetric.draws import Array, Drawn, covariance
+from cmdmetric.draws import Array, Drawn, covariance, replicated
 
 #: 95 % of a normal distribution are within this many standard deviations.
 Z95 = 1.959963984540054
@@ -74,11 +74,10 @@ class Measured:
         if not self.shares:
             return None
         sides = [Drawn(len(share), groups.get(side)) for side, share in self.shares.items()]
-        shares = [share[:, None] for share in self.shares.values()]
-        found, draws = covariance(sides, shares)
-        if draws < 2:
+        if not replicated(sides):
             return None
-        variance = found.item()
+        shares = [share[:, None] for share in self.shares.values()]
+        variance = covariance(sides, shares)[0].item()
         return math.sqrt(max(variance - self.excess, self.least * variance) + self.chance)
 
     def to_value(self, groups: Groups) -> Value:

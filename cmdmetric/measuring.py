@@ -57,6 +57,8 @@ class _Pairs:
     images: Features
     owner: NDArray[np.intp]
     captions: Features
+    #: (m,) which text each caption is: those that read alike, as of several passes, are one.
+    text: NDArray[np.intp]
     #: (n,) rows of the images in their side, and how many that has.
     rows: list[int]
     total: int
@@ -76,13 +78,33 @@ class _Pairs:
         owner = np.repeat(np.arange(len(captioned)), [len(rows) for _, rows in captioned])
         kept = [image for image, _ in captioned]
         texts = [row for _, own in captioned for row in own]
-        return cls(of_images[kept], owner, of_captions[texts], kept, len(of_images))
+        seen: dict[str, int] = {}
+        text = [seen.setdefault(_normal(l, row), len(seen)) for row in texts]
+        captions = of_captions[texts]
+        return cls(of_images[kept], owner, captions, np.array(text), kept, len(of_images))
+
+    def retrieval(self) -> tuple[Features, Features, NDArray[np.intp]]:
+        """Images, captions without those that read alike, and the pairs (p, 2) of both."""
+        first = np.unique(self.text, return_index=True)[1]
+        own = np.unique(np.stack([self.owner, self.text], axis=1), axis=0)
+        return self.images, self.captions[first], own
 
     def mean_of_captions(self, scores: Array) -> Measured:
         """The mean of the captions' scores (m,); an image with its captions is one draw."""
+        return self.mean_of_pairs(scores, self.owner)
+
+    def mean_of_pairs(self, scores: Array, image: NDArray[np.intp]) -> Measured:
+        """The mean of the scores (p,) of pairs of an image (p,) and a caption."""
         mean = float(scores.mean())
-        of_images = np.bincount(self.owner, scores - mean, minlength=len(self.rows))
+        of_images = np.bincount(image, scores - mean, minlength=len(self.rows))
         return self._mean(mean, of_images / len(scores))
+
+    def mean_of_texts(self, scores: Array, own: NDArray[np.intp]) -> Measured:
+        """The mean of the scores (t,) of captions; each is shared by the images it has in `own`."""
+        mean = float(scores.mean())
+        image, text = own.T
+        shared = (scores - mean) / np.bincount(text)
+        return self._mean(mean, np.bincount(image, shared[text]) / len(scores))
 
     def mean_of_images(self, scores: Array) -> Measured:
         """The mean of the images' scores (n,)."""
@@ -99,6 +121,12 @@ class _Pairs:
         found = np.zeros(self.total)
         found[self.rows] = of_images
         return found
+
+
+def _normal(l: Side, row: int) -> str:  # noqa: E741
+    """The text of a row of the captions' features, as CLIP's tokenizers read it."""
+    assert l.texts is not None
+    return " ".join(l.texts.texts[l.kept[row]].lower().split())
 
 
 def _captioned(pairing: Pairing | None, l: Side) -> list[tuple[int, list[int]]]:  # noqa: E741
@@ -144,19 +172,21 @@ def ref_clipscore(given: Given) -> list[Measured]:
 def r_precision(given: Given) -> list[Measured]:
     """The captions that an image's own are tried against are taken as given."""
     pairs = _of_f(given)
-    won = wins(pairs.images, pairs.captions, pairs.owner)
-    return [pairs.mean_of_captions(won.astype(np.float64))]
+    images, captions, own = pairs.retrieval()
+    won = wins(images, captions, own)
+    return [pairs.mean_of_pairs(won.astype(np.float64), own[:, 0])]
 
 
 def recall_at_k(given: Given) -> list[Measured]:
     """Likewise: for this number of captions and images."""
     pairs = _of_f(given)
-    of_images, of_captions = ranks(pairs.images, pairs.captions, pairs.owner)
+    images, captions, own = pairs.retrieval()
+    of_images, of_captions = ranks(images, captions, own)
     return [
         replace(mean, bias=None)
         for mean in (
             *(pairs.mean_of_images((of_images < k).astype(np.float64)) for k in (1, 5, 10)),
-            *(pairs.mean_of_captions((of_captions < k).astype(np.float64)) for k in (1, 5, 10)),
+            *(pairs.mean_of_texts((of_captions < k).astype(np.float64), own) for k in (1, 5, 10)),
         )
     ]
 

@@ -16,13 +16,13 @@ from cmdmetric.scored import Scored
 def rank(found: Sequence[Scored]) -> Comparison:
     """Two generators or more, the best CMD first, each of the others against it.
 
-    No difference is tested where one of them was given as moments alone.
+    No difference is tested where one of them was given as moments alone or is of one caption.
     """
     order = sorted(found, key=lambda each: each.score.cmd)
     entries = tuple(entry_of(each.score.generated, each.score.to_dict()) for each in order)
     notes = dict.fromkeys(note for each in order for note in each.score.warnings)
     best, *others = order
-    tested = [each for each in others if each.f.has_features and best.f.has_features]
+    tested = [each for each in others if _has_errors(each) and _has_errors(best)]
     gaps = [difference_of(each, best) for each in tested]
     against = tuple(
         Against(
@@ -44,3 +44,7 @@ def rank(found: Sequence[Scored]) -> Comparison:
         )
     )
     return Comparison(entries, against, "cmd", tuple(notes), paired=True)
+
+
+def _has_errors(found: Scored) -> bool:
+    return found.f.has_features and found.score.uncertainty is not None

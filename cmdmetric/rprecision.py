@@ -1,7 +1,8 @@
 """R-precision (Xu et al., AttnGAN, CVPR 2018) and recall at k: is the right caption the nearest?
 
 A rival that is exactly as similar as the right one counts as nearer, so that an encoder or a
-generator that maps everything to one point retrieves nothing.
+generator that maps everything to one point retrieves nothing. What is given twice is therefore its
+own rival: where several images were made of one caption, give it once and say whose it is.
 """
 
 from __future__ import annotations
@@ -45,10 +46,11 @@ def r_precision(
 ) -> float:
     """How often a caption beats `mismatched` others, drawn at random, on its image: 0 to 1.
 
-    images (n, d) and captions (m, d) meet by their cosine; owner (m,) is the image of each caption
-    (by default caption i has image i). Every caption is tried once, against captions of other
-    images, drawn with `seed` without repetition. 1 against 99 is the published setting; chance is
-    1 / (mismatched + 1); higher is better.
+    images (n, d) and captions (m, d) meet by their cosine. owner (m,) is the image of each caption
+    (by default caption i has image i); where captions have several images it is the pairs (p, 2),
+    the row of an image and the row of a caption. Every pair is tried once, against captions that
+    are not the image's, drawn with `seed` without repetition. 1 against 99 is the published
+    setting; chance is 1 / (mismatched + 1); higher is better.
 
     Raises InputError where images and captions are not paired, or too few to draw from.
     """
@@ -63,9 +65,12 @@ def wins(
     mismatched: int = 99,
     seed: int = 0,
 ) -> NDArray[np.bool_]:
-    """Whether each caption beats the others, (m,); `r_precision`, the mean, has the arguments."""
-    x, y, rows = _paired(images, captions, owner)
-    of_image = _grouped(rows, len(x))
+    """Whether each pair's caption beats the others on its image: (m,), or (p,) as `owner` has them.
+
+    `r_precision`, the mean, has the arguments.
+    """
+    x, y, image, caption = _paired(images, captions, owner)
+    of_image = _grouped(image, caption, len(x))
     most = max(map(len, of_image))
     if not 1 <= mismatched <= len(y) - most:
         raise InputError(
@@ -73,11 +78,11 @@ def wins(
             f"leaves {len(y) - most}: give more pairs, or ask for fewer (mismatched)"
         )
     rng = np.random.default_rng(seed)
-    won = np.empty(len(y), dtype=bool)
-    for block in blocks(len(y), _GATHERED):
-        drawn = [_draw(rng, len(y), of_image[row], mismatched) for row in rows[block]]
-        queries = x[rows[block]]
-        right = np.einsum("bd,bd->b", queries, y[block])
+    won = np.empty(len(image), dtype=bool)
+    for block in blocks(len(image), _GATHERED):
+        drawn = [_draw(rng, len(y), of_image[row], mismatched) for row in image[block]]
+        queries = x[image[block]]
+        right = np.einsum("bd,bd->b", queries, y[caption[block]])
         wrong = np.einsum("bd,bkd->bk", queries, y[np.array(drawn)])
         won[block] = ~_rivals(wrong, right[:, None]).any(axis=1)
     return won
@@ -104,22 +109,28 @@ def ranks(
     images: ArrayLike, captions: ArrayLike, owner: ArrayLike | None = None
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """How many captions are nearer to each image than the nearest of its own, (n,), and how many
-    images nearer to each caption than its image, (m,). Arguments as for `r_precision`.
+    images nearer to each caption than the nearest of its own, (m,). Arguments as for `r_precision`.
 
     The similarities are made in blocks: memory holds the vectors and one block.
     """
-    x, y, rows = _paired(images, captions, owner)
-    of_caption = np.einsum("md,md->m", x[rows], y)
-    best = np.full(len(x), -np.inf)
-    np.maximum.at(best, rows, of_caption)
+    x, y, image, caption = _paired(images, captions, owner)
+    if len(image) == len(x) * len(y):
+        raise InputError("R@k needs rivals: every caption here is one of every image")
+    of_image, of_caption = np.full(len(x), -np.inf), np.full(len(y), -np.inf)
+    for block in blocks(len(image)):
+        own = np.einsum("bd,bd->b", x[image[block]], y[caption[block]])
+        np.maximum.at(of_image, image[block], own)
+        np.maximum.at(of_caption, caption[block], own)
     nearer_texts = np.zeros(len(x), dtype=np.int64)
     nearer_images = np.zeros(len(y), dtype=np.int64)
-    numbers = np.arange(len(x))
     for i in blocks(len(x)):
+        here = (image >= i.start) & (image < i.stop)
+        rows, columns = image[here] - i.start, caption[here]
         for j in blocks(len(y)):
             similarity = x[i] @ y[j].T
-            similarity[numbers[i, None] == rows[None, j]] = -np.inf  # the right ones are no rivals
-            nearer_texts[i] += _rivals(similarity, best[i, None]).sum(axis=1)
+            own = (columns >= j.start) & (columns < j.stop)
+            similarity[rows[own], columns[own] - j.start] = -np.inf  # the right ones are no rivals
+            nearer_texts[i] += _rivals(similarity, of_image[i, None]).sum(axis=1)
             nearer_images[j] += _rivals(similarity, of_caption[None, j]).sum(axis=0)
     return nearer_texts, nearer_images
 
@@ -132,17 +143,28 @@ def _rivals(similarity: Array, right: Array) -> NDArray[np.bool_]:
 
 def _paired(
     images: ArrayLike, captions: ArrayLike, owner: ArrayLike | None
-) -> tuple[Array, Array, NDArray[np.intp]]:
+) -> tuple[Array, Array, NDArray[np.intp], NDArray[np.intp]]:
+    """Vectors of length one, and the row of the image and of the caption of each pair."""
     x, y = as_vectors(images, "images"), as_vectors(captions, "captions")
     require_same_dimension(x, "images", y, "captions")
-    rows = as_owner(owner, len(x), len(y), "images", "captions")
-    return unit(x, "images"), unit(y, "captions"), rows
+    if owner is None or np.ndim(owner) != 2:
+        image = as_owner(owner, len(x), len(y), "images", "captions")
+        caption = np.arange(len(y))
+    else:
+        pairs = np.asarray(owner)
+        if pairs.shape[1] != 2:
+            raise InputError(f"pairs are of an image and a caption (p, 2), not {pairs.shape}")
+        image = as_owner(pairs[:, 0], len(x), len(pairs), "images", "pairs")
+        caption = as_owner(pairs[:, 1], len(y), len(pairs), "captions", "pairs")
+        if len(np.unique(image * len(y) + caption)) < len(pairs):
+            raise InputError("an image and a caption are paired twice")
+    return unit(x, "images"), unit(y, "captions"), image, caption
 
 
-def _grouped(rows: NDArray[np.intp], n: int) -> list[NDArray[np.intp]]:
+def _grouped(image: NDArray[np.intp], caption: NDArray[np.intp], n: int) -> list[NDArray[np.intp]]:
     """The captions of each image, ascending."""
-    order = np.argsort(rows, kind="stable")
-    return np.split(order, np.cumsum(np.bincount(rows, minlength=n))[:-1])
+    order = np.lexsort((caption, image))
+    return np.split(caption[order], np.cumsum(np.bincount(image, minlength=n))[:-1])
 
 
 def _draw(

@@ -19,7 +19,7 @@ from cmdmetric import distributed
 from cmdmetric.cache import FeatureCache, open_cache
 from cmdmetric.captions import Captions, Pairing, pair
 from cmdmetric.derived import remembered
-from cmdmetric.draws import groups_of_pairing
+from cmdmetric.draws import groups_of_images, replicated
 from cmdmetric.errors import InputError
 from cmdmetric.frechet import frechet_distance
 from cmdmetric.image_findings import mixed_endings
@@ -211,6 +211,12 @@ def score_of(f: Side, r: Side, l: Side, cache: FeatureCache | None = None) -> CM
     made = _common_provenance(f, r, l)
     pairing, of_real = pairing_of(f, l), pairing_of(r, l)
     distances, bars = _statistics(f, r, l, [pairing, of_real], cache)
+    notes = [*_notes(f, r, l, made)]
+    if bars is None and any(side.has_features for side in (f, r, l)):
+        notes.append(
+            "all images of a side are of one caption, which tells nothing of other captions: "
+            "there are no error bars"
+        )
     return CMDScore(
         cmd=distances.cmd,
         itdis=distances.itdis,
@@ -230,7 +236,7 @@ def score_of(f: Side, r: Side, l: Side, cache: FeatureCache | None = None) -> CM
         truncated=l.truncated,
         empty=l.empty,
         uncertainty=bars,
-        warnings=tuple(_notes(f, r, l, made)),
+        warnings=tuple(notes),
     )
 
 
@@ -395,9 +401,8 @@ def _statistics(
         bars = None
         if any(side.has_features for side in sides):
             (of_f, of_r), of_l = as_samples([f, r], l, pairings)
-            found = uncertainty(of_f, of_r, of_l)
-            # All samples in one draw, such as images of one caption, tell nothing of others.
-            bars = found.to_dict() if found.draws > 1 else None
+            drawn = [x.drawn for x in (of_f, of_r, of_l) if isinstance(x, Sample)]
+            bars = uncertainty(of_f, of_r, of_l).to_dict() if replicated(drawn) else None
         return {"distances": distances._asdict(), "uncertainty": bars}
 
     groups, of_captions = _groups(pairings, l)
@@ -425,17 +430,14 @@ def _groups(
 ) -> tuple[list[NDArray[Any] | None], NDArray[Any] | None]:
     """What was drawn together, of image sides and of captions: an image and its captions."""
     of_images: list[NDArray[Any] | None] = []
-    of_captions: NDArray[Any] | None = None
     for side, pairing in enumerate(pairings):
         groups = None
         if pairing is not None and l.texts is not None and any(pairing.caption_of):
-            groups, own = groups_of_pairing(pairing, len(l.texts))
-            # Captions of an image belong together, on whichever side it is.
-            of_captions = own if of_captions is None else np.minimum(of_captions, own)
+            groups = groups_of_images(pairing, l.texts.prompts)
             # Unpaired images are numbered from -1 down: those of two sides must not meet.
             groups = np.where(groups < 0, (groups + 1) * len(pairings) - 1 - side, groups)
         of_images.append(groups)
-    return of_images, None if of_captions is None else of_captions[list(l.kept)]
+    return of_images, None if l.texts is None else np.array(l.texts.prompts, int)[list(l.kept)]
 
 
 def groups_of(images: Sequence[Side], l: Side) -> list[NDArray[Any] | None]:  # noqa: E741

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from cmdmetric.bias import NOISE, extrapolate
-from cmdmetric.draws import covariance
+from cmdmetric.draws import covariance, replicated
 from cmdmetric.errors import InputError
 from cmdmetric.influence import (
     Array,
@@ -25,6 +25,9 @@ from cmdmetric.measured import Z95, two_sided
 
 #: How the finite-sample excess is found; "none" where it is not.
 Debiasing = Literal["extrapolation", "second-order", "none"]
+
+#: The sides by their letters.
+SIDES = {"f": "generated", "r": "real", "l": "captions"}
 
 #: The quantities as combinations of Dis(f,r), Dis(f,l), Dis(r,l).
 _FR, _FL, _RL = np.eye(3)
@@ -126,7 +129,8 @@ def uncertainty(
     bounds of its interval, and of CMD's, are the larger of the two branches' bounds, which covers
     at zero as it does far from it.
 
-    Raises InputError where no side has features or the dimensions differ.
+    Raises InputError where no side has features, the dimensions differ, or all samples of a side
+    are one draw.
 
     >>> rng = np.random.default_rng(0)
     >>> f, r, l = (rng.standard_normal((400, 8)) + shift for shift in (0.1, 0, 1))
@@ -217,6 +221,12 @@ class _Errors:
     @classmethod
     def of(cls, sides: Sides, debiasing: Debiasing | None, seed: int) -> _Errors:
         samples = sides.samples
+        for name, sample in samples.items():
+            if not replicated([sample.drawn]):
+                raise InputError(
+                    f"all {len(sample.features)} samples of the {SIDES[name]} side are one draw, "
+                    "such as images of one caption: what others would score cannot be told"
+                )
         if debiasing is None:
             ratio = min(len(s.features) / s.moments.d for s in samples.values())
             debiasing = "extrapolation" if ratio > 2 else "second-order" if ratio > 1 else "none"
@@ -273,8 +283,7 @@ class _Errors:
 
 
 def _names(samples: Mapping[str, Sample]) -> tuple[str, ...]:
-    names = {"f": "generated", "r": "real", "l": "captions"}
-    return tuple(name for side, name in names.items() if side in samples)
+    return tuple(name for side, name in SIDES.items() if side in samples)
 
 
 def _second_order_share(weights: Array, covariance: Array, second_order: Array) -> float:

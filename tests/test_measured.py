@@ -297,12 +297,54 @@ def test_double_counting_and_chance_are_in_the_errors(monkeypatch: pytest.Monkey
     assert draws > 1.5 * fjd_influence(*pairs).second_order
 
 
+@pytest.mark.parametrize("named", ["passes", "rows"])
+def test_images_of_one_caption_are_not_each_others_rivals(named: str) -> None:
+    """Whether its file names the caption once, or anew for each of its images."""
+    once = given_sides(np.random.default_rng(6), 120, 0.0)
+    x, y = once.f.features, once.l.features
+    names = tuple(f"{i}_s-1_{k}.png" for k in (0, 1) for i in range(120))
+    f = replace(
+        once.f, features=np.tile(x, (2, 1)), names=names,
+        moments=Moments.from_features(np.tile(x, (2, 1))),
+    )  # fmt: skip
+    l = once.l  # noqa: E741
+    if named == "rows":
+        texts = read_captions({
+            name: [f"one {name.split('_')[0]}.png", f"Two  {name.split('_')[0]}.PNG"]
+            for name in names
+        })  # fmt: skip
+        l = replace(  # noqa: E741
+            l, features=np.tile(y, (2, 1)), texts=texts, kept=tuple(range(480)),
+            moments=Moments.from_features(np.tile(y, (2, 1))),
+        )  # fmt: skip
+    groups = dict(zip("fr", groups_of([f, once.r], l), strict=True))
+    twice = Given(f, once.r, l, groups=groups)
+    for name in ("recall_at_k", "r_precision"):
+        before, after = measure(name, once), measure(name, twice)
+        for key, number in before.items():
+            assert 0.1 < number.value < 0.95, key
+            if key in ("t2i_r5", "t2i_r10"):  # twice as many images are nearer than a caption's own
+                assert after[key].value < number.value
+                continue
+            drawn = key == "r_precision"  # other captions are drawn for the second pass
+            expected = pytest.approx(number.value, abs=0.1 if drawn else 1e-12)
+            assert after[key].value == expected, key
+            # The second pass is the first again: it tells nothing new.
+            expected = number.standard_error(once.groups)
+            assert after[key].standard_error(groups) == pytest.approx(
+                expected, rel=0.3 if drawn else 1e-9
+            ), key
+
+
 def test_what_is_not_known_is_not_made_up() -> None:
     assert Measured(1.0).standard_error({}) is None
     assert gap(Measured(3.0), Measured(1.0), {}).p_value is None
     known = Measured(2.0, {"f": np.array([0.1, -0.1])})
     assert gap(known, Measured(1.0), {}).standard_error is None, "nothing is known of the second"
     assert known.standard_error({"f": np.array([7, 7])}) is None, "one draw has no spread"
+    both = replace(known, shares={**known.shares, "r": np.array([0.2, -0.2])})
+    assert both.standard_error({"f": np.array([7, 7])}) is None, "nor has it beside others"
+    assert both.standard_error({"f": np.array([7, 8])}) is not None
     halves, thirds = (Measured(1.0, sections=np.zeros(shape)) for shape in ((8, 2), (4, 3)))
     assert gap(halves, thirds, {}).standard_error is None
     given = given_sides(np.random.default_rng(0), 30, 0.0)

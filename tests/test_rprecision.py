@@ -6,7 +6,7 @@ from math import comb
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from cmdmetric import InputError
@@ -30,7 +30,7 @@ def cosines(images: np.ndarray, captions: np.ndarray) -> np.ndarray:
 
 
 @settings(max_examples=30, deadline=None)
-@given(rngs, st.integers(1, 15), st.integers(0, 30))
+@given(rngs, st.integers(2, 15), st.integers(0, 30))
 def test_recall_equals_a_full_sort(rng: np.random.Generator, n: int, more: int) -> None:
     images, captions, owner = pairs(rng, n, n + more)
     similarity = cosines(images, captions)
@@ -40,6 +40,40 @@ def test_recall_equals_a_full_sort(rng: np.random.Generator, n: int, more: int) 
         found = [owner[j] in np.argsort(-similarity[:, j])[:k] for j in range(n + more)]
         assert got.image_to_text[k] == pytest.approx(np.mean(texts))
         assert got.text_to_image[k] == pytest.approx(np.mean(found))
+
+
+@settings(max_examples=30, deadline=None)
+@given(rngs, st.integers(2, 12), st.integers(2, 12))
+def test_captions_of_several_images(rng: np.random.Generator, n: int, m: int) -> None:
+    """Any relation of images and captions in which each has at least one partner."""
+    own = rng.random((n, m)) < 0.3
+    own[np.arange(n), rng.integers(0, m, n)] = True
+    own[rng.integers(0, n, m), np.arange(m)] = True
+    assume(not own.all())
+    images, captions = rng.standard_normal((n, 6)), rng.standard_normal((m, 6))
+    similarity = cosines(images, captions)
+    got = recall_at_k(images, captions, rng.permutation(np.argwhere(own)), ks=(1, 3))
+    for k in (1, 3):
+        # Among the rivals and the nearest of its own: how many rivals are nearer than that.
+        texts = [(s[~o] > s[o].max()).sum() < k for s, o in zip(similarity, own, strict=True)]
+        found = [(s[~o] > s[o].max()).sum() < k for s, o in zip(similarity.T, own.T, strict=True)]
+        assert got.image_to_text[k] == pytest.approx(np.mean(texts))
+        assert got.text_to_image[k] == pytest.approx(np.mean(found))
+
+
+def test_passes_over_the_same_captions_are_no_rivals() -> None:
+    images, captions, owner = pairs(np.random.default_rng(8), 60, 150)
+    own = np.stack([owner, np.arange(150)], axis=1)
+    twice = np.concatenate([own, own + np.array([60, 0])])
+    once = recall_at_k(images, captions, owner)
+    assert recall_at_k(images, captions, own) == once
+    both = recall_at_k(np.tile(images, (2, 1)), captions, twice)
+    assert both.image_to_text == once.image_to_text
+    assert 0.2 < r_precision(images, captions, own, mismatched=9) < 0.95
+    assert r_precision(images, captions, own) == r_precision(images, captions, owner)
+    again = r_precision(np.tile(images, (2, 1)), captions, twice, mismatched=9)
+    # Other draws for as many pairs: within 4 standard deviations of the mean of 150 coins.
+    assert again == pytest.approx(r_precision(images, captions, own, mismatched=9), abs=0.16)
 
 
 def test_recall_does_not_depend_on_the_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,6 +146,16 @@ def test_unpaired_or_too_few_is_an_error() -> None:
         r_precision(x, x[:40])
     with pytest.raises(InputError, match="they come from two encoders"):
         recall_at_k(x, x[:, :2])
+    with pytest.raises(InputError, match="every caption here is one of every image"):
+        recall_at_k(x[:1], x[:3], [0, 0, 0])
+    for wrong, match in (
+        ([[0, 0, 0]], "pairs are of an image and a caption"),
+        ([[0, 0], [0, 1]], "49 of 50 images have none"),
+        ([*((i, 0) for i in range(50)), (50, 1)], "rows from 0 to 50 of 50 images"),
+        ([*((i, i) for i in range(50)), (0, 0)], "paired twice"),
+    ):
+        with pytest.raises(InputError, match=match):
+            recall_at_k(x, x, wrong)
     for ks in ((), (0,)):
         with pytest.raises(InputError, match="ranks from 1"):
             recall_at_k(x, x, ks=ks)

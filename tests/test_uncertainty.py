@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from cmdmetric import InputError, Moments, cross_model_distance, frechet_distance
 from cmdmetric.bias import extrapolate
 from cmdmetric.captions import Captions
-from cmdmetric.draws import groups_of_pairing
+from cmdmetric.draws import groups_of_images
 from cmdmetric.frechet_influence import quadratic
 from cmdmetric.influence import Sample, influences
 from cmdmetric.pairing import pair
@@ -188,10 +188,19 @@ def test_extrapolation_keeps_pairs_together() -> None:
 
 def test_several_captions_of_an_image_are_one_draw() -> None:
     captions = Captions(("a", "b", "c", "d"), ("x.jpg", "y.jpg", "x.jpg", "z.jpg"))
-    images, texts = groups_of_pairing(pair(["y.png", "x.png", "w.png"], captions), 4)
+    texts = captions.prompts
+    images = groups_of_images(pair(["y.png", "x.png", "w.png"], captions), captions.prompts)
     assert texts[0] == texts[2] == images[1]
     assert texts[1] == images[0]
     assert len(set(texts)) == 3 and images[2] not in texts
+
+
+def test_images_of_captions_that_read_alike_are_one_draw() -> None:
+    """As where a file lists four samples of each prompt, every one with its caption."""
+    texts = ("a cat", "a dog", "a cat", "a cat", "a dog", "a cat")
+    captions = Captions(texts, ("0.png", "1.png", "2.png", "3.png", "3.png", None))
+    assert captions.prompts == (0, 1, 0, 3, 3, 5)
+    assert groups_of_images(pair(["2.png", "0.png"], captions), captions.prompts).tolist() == [0, 0]
 
 
 @pytest.mark.parametrize(
