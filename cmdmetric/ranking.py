@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from cmdmetric.compare import Against, Comparison, adjusted_gaps, entry_of, holm
 from cmdmetric.comparison import difference_of, gaps_of
+from cmdmetric.score import groups_of
 from cmdmetric.scored import Scored
 
 
@@ -43,7 +44,8 @@ def rank(found: Sequence[Scored]) -> Comparison:
             strict=True,
         )
     )
-    return Comparison(entries, against, "cmd", tuple(notes), paired=True)
+    paired = all(own is not None for own in groups_of([each.f for each in order], best.l))
+    return Comparison(entries, against, "cmd", tuple(notes), paired)
 
 
 def _has_errors(found: Scored) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cmdmetric import Encoder, cmd, versus
+from cmdmetric import Encoder, InputError, cmd, versus
 from cmdmetric.compare import holm
 from cmdmetric.ranking import rank
 from cmdmetric.scenes import draw_scene
@@ -47,8 +47,24 @@ def test_ranked_together(sides: tuple) -> None:
     both = versus(generated[other], generated[best], texts, real, encoder=encoder).difference
     mine = [row for row in ranking.against_best if row.p_value == both.p_value]
     assert len(mine) == 1 and mine[0].standard_error == both.standard_error
+    unnamed = scored(generated, list(texts.values()), real, encoding)
+    assert not rank(unnamed).paired
     adjusted = [row.p_adjusted for row in ranking.against_best]
     assert adjusted == holm([row.p_value for row in ranking.against_best])
+
+
+def test_of_one_prompt_nothing_is_tested(sides: tuple) -> None:
+    generated, _, real = sides
+    encoder = Encoder("scenes-toy", device="cpu")
+    encoding = encoding_of(None, None, "grgan", None, 32, "fp32", "raise", False, False, encoder)
+    prompt = {f"#{i}": ["a red circle", "one red circle"] for i in range(N)}
+    found = scored(generated[:2], prompt, real, encoding)
+    assert all(each.score.uncertainty is None for each in found)
+    assert "tells nothing of other captions" in " ".join(found[0].score.warnings)
+    ranking = rank(found)
+    assert len(ranking.entries) == 2 and ranking.against_best == ()
+    with pytest.raises(InputError, match="samples of the generated side are one draw"):
+        versus(*generated[:2], prompt, real, encoder=encoder)
 
 
 def test_command(example: Path, tmp_path: Path) -> None:
