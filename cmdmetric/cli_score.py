@@ -186,15 +186,7 @@ def _scores(
     if report is not None:
         from cmdmetric.report import look_at, write_report
 
-        findings = look_at(
-            generated[0],
-            captions,
-            real,
-            options["model"],
-            options["weights"],
-            options["protocol"],
-            options["batch_size"],
-            options["progress"],
-        )
+        taken = ("model", "weights", "protocol", "batch_size", "progress", "cache")
+        findings = look_at(only, generated[0], captions, real, *(options[name] for name in taken))
         write_report(only, report, findings)
     return content, table

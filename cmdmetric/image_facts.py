@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from PIL import Image
+from tqdm import tqdm
 
-from cmdmetric.image_set import ImageItem
+from cmdmetric.decoding import Failure, prepared
+from cmdmetric.image_set import ImageItem, ImageSet
+from cmdmetric.paths import shown
 from cmdmetric.preprocess import to_pixels
 from cmdmetric.protocol import Protocol
 
 #: Formats whose usual files lose something.
 LOSSY = ("JPEG", "MPO", "WEBP", "AVIF", "JPEG2000")
+#: Of so many images of a set JPEG's blocks are looked for.
+_BLOCKS = 256
+#: Images that wait for their turn while others are looked at.
+_LOOKAHEAD = 64
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -33,10 +40,35 @@ class ImageFacts(NamedTuple):
     transparent: bool
     #: Every pixel that the encoder gets has one colour.
     blank: bool
-    #: sha256 of size, mode and pixels.
-    digest: bytes
+    #: sha256 of size, mode and pixels, in hexadecimal.
+    digest: str
     #: `blockiness`, where it was asked for and tells.
     blockiness: float | None
+
+
+#: The facts of the images of a set, and the others: their names, and why they cannot be decoded.
+Looked: TypeAlias = tuple[list[ImageFacts], list[tuple[str, str]]]
+
+
+def look_over(images: ImageSet, protocol: Protocol, progress: bool = False) -> Looked:
+    """Decode and look at every image of a set."""
+    facts: list[ImageFacts] = []
+    failures: list[tuple[str, str]] = []
+
+    def look(numbered: tuple[int, ImageItem]) -> ImageFacts:
+        number, item = numbered
+        return facts_of(item, protocol, blocks=number < _BLOCKS)
+
+    bar = tqdm(total=images.count, desc=f"looking at {shown(images.source)[-32:]}", unit="image",
+               disable=not progress, mininterval=0.5)  # fmt: skip
+    with bar:
+        for (_, item), result in prepared(enumerate(images), look, _LOOKAHEAD):
+            bar.update()
+            if isinstance(result, Failure):
+                failures.append((item.name, result.reason))
+            else:
+                facts.append(result)
+    return facts, failures
 
 
 def facts_of(item: ImageItem, protocol: Protocol, blocks: bool) -> ImageFacts:
@@ -59,7 +91,7 @@ def facts_of(item: ImageItem, protocol: Protocol, blocks: bool) -> ImageFacts:
         deep=deep or (content.startswith(_PNG) and content[24:25] == b"\x10"),
         transparent=_transparent(image),
         blank=bool((pixels == pixels[0, 0]).all()) and _one_colour(image),
-        digest=hashlib.sha256(header + image.tobytes() + _palette(image)).digest(),
+        digest=hashlib.sha256(header + image.tobytes() + _palette(image)).hexdigest(),
         blockiness=blockiness(image) if blocks else None,
     )
 

@@ -70,7 +70,7 @@ def set_findings(
 
 
 def _duplicates(subject: str, facts: Sequence[ImageFacts]) -> Iterator[Finding]:
-    groups: dict[bytes, list[str]] = defaultdict(list)
+    groups: dict[str, list[str]] = defaultdict(list)
     for fact in facts:
         groups[fact.digest].append(fact.name)
     again = [name for names in groups.values() for name in names[1:]]

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from tqdm import tqdm
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from cmdmetric.captions import Captions
-from cmdmetric.decoding import Failure, prepared
 from cmdmetric.download import no_downloads
 from cmdmetric.errors import InputError, MissingError, NotAtHandError
 from cmdmetric.finding import Finding
-from cmdmetric.image_facts import ImageFacts, facts_of
+from cmdmetric.image_facts import ImageFacts, Looked, look_over
 from cmdmetric.image_findings import cross_findings, set_findings
-from cmdmetric.image_set import ImageItem, ImageSet
-from cmdmetric.paths import shown
+from cmdmetric.image_set import ImageSet
 from cmdmetric.preflight_setup import (
     Setup,
     expected_seconds,
@@ -38,10 +34,9 @@ if TYPE_CHECKING:
 
     from cmdmetric.encoder import Encoder
 
-#: Of so many images of a set JPEG's blocks are looked for.
-_BLOCKS = 256
-#: Images that wait for their turn while others are looked at.
-_LOOKAHEAD = 64
+#: Looks at all images of a set, which is of "generated" or "real"; with a progress bar or without.
+Look: TypeAlias = Callable[[str, ImageSet, Protocol, bool], Looked]
+
 #: A perfect generator scores Dis(f,r) 0.07 at so many images, 2.2 at 1,000 (README).
 _MANY = 30_000
 
@@ -87,12 +82,14 @@ def preflight(
     batch_size: int = 32,
     probe: bool = True,
     progress: bool = False,
+    look: Look | None = None,
 ) -> Preflight:
     """Check what `cmd` would be given; the arguments are the same.
 
     Every image is decoded once and every caption is tokenised; nothing is downloaded or stored.
     With probe the network, where its weights are at hand, runs on one batch to tell how long a
-    score would take. What can be iterated once is consumed.
+    score would take. What can be iterated once is consumed. look is by default
+    `cmdmetric.image_facts.look_over`.
 
     Raises InputError for paths that do not exist and for an unknown protocol, model or device.
     Everything else that is wrong is a finding.
@@ -119,7 +116,10 @@ def preflight(
             if isinstance(side, ImageSet):
                 start = time.perf_counter()
                 try:
-                    good, bad = _look(side, chosen, progress)
+                    if look is None:
+                        good, bad = look_over(side, chosen, progress)
+                    else:
+                        good, bad = look(subject, side, chosen, progress)
                 except InputError as error:
                     findings.append(Finding("error", "unreadable", subject, str(error)))
                     continue
@@ -188,29 +188,6 @@ def _built(
     except InputError as error:
         findings.append(Finding("error", "weights", "setup", str(error)))
         return None
-
-
-def _look(
-    images: ImageSet, protocol: Protocol, progress: bool
-) -> tuple[list[ImageFacts], list[tuple[str, str]]]:
-    """The facts of every image, and which cannot be decoded, with the reason."""
-    facts: list[ImageFacts] = []
-    failures: list[tuple[str, str]] = []
-
-    def look(numbered: tuple[int, ImageItem]) -> ImageFacts:
-        number, item = numbered
-        return facts_of(item, protocol, blocks=number < _BLOCKS)
-
-    bar = tqdm(total=images.count, desc=f"looking at {shown(images.source)[-32:]}", unit="image",
-               disable=not progress, mininterval=0.5)  # fmt: skip
-    with bar:
-        for (_, item), result in prepared(enumerate(images), look, _LOOKAHEAD):
-            bar.update()
-            if isinstance(result, Failure):
-                failures.append((item.name, result.reason))
-            else:
-                facts.append(result)
-    return facts, failures
 
 
 def _too_long(texts: Sequence[str], protocol: Protocol, encoder: Encoder | None) -> Sequence[bool]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import re
 import shlex
@@ -12,13 +14,17 @@ from typing import Any
 
 import click
 
+from cmdmetric.cache import FeatureCache, open_cache
+from cmdmetric.derived import remembered
 from cmdmetric.finding import Finding
+from cmdmetric.image_facts import ImageFacts, Looked, look_over
+from cmdmetric.image_set import ImageSet
 from cmdmetric.page import check_report, page, shown, write_page
 from cmdmetric.protocol import Protocol
 from cmdmetric.report_data import ReportData
 from cmdmetric.report_gather import gather
 from cmdmetric.scored import Scored
-from cmdmetric.sources import Source
+from cmdmetric.sources import Side, Source
 
 
 def write_report(
@@ -35,6 +41,7 @@ def write_report(
 
 
 def look_at(
+    found: Scored,
     generated: Source,
     captions: Source,
     real: Source | None,
@@ -43,26 +50,49 @@ def look_at(
     protocol: Protocol | str | Path,
     batch_size: int,
     progress: bool,
+    cache: bool | str | Path,
 ) -> tuple[Finding, ...]:
-    """What `cmdmetric doctor` finds in inputs that lie in files; arguments as for `cmd`."""
+    """What `cmdmetric doctor` finds in inputs that lie in files, of which `found` is the score.
+
+    The other arguments are those of `cmd`. Sets that the cache knows are not decoded again.
+    """
     from cmdmetric.preflight import preflight
 
     sources = [source for source in (generated, captions, real) if source is not None]
     if not all(isinstance(source, (str, os.PathLike)) for source in sources):
         return ()  # a look would consume what can be iterated once
-    found = preflight(
-        generated,
-        captions,
-        real,
-        model=model,
-        weights=weights,
-        protocol=protocol,
-        batch_size=batch_size,
-        probe=False,
-        progress=progress,
-    )
+    sides = {"generated": found.f, "real": found.r}
+    with open_cache(cache) or contextlib.nullcontext() as known:
+        looked = preflight(
+            generated,
+            captions,
+            real,
+            model=model,
+            weights=weights,
+            protocol=protocol,
+            batch_size=batch_size,
+            probe=False,
+            progress=progress,
+            look=lambda subject, *what: _recalled(sides[subject], known, *what),
+        )
     # The score is there: whatever weights it took were at hand.
-    return tuple(each for each in found.findings if each.check != "weights")
+    return tuple(each for each in looked.findings if each.check != "weights")
+
+
+def _recalled(
+    side: Side, cache: FeatureCache | None, images: ImageSet, protocol: Protocol, progress: bool
+) -> Looked:
+    """`look_over(images, protocol)`, or what the cache has of it. The side is of these images."""
+
+    def compute() -> dict[str, Any]:
+        facts, failed = look_over(images, protocol, progress)
+        return {"facts": facts, "failed": failed}
+
+    if side.names is None or side.skipped:  # a side is known by the images that it has kept
+        return look_over(images, protocol, progress)
+    known_by = [side.identity, *(json.dumps(x).encode() for x in (side.names, protocol.to_dict()))]
+    found = remembered(cache, ["image_facts", "preprocess", "rgb"], known_by, compute)
+    return [ImageFacts(*fact) for fact in found["facts"]], [(n, why) for n, why in found["failed"]]
 
 
 def _command() -> str:

@@ -186,7 +186,16 @@ def cmd(
         findings: tuple[Finding, ...] = ()
         if encoder is None:
             findings = look_at(
-                generated, captions, real, model, weights, protocol, batch_size, progress
+                found,
+                generated,
+                captions,
+                real,
+                model,
+                weights,
+                protocol,
+                batch_size,
+                progress,
+                cache,
             )
         write_report(found, report, findings)
     return found.score

@@ -8,10 +8,13 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+import warnings
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import ROOT, shared
@@ -19,6 +22,8 @@ from reports import Page, sides
 
 from cmdmetric import cmd
 from cmdmetric.errors import InputError
+from cmdmetric.image_facts import ImageFacts, facts_of
+from cmdmetric.image_set import ImageItem
 from cmdmetric.page import check_report, shown, write_page
 from cmdmetric.report import render
 from cmdmetric.report_gather import gather
@@ -180,6 +185,40 @@ def test_command(tmp_path: Path) -> None:
     assert score["signature"] in text and "--report r.html" in text
     assert f"{score['cmd']:.4f}" in text and score["weights"] in text
     assert len(page.all("img")) == 48
+
+
+def test_images_are_looked_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, captions = tmp_path / "generated", ROOT / "examples" / "captions.json"
+    shutil.copytree(ROOT / "examples" / "generated", folder)
+    one, two = sorted(folder.iterdir())[:2]
+    shutil.copy(one, two)  # something to be found: a duplicate
+    looked: list[str] = []
+
+    def counted(item: ImageItem, *rest: Any, **options: Any) -> ImageFacts:
+        looked.append(item.name)
+        return facts_of(item, *rest, **options)
+
+    monkeypatch.setattr("cmdmetric.image_facts.facts_of", counted)
+
+    def findings() -> list[str]:
+        looked.clear()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            cmd(folder, captions, model="scenes-toy", report=tmp_path / "r.html",
+                cache=tmp_path / "cache")  # fmt: skip
+        text = (tmp_path / "r.html").read_text(encoding="utf-8")
+        return re.findall(r'<li class="(?:error|warning|note)">.*?</li>', text, re.S)
+
+    first = findings()
+    assert len(looked) == 2 * len(list(folder.iterdir())), "generated and real"
+    assert any(two.name in each for each in first)
+    assert findings() == first and looked == []
+    one.write_bytes(two.with_name(sorted(os.listdir(folder))[5]).read_bytes())
+    findings()
+    assert two.name in looked, "a set with another image is another set"
+    two.write_bytes(b"broken")
+    with pytest.raises(InputError, match="cannot be decoded"):
+        findings()
 
 
 @pytest.mark.parametrize(
