@@ -103,3 +103,24 @@ def test_torch_spectral_norm_would_differ():
         norm._v.copy_(ours.v)
     images = torch.randn(1, 3, 5, 5)
     assert (ours(images) - theirs(images)).abs().max() > 1e-3
+
+
+def test_under_autocast_the_norm_is_exact_and_the_features_are_short():
+    torch.manual_seed(0)
+    conv = SpectralNormConv2d(3, 4, 3)
+    images = torch.randn(2, 3, 5, 5)
+    converged(conv, images)
+    conv.eval()
+    exact, u = conv(images), conv.u.clone()
+    with torch.autocast("cpu", torch.bfloat16):
+        short = conv(images)
+    assert short.dtype == torch.bfloat16 and conv.u.dtype == torch.float32
+    # bfloat16 keeps 8 bits: 27 products of relative error 2^-8 each, of features of size 1.
+    torch.testing.assert_close(short.float(), exact, rtol=0.02, atol=0.02)
+    conv.train()
+    with torch.autocast("cpu", torch.bfloat16):
+        conv(images)
+    # A step of the converged iteration in full precision stays; in bfloat16 it would move by 2^-9.
+    torch.testing.assert_close(conv.u, u, rtol=0, atol=1e-5)
+    conv(images).sum().backward()
+    assert conv.weight.grad is not None and conv.weight.grad.dtype == torch.float32
