@@ -21,6 +21,7 @@ from cmdmetric.tars import TAR_ENDINGS, TextSample, find_tars, read_texts
 __all__ = ["Captions", "Pairing", "pair", "read_captions"]
 
 _COCO_VAL2014 = re.compile(r"(?:.*/)?COCO_val2014_\d{12}(?:\.jpg)?")
+_WORD = re.compile(r"\w+")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -58,20 +59,26 @@ class Captions:
         return tuple(dict.fromkeys(name for name in self.images if name is not None))
 
     @cached_property
-    def prompts(self) -> tuple[int, ...]:
-        """What was drawn together: the captions of an image, and of images that have the same.
+    def readings(self) -> tuple[int, ...]:
+        """For each caption the place of the first that reads alike: has the same words in any case.
 
-        Each is named by the place of its first caption.
+        Punctuation is no difference: some protocols drop it, and then features are the same too.
         """
-        of_image: dict[str, list[int]] = {}
-        first: dict[tuple[str, ...], int] = {}
+        first: dict[tuple[str, ...] | str, int] = {}
+        words = (tuple(_WORD.findall(text.lower())) or text for text in self.texts)
+        return tuple(first.setdefault(key, place) for place, key in enumerate(words))
+
+    @cached_property
+    def prompts(self) -> tuple[int, ...]:
+        """What was drawn together: the captions of an image, and of images whose captions read
+        alike. Each is named by the place of its first caption."""
+        of_image: dict[str | int, list[int]] = {}
         for place, name in enumerate(self.images):
-            if name is not None:
-                of_image.setdefault(name, []).append(place)
-        found = list(range(len(self)))
+            of_image.setdefault(place if name is None else name, []).append(place)
+        first: dict[tuple[int, ...], int] = {}
+        found = [0] * len(self)
         for places in of_image.values():
-            texts = tuple(self.texts[place] for place in places)
-            prompt = first.setdefault(texts, places[0])
+            prompt = first.setdefault(tuple(self.readings[place] for place in places), places[0])
             for place in places:
                 found[place] = prompt
         return tuple(found)

@@ -181,6 +181,9 @@ def _scores(
         if worst:
             content["worst"] = [asdict(row) for row in rows[:worst]]
             table += f"\n\n{harm_table(rows[:worst])}"
+            bars = result.uncertainty
+            if bars is not None and bars.second_order > 1 / 3:
+                table += "\ngenerated and real images hardly differ: this order is mostly chance"
         if worst_csv:
             write(worst_csv, harm_csv(rows))
     if report is not None:

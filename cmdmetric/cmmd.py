@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cmdmetric.mmd import MMDInfluence, SquaredMMD, mmd_influence
+from cmdmetric.mmd import Draws, MMDInfluence, SquaredMMD, mmd_influence
 from cmdmetric.vectors import Array, as_vectors, require_same_dimension, unit
 
 #: As published: the width of the kernel, and the factor that makes the numbers readable.
@@ -28,16 +28,22 @@ def cmmd(generated: ArrayLike, real: ArrayLike) -> SquaredMMD:
     return cmmd_influence(generated, real).mmd
 
 
-def cmmd_influence(generated: ArrayLike, real: ArrayLike) -> MMDInfluence:
-    """`cmmd`, and what each generated and each real image does to it; arguments as there."""
+def cmmd_influence(
+    generated: ArrayLike, real: ArrayLike, draws: Draws | None = None
+) -> MMDInfluence:
+    """`cmmd`, and what each generated and each real image does to it; arguments as there.
+
+    draws: which draw each image belongs to, as for `mmd_influence`.
+    """
     f, r = as_vectors(generated, "generated images", 2), as_vectors(real, "real images", 2)
     require_same_dimension(f, "generated images", r, "real images")
-    found = mmd_influence(unit(f, "generated images"), unit(r, "real images"), _gauss)
+    found = mmd_influence(unit(f, "generated images"), unit(r, "real images"), _gauss, draws)
     return MMDInfluence(
         SquaredMMD(*(SCALE * value for value in found.mmd)),
         SCALE * found.of_x,
         SCALE * found.of_y,
         SCALE**2 * found.second_order,
+        None if found.bias is None else SCALE * found.bias,
     )
 
 

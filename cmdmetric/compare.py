@@ -12,8 +12,8 @@ from typing import Any
 
 from cmdmetric.errors import InputError
 from cmdmetric.expectations import DISTANCES, SAME_CAPTIONS, numbers, setting_of
-from cmdmetric.family import INCEPTION, UNBIASED
-from cmdmetric.measured import Z95, Gap, Value, differ, gap_of, two_sided
+from cmdmetric.family import INCEPTION, OF_PAIRS, UNBIASED
+from cmdmetric.measured import Gap, Sizes, Value, differ, gap_of
 from cmdmetric.paths import missing
 
 
@@ -28,7 +28,10 @@ class Entry:
     dis_fr: float
     dis_fl: float
     dis_rl: float
+    #: Generated images, the draws among them, and those with a caption; None if not recorded.
     n: int | None
+    draws: int | None
+    paired: int | None
     signature: str
     protocol: str | None
     model: str | None
@@ -39,28 +42,43 @@ class Entry:
     debiased: float | None
     low: float | None
     high: float | None
+    #: Whose sampling the standard error includes.
+    sides: tuple[str, ...] = ()
     #: Of the family, those that were asked for.
     metrics: Mapping[str, Value] = field(default_factory=dict)
     #: Inception's weights and real side, where a metric is made of its features.
     inception: Mapping[str, Any] | None = None
 
+    @property
+    def sizes(self) -> Sizes:
+        """What the excess of a finite sample depends on."""
+        return self.n, self.draws
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether its error bar tells what other generated images would score."""
+        return self.standard_error is not None and "generated" in self.sides
+
 
 @dataclass(frozen=True)
 class Against:
-    """One model against the best, as two independent samples."""
+    """One model against the best."""
 
     name: str
     #: CMD of the model minus that of the best, without the excess of finite samples where that is
     #: known of both.
     difference: float
-    standard_error: float
-    low: float
-    high: float
+    standard_error: float | None
+    #: None, as what follows, where numbers of images differ and what that does is not known.
+    low: float | None
+    high: float | None
     #: Two-sided, of equal CMD; the second adjusted for there being several models (Holm 1979).
-    p_value: float
-    p_adjusted: float
+    p_value: float | None
+    p_adjusted: float | None
     #: The same for the family's numbers that both have.
     metrics: Mapping[str, Gap] = field(default_factory=dict)
+    #: Whether images of one caption are paired in it: what they have in common cancels.
+    paired: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,19 +86,16 @@ class Comparison:
     """Several models, the best first."""
 
     entries: tuple[Entry, ...]
-    #: The others against the best, where all have error bars; else empty.
+    #: Of the others those whose difference from the best has an error bar.
     against_best: tuple[Against, ...]
     #: What they are ranked by: "cmd", or "debiased" where their numbers of images differ.
     ranked_by: str
     warnings: tuple[str, ...]
-    #: Whether images of one caption are paired in the differences; stored scores cannot tell.
-    paired: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """All fields, for JSON."""
         return {
             "ranked_by": self.ranked_by,
-            "paired": self.paired,
             "models": [asdict(entry) for entry in self.entries],
             "against_best": [asdict(each) for each in self.against_best],
             "warnings": list(self.warnings),
@@ -90,10 +105,10 @@ class Comparison:
 def compare(files: Sequence[str | os.PathLike[str]]) -> Comparison:
     """Rank stored scores, the best first, and tell which differ from the best beyond chance.
 
-    They are ranked by CMD; where their numbers of generated images differ by more than 1 %, by CMD
-    without the excess of finite samples. Files do not tell which images belong to one caption, so
-    the samples count as independent: the errors are too large rather than too small where the
-    models drew the same captions, and `cmd-score A captions.json --versus B` is sharper.
+    They are ranked by CMD; where their numbers of generated images, or of draws among them, differ
+    by more than 1 %, by CMD without the excess of finite samples. Files do not tell which images
+    belong to one caption, so the samples count as independent: as a rule the errors are too large
+    where the models drew the same captions, and `cmd-score A captions.json --versus B` is sharper.
 
     Raises InputError for fewer than two files, for what is no score, and where two were made
     differently: under another protocol, with another encoder, or against another reference.
@@ -109,69 +124,107 @@ def compare(files: Sequence[str | os.PathLike[str]]) -> Comparison:
         entry_of(stem if stems.count(stem) == 1 else name, content)
         for stem, (name, content) in zip(stems, contents, strict=True)
     ]
-    warnings = []
-    counts = [entry.n for entry in entries]
-    known = [n for n in counts if n is not None]
+    order, ranked_by, notes = ranking_of(entries)
+    best, *others = [entries[i] for i in order]
+    sides = [entry.inception for entry in entries if entry.inception is not None]
+    if any(side != sides[0] for side in sides):
+        notes.append(
+            "the scores are of several real sides or weights of Inception: fid, kid do not compare"
+        )
+    tested = [other for other in others if other.has_errors and best.has_errors]
+    notes += untested(best, others, tested)
+    against = against_best([(x.name, _gap(x, best), _gaps(x, best), False) for x in tested])
+    return Comparison((best, *others), against, ranked_by, tuple(notes))
+
+
+def ranking_of(entries: Sequence[Entry]) -> tuple[list[int], str, list[str]]:
+    """The order of the models, the best first, what it is by, and what a reader must know of it."""
+    notes = []
+    counts = [entry.n for entry in entries if entry.n is not None]
+    if len(counts) < len(entries):
+        notes.append("not every score says of how many images it is; they are taken for equal")
     ranked_by = "cmd"
-    if None in counts:
-        warnings.append("not every score says of how many images it is; they are taken for equal")
-    if known and differ(min(known), max(known)):
+    if any(differ(one.sizes, two.sizes) for one in entries for two in entries):
+        advice = "fewer images score higher for that alone, so the ranking may mean nothing"
         if all(entry.debiased is not None for entry in entries):
             ranked_by = "debiased"
             advice = "they are ranked by CMD without the excess of finite samples"
-        else:
-            advice = "fewer images score higher for that alone, so the ranking may mean nothing"
-        warnings.append(
-            f"the scores are of {min(known):,} to {max(known):,} generated images: {advice}"
-        )
-    entries.sort(key=lambda entry: _value(entry, ranked_by))
-    sides = [entry.inception for entry in entries if entry.inception is not None]
-    if any(side != sides[0] for side in sides):
-        warnings.append(
-            "the scores are of several real sides or weights of Inception: fid, kid do not compare"
-        )
-    if any(entry.standard_error is None for entry in entries):
-        warnings.append("not every score has an error bar: no differences are tested")
-    return Comparison(tuple(entries), _against_best(entries), ranked_by, tuple(warnings))
+        of = f"{min(counts):,} to {max(counts):,} generated images"
+        if min(counts) == max(counts):
+            of = f"{counts[0]:,} generated images of different numbers of captions"
+        notes.append(f"the scores are of {of}: {advice}")
+    values = [e.cmd if ranked_by == "cmd" or e.debiased is None else e.debiased for e in entries]
+    return sorted(range(len(entries)), key=values.__getitem__), ranked_by, notes
 
 
-def _value(entry: Entry, by: str) -> float:
-    return entry.cmd if by == "cmd" or entry.debiased is None else entry.debiased
+def untested(best: Entry, others: Sequence[Entry], tested: Sequence[Entry]) -> list[str]:
+    """Which models could not be tested against the best, for a reader to know."""
+    names = [entry.name for entry in others if entry not in tested]
+    if not names:
+        return []
+    why = best.name if not best.has_errors else ", ".join(names)
+    return [
+        f"not tested against {best.name}: {', '.join(names)}. {why}: no error bar includes the "
+        "generated images (moments alone, or images of one caption)"
+    ]
 
 
-def _against_best(entries: Sequence[Entry]) -> tuple[Against, ...]:
-    best, *others = entries
-    if any(entry.standard_error is None for entry in entries):
-        return ()
+def against_best(
+    tested: Sequence[tuple[str, Gap, Mapping[str, Gap], bool]],
+) -> tuple[Against, ...]:
+    """The differences of several models from the best, with p-values adjusted for their number.
+
+    Each is a name, the difference of CMD, those of the family, and whether images are paired.
+    """
+    adjusted = adjusted_gaps([{"": gap, **family} for _, gap, family, _ in tested])
     rows = []
-    for other in others:
-        gap = other.cmd - best.cmd
-        if best.debiased is not None and other.debiased is not None:
-            gap = other.debiased - best.debiased
-        se = math.hypot(other.standard_error or 0.0, best.standard_error or 0.0)
-        rows.append((other.name, gap, se, two_sided(gap, se)))
-    adjusted = holm([p for *_, p in rows])
-    family = adjusted_gaps([_gaps(other, best) for other in others])
-    return tuple(
-        Against(name, gap, se, gap - Z95 * se, gap + Z95 * se, p, holm, gaps)
-        for (name, gap, se, p), holm, gaps in zip(rows, adjusted, family, strict=True)
-    )
+    for (name, _, _, paired), family in zip(tested, adjusted, strict=True):
+        gap = family.pop("")
+        best = gap.value if gap.debiased is None else gap.debiased
+        rows.append(
+            Against(
+                name,
+                best,
+                gap.standard_error,
+                gap.low,
+                gap.high,
+                gap.p_value,
+                gap.p_adjusted,
+                family,
+                paired,
+            )
+        )
+    return tuple(rows)
+
+
+def _gap(one: Entry, two: Entry) -> Gap:
+    """The difference of CMD, as of independent samples."""
+    value, debiased = one.cmd - two.cmd, None
+    se = math.hypot(one.standard_error or 0.0, two.standard_error or 0.0)
+    if one.debiased is not None and two.debiased is not None and one.sides == two.sides:
+        debiased = one.debiased - two.debiased
+    if debiased is None and differ(one.sizes, two.sizes):
+        return Gap(value, None, se)
+    return gap_of(value, se, debiased, scale=max(one.dis_fl, two.dis_fl))
 
 
 def _gaps(one: Entry, two: Entry) -> dict[str, Gap]:
     """The differences of the numbers that both have, as of independent samples; those that depend
-    on the number of samples are not tested where it differs, nor Inception's of other sides."""
+    on the numbers of samples are not tested where these differ, nor Inception's of other sides."""
     found = {}
+    alike = not differ((*one.sizes, one.paired), (*two.sizes, two.paired))
+    single = all(entry.draws in (None, entry.n) for entry in (one, two))
     for name in [name for name in one.metrics if name in two.metrics]:
         ours, theirs = one.metrics[name], two.metrics[name]
         errors = ours.standard_error, theirs.standard_error
         known = [error for error in errors if error is not None]
         se = math.hypot(*known) if len(known) == 2 else None
-        if name not in UNBIASED and differ(one.n, two.n):
+        unbiased = name in UNBIASED and (single or name in OF_PAIRS)
+        if not (alike or unbiased) or (name in INCEPTION and one.inception != two.inception):
             se = None
-        if name in INCEPTION and one.inception != two.inception:
-            se = None
-        found[name] = gap_of(ours.value - theirs.value, se)
+        found[name] = gap_of(
+            ours.value - theirs.value, se, scale=max(abs(ours.value), abs(theirs.value))
+        )
     return found
 
 
@@ -249,7 +302,8 @@ def entry_of(name: str, content: Mapping[str, Any]) -> Entry:
     bars = {key: known.get(f"uncertainty.cmd.{key}") for key in keys}
     if any(value is not None and not math.isfinite(value) for value in bars.values()):
         bars = dict.fromkeys(keys)
-    n = known.get("n")
+    n, draws, paired = (_whole(known.get(key)) for key in ("n", "draws", "paired"))
+    bounds = content.get("uncertainty") or {}
     text = {key: content.get(key) for key in ("protocol", "model", "real", "generated")}
     return Entry(
         name=name,
@@ -258,7 +312,9 @@ def entry_of(name: str, content: Mapping[str, Any]) -> Entry:
         dis_fr=values["dis_fr"],
         dis_fl=values["dis_fl"],
         dis_rl=values["dis_rl"],
-        n=None if n is None else int(n),
+        n=n,
+        draws=draws,
+        paired=paired,
         signature=content["signature"],
         protocol=text["protocol"] and str(text["protocol"]),
         model=text["model"] and str(text["model"]),
@@ -268,9 +324,14 @@ def entry_of(name: str, content: Mapping[str, Any]) -> Entry:
         debiased=bars["debiased"],
         low=bars["low"],
         high=bars["high"],
+        sides=tuple(map(str, bounds.get("sides") or ())),
         metrics=_metrics(content, known),
         inception=content.get("inception") or None,
     )
+
+
+def _whole(number: float | None) -> int | None:
+    return None if number is None or not math.isfinite(number) else int(number)
 
 
 def _metrics(content: Mapping[str, Any], known: Mapping[str, float | None]) -> dict[str, Value]:

@@ -53,7 +53,17 @@ def units(sides: Sequence[Drawn]) -> tuple[list[NDArray[np.intp]], int]:
 def replicated(sides: Sequence[Drawn]) -> bool:
     """Whether every side has two draws or more: a single one, such as many images of one caption,
     tells nothing of others."""
-    return all(unit.min() < unit.max() for unit in units(sides)[0])
+    return all(count > 1 for count in numbers_of_draws(sides))
+
+
+def apart(sides: Sequence[Drawn]) -> bool:
+    """Whether every sample, of whichever side, is a draw of its own."""
+    return units(sides)[1] == sum(side.n for side in sides)
+
+
+def numbers_of_draws(sides: Sequence[Drawn]) -> list[int]:
+    """How many draws the samples of each side are."""
+    return [side.n if side.groups is None else len(np.unique(side.groups)) for side in sides]
 
 
 def covariance(sides: Sequence[Drawn], shares: Sequence[Array]) -> tuple[Array, int]:

@@ -67,8 +67,10 @@ METRICS: dict[str, Metric] = {
     )
 }
 
-#: Numbers that are right on average whatever the number of samples.
+#: Numbers that are right on average whatever the number of samples, where each is one draw.
 UNBIASED = ("clipscore", "ref_clipscore", "r_precision", "cmmd", "clip_kid", "kid")
+#: Numbers that are means over pairs of an image and a caption.
+OF_PAIRS = ("clipscore", "ref_clipscore", "r_precision")
 #: Numbers that are made of Inception's features.
 INCEPTION = {value for m in METRICS.values() if m.inception for value in m.values}
 #: Which way each number of the family is better.
@@ -100,6 +102,12 @@ class Given:
     inception_apart: bool = False
     groups: Groups = field(default_factory=dict)
 
+    @property
+    def draws(self) -> int | None:
+        """How many draws the generated images are."""
+        n, groups = self.f.moments.n, self.groups.get("f")
+        return n if groups is None else len(set(groups.tolist()))
+
 
 def metric_names(metrics: str | Iterable[str]) -> tuple[tuple[str, ...], bool]:
     """The names in "fid,clipscore" or in a list, each once, and whether "all" was asked for.
@@ -129,7 +137,9 @@ def measure(name: str, given: Given) -> dict[str, Measured]:
     from cmdmetric.measuring import MEASURES
 
     try:
-        numbers = [replace(number, n=given.f.moments.n) for number in MEASURES[name](given)]
-        return dict(zip(METRICS[name].values, numbers, strict=True))
+        numbers = MEASURES[name](given)
+        sizes = (given.f.moments.n, given.draws)
+        sized = [number if number.sizes else replace(number, sizes=sizes) for number in numbers]
+        return dict(zip(METRICS[name].values, sized, strict=True))
     except InputError as error:
         raise Unavailable(f"{name}: {error}") from None

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cmdmetric.draws import units
+from cmdmetric.draws import numbers_of_draws, units
 from cmdmetric.influence import Sample, SideLike, Sides
 from cmdmetric.metrics import CrossModelDistance, cross_model_distance
 from cmdmetric.moments import Moments
 
 #: Subsets of these shares of all draws.
 SHARES = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2)
-#: Fewer samples of a side than this say nothing.
+#: Fewer draws of a side than this say nothing.
 LEAST = 16
 
 
@@ -48,14 +48,14 @@ def growth(
 
     In each of `orders` seeded random orders of the draws the subsets are nested. All sides with
     features shrink together, and what was drawn together (`Sample.groups`) stays together; sides
-    that are moments stay whole. Shares that leave fewer than LEAST samples of a side are left out.
+    that are moments stay whole. Shares that leave fewer than LEAST draws of a side are left out.
 
     f, r, l are Sample, features (n, d) or Moments. Raises InputError as `Sides.of` does.
     """
     sides = Sides.of(f, r, l)
     samples = sides.samples
     whole = {name: m for name, m in zip(sides._fields, sides.moments, strict=True)}
-    fewest = min(len(sample.features) for sample in samples.values())
+    fewest = min(numbers_of_draws([sample.drawn for sample in samples.values()]))
     shares = [share for share in SHARES if int(share * fewest) >= LEAST]
     found: list[list[CrossModelDistance]] = [[] for _ in shares]
     counts: list[dict[str, int | None]] = [{} for _ in shares]

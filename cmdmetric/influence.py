@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cmdmetric.draws import Drawn, units
+from cmdmetric.draws import Drawn, numbers_of_draws
 from cmdmetric.errors import InputError
 from cmdmetric.frechet_influence import End, frechet_influence
 from cmdmetric.metrics import CrossModelDistance
@@ -136,8 +136,8 @@ def influences(f: SideLike, r: SideLike, l: SideLike) -> Influences:  # noqa: E7
     """
     sides = Sides.of(f, r, l)
     samples = sides.samples
-    units_of, _ = units([sample.drawn for sample in samples.values()])
-    draws = {n: len(np.unique(u)) for n, u in zip(samples, units_of, strict=True)}
+    counts = numbers_of_draws([sample.drawn for sample in samples.values()])
+    draws = dict(zip(samples, counts, strict=True))
     ends = {
         name: End(moments, samples[name].features, draws[name]) if name in samples else End(moments)
         for name, moments in zip(sides._fields, sides.moments, strict=True)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from cmdmetric.errors import InputError
-from cmdmetric.mmd import Kernel, MMDInfluence, mmd_influence, squared_mmd
+from cmdmetric.mmd import Draws, Kernel, MMDInfluence, mmd_influence, squared_mmd
 from cmdmetric.vectors import Array, as_vectors, require_same_dimension, unit
 
 #: As published; with fewer images than that the subsets are as large as the smaller set.
@@ -92,10 +92,15 @@ def clip_kid(generated: ArrayLike, real: ArrayLike) -> float:
     return clip_kid_influence(generated, real).mmd.unbiased
 
 
-def clip_kid_influence(generated: ArrayLike, real: ArrayLike) -> MMDInfluence:
-    """`clip_kid`, and what each generated and each real image does to it; arguments as there."""
+def clip_kid_influence(
+    generated: ArrayLike, real: ArrayLike, draws: Draws | None = None
+) -> MMDInfluence:
+    """`clip_kid`, and what each generated and each real image does to it; arguments as there.
+
+    draws: which draw each image belongs to, as for `mmd_influence`.
+    """
     f, r = _sides(generated, real)
-    return mmd_influence(unit(f, "generated images"), unit(r, "real images"), _cubic(1))
+    return mmd_influence(unit(f, "generated images"), unit(r, "real images"), _cubic(1), draws)
 
 
 def kid_influence(generated: ArrayLike, real: ArrayLike, *, parts: int, seed: int = 0) -> KIDParts:

@@ -14,11 +14,17 @@ from cmdmetric.draws import Array, Drawn, covariance, replicated
 #: 95 % of a normal distribution are within this many standard deviations.
 Z95 = 1.959963984540054
 
+#: A difference below this share of what it is between is rounding: images in another order.
+ROUNDING = 1e-7
+
 #: Numbers of samples that differ by more than this share make biased numbers incomparable.
 SAMPLES = 0.01
 
 #: By side "f", "r": what was drawn together (n,), or None, as in `cmdmetric.draws.Drawn`.
 Groups = Mapping[str, NDArray[np.generic] | None]
+
+#: Numbers of samples; None for one that is not known.
+Sizes = tuple[int | None, ...]
 
 
 @dataclass(frozen=True)
@@ -44,7 +50,9 @@ class Measured:
             Where it has no influence function this takes the place of the shares: a section's
             variance over b is that of the whole, as far as variances fall as 1 / n.
         bias: how much too high it is for its numbers of samples, on average; None if not known.
-        n: the number of generated images.
+        sizes: the numbers of samples that it depends on, such as images and draws among them.
+
+    A share is NaN where a sample has no part in the number, as an image without a caption.
     """
 
     value: float
@@ -54,7 +62,7 @@ class Measured:
     chance: float = 0.0
     sections: Array | None = None
     bias: float | None = 0.0
-    n: int | None = None
+    sizes: Sizes = ()
 
     @property
     def has_error(self) -> bool:
@@ -73,10 +81,13 @@ class Measured:
             return float(np.sqrt(variances.mean()))
         if not self.shares:
             return None
-        sides = [Drawn(len(share), groups.get(side)) for side, share in self.shares.items()]
+        sides, shares = [], []
+        for side, share in self.shares.items():
+            there, own = ~np.isnan(share), groups.get(side)
+            sides.append(Drawn(int(there.sum()), None if own is None else own[there]))
+            shares.append(share[there, None])
         if not replicated(sides):
             return None
-        shares = [share[:, None] for share in self.shares.values()]
         variance = covariance(sides, shares)[0].item()
         return math.sqrt(max(variance - self.excess, self.least * variance) + self.chance)
 
@@ -135,18 +146,27 @@ def gap(one: Measured, two: Measured, groups: Groups) -> Gap:
         sections,
     )
     se = both.standard_error(groups)
-    if debiased is None and differ(one.n, two.n):
+    if debiased is None and differ(one.sizes, two.sizes):
         return Gap(value, None, se)
-    return gap_of(value, se, debiased, both.freedom)
+    return gap_of(value, se, debiased, both.freedom, max(abs(one.value), abs(two.value)))
 
 
 def gap_of(
-    value: float, se: float | None, debiased: float | None = None, freedom: float = math.inf
+    value: float,
+    se: float | None,
+    debiased: float | None = None,
+    freedom: float = math.inf,
+    scale: float = 0.0,
 ) -> Gap:
-    """A difference with its interval and p-value, where its standard error is known."""
+    """A difference with its interval and p-value, where its standard error is known.
+
+    scale: the size of what it is between; a share of ROUNDING of it is no difference.
+    """
     if se is None:
         return Gap(value, debiased, None)
     best, reach = value if debiased is None else debiased, Z95
+    if abs(best) <= ROUNDING * scale:
+        best = 0.0
     if math.isinf(freedom):
         p = two_sided(best, se)
     else:
@@ -162,9 +182,12 @@ def two_sided(value: float, se: float) -> float:
     return math.erfc(abs(value) / se / math.sqrt(2)) if se else float(value == 0)
 
 
-def differ(n: int | None, m: int | None) -> bool:
+def differ(one: Sizes, two: Sizes) -> bool:
     """Whether numbers of samples differ by so much that biased numbers do not compare."""
-    return n is not None and m is not None and abs(n - m) > SAMPLES * max(n, m)
+    return any(
+        n is not None and m is not None and abs(n - m) > SAMPLES * max(n, m)
+        for n, m in zip(one, two, strict=True)
+    )
 
 
 def _negative(share: Array | None) -> Array | None:

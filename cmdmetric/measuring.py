@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cmdmetric.clipscore import clip_scores, ref_clip_scores
 from cmdmetric.cmmd import cmmd_influence
-from cmdmetric.draws import Array, Drawn, sections
+from cmdmetric.draws import Array, Drawn, apart, numbers_of_draws, sections, units
 from cmdmetric.family import Given, Unavailable
 from cmdmetric.fid import DIMENSIONS, fid_influence
 from cmdmetric.fjd import fjd_influence
@@ -78,8 +78,10 @@ class _Pairs:
         owner = np.repeat(np.arange(len(captioned)), [len(rows) for _, rows in captioned])
         kept = [image for image, _ in captioned]
         texts = [row for _, own in captioned for row in own]
-        seen: dict[str, int] = {}
-        text = [seen.setdefault(_normal(l, row), len(seen)) for row in texts]
+        assert l.texts is not None  # they are paired
+        alike = [l.texts.readings[l.kept[row]] for row in texts]
+        seen: dict[int, int] = {}
+        text = [seen.setdefault(first, len(seen)) for first in alike]
         captions = of_captions[texts]
         return cls(of_images[kept], owner, captions, np.array(text), kept, len(of_images))
 
@@ -97,36 +99,26 @@ class _Pairs:
         """The mean of the scores (p,) of pairs of an image (p,) and a caption."""
         mean = float(scores.mean())
         of_images = np.bincount(image, scores - mean, minlength=len(self.rows))
-        return self._mean(mean, of_images / len(scores))
+        of_images[np.bincount(image, minlength=len(self.rows)) == 0] = np.nan
+        return Measured(mean, {"f": self.of_side(of_images / len(scores))})
 
     def mean_of_texts(self, scores: Array, own: NDArray[np.intp]) -> Measured:
         """The mean of the scores (t,) of captions; each is shared by the images it has in `own`."""
         mean = float(scores.mean())
         image, text = own.T
         shared = (scores - mean) / np.bincount(text)
-        return self._mean(mean, np.bincount(image, shared[text]) / len(scores))
+        return Measured(mean, {"f": self.of_side(np.bincount(image, shared[text]) / len(scores))})
 
     def mean_of_images(self, scores: Array) -> Measured:
         """The mean of the images' scores (n,)."""
         mean = float(scores.mean())
-        return self._mean(mean, (scores - mean) / len(scores))
-
-    def _mean(self, mean: float, of_images: Array) -> Measured:
-        if len(np.unique(self.owner)) < 2:
-            return Measured(mean)
-        return Measured(mean, {"f": self.of_side(of_images)})
+        return Measured(mean, {"f": self.of_side((scores - mean) / len(scores))})
 
     def of_side(self, of_images: Array) -> Array:
-        """(total,) values of the images that have captions, and zero for the others."""
-        found = np.zeros(self.total)
+        """(total,) values of the images that have captions, and NaN for the others."""
+        found = np.full(self.total, np.nan)
         found[self.rows] = of_images
         return found
-
-
-def _normal(l: Side, row: int) -> str:  # noqa: E741
-    """The text of a row of the captions' features, as CLIP's tokenizers read it."""
-    assert l.texts is not None
-    return " ".join(l.texts.texts[l.kept[row]].lower().split())
 
 
 def _captioned(pairing: Pairing | None, l: Side) -> list[tuple[int, list[int]]]:  # noqa: E741
@@ -178,12 +170,12 @@ def r_precision(given: Given) -> list[Measured]:
 
 
 def recall_at_k(given: Given) -> list[Measured]:
-    """Likewise: for this number of captions and images."""
+    """Likewise: for these numbers of captions and images."""
     pairs = _of_f(given)
     images, captions, own = pairs.retrieval()
     of_images, of_captions = ranks(images, captions, own)
     return [
-        replace(mean, bias=None)
+        replace(mean, bias=None, sizes=(len(images), len(captions)))
         for mean in (
             *(pairs.mean_of_images((of_images < k).astype(np.float64)) for k in (1, 5, 10)),
             *(pairs.mean_of_texts((of_captions < k).astype(np.float64), own) for k in (1, 5, 10)),
@@ -193,24 +185,41 @@ def recall_at_k(given: Given) -> list[Measured]:
 
 def fjd(given: Given) -> list[Measured]:
     f, r = _of_f(given), _Pairs.of(given.r, given.real_l or given.l, "real images")
+    drawn = [_drawn(given, name, side.rows) for name, side in (("f", f), ("r", r))]
+    of_f, of_r = numbers_of_draws(drawn)
     found = fjd_influence(
-        f.images[f.owner], f.captions, r.images[r.owner], r.captions,
-        draws=(len(f.images), len(r.images)),
-    )  # fmt: skip
+        f.images[f.owner], f.captions, r.images[r.owner], r.captions, draws=(of_f, of_r)
+    )
     shares = {
         side: pairs.of_side(np.bincount(pairs.owner, influence) / len(influence))
         for side, pairs, influence in (("f", f, found.of_a), ("r", r, found.of_b))
         if influence is not None
     }
-    paired = all(len(pairs.images) == len(pairs.owner) for pairs in (f, r))
-    return [_distance(found, shares, f.images.shape[1] + f.captions.shape[1], paired)]
+    single = all(len(pairs.images) == len(pairs.owner) for pairs in (f, r))
+    d = f.images.shape[1] + f.captions.shape[1]
+    return [_distance(found, shares, d, single and apart(drawn))]
+
+
+def _drawn(given: Given, side: str, rows: Sequence[int] | None = None) -> Drawn:
+    """What was drawn together of the images "f" or "r", or of these rows of them."""
+    n = (given.f if side == "f" else given.r).moments.n or 0
+    groups = given.groups.get(side)
+    if rows is None:
+        return Drawn(n, groups)
+    return Drawn(len(rows), None if groups is None else groups[rows])
+
+
+def _apart(given: Given) -> bool:
+    """Whether every image, generated or real, is a draw of its own."""
+    return apart([_drawn(given, "f"), _drawn(given, "r")])
 
 
 def _distance(
-    found: DistanceInfluence, shares: dict[str, Array], d: int, independent: bool = True
+    found: DistanceInfluence, shares: dict[str, Array], d: int, independent: bool
 ) -> Measured:
     """The second-order excess is that of more independent samples than dimensions."""
-    known = independent and all(np.count_nonzero(share) > d for share in shares.values())
+    enough = all(np.isfinite(share).sum() > d for share in shares.values())
+    known = independent and enough
     return Measured(
         found.distance,
         shares,
@@ -224,22 +233,26 @@ def _of_images(given: Given) -> tuple[Features, Features]:
 
 
 def cmmd(given: Given) -> list[Measured]:
-    found = cmmd_influence(*_of_images(given))
+    found = cmmd_influence(*_of_images(given), _draws(given))
     unbiased, biased = found.mmd.unbiased, found.mmd.biased
-    return [
-        _discrepancy(found, unbiased),
-        replace(_discrepancy(found, biased), bias=biased - unbiased),
-    ]
+    return [_discrepancy(found, unbiased), _discrepancy(found, biased, biased - unbiased)]
 
 
 def clip_kid(given: Given) -> list[Measured]:
-    found = clip_kid_influence(*_of_images(given))
+    found = clip_kid_influence(*_of_images(given), _draws(given))
     return [_discrepancy(found, found.mmd.unbiased)]
 
 
-def _discrepancy(found: MMDInfluence, value: float) -> Measured:
+def _draws(given: Given) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    f, r = units([_drawn(given, "f"), _drawn(given, "r")])[0]
+    return f, r
+
+
+def _discrepancy(found: MMDInfluence, value: float, more: float = 0.0) -> Measured:
+    """more: how much higher the value is than the unbiased estimate."""
     shares = {"f": found.of_x / len(found.of_x), "r": found.of_y / len(found.of_y)}
-    return Measured(value, shares, excess=found.second_order)
+    bias = None if found.bias is None else found.bias + more
+    return Measured(value, shares, excess=found.second_order, bias=bias)
 
 
 def precision_to_coverage(given: Given) -> list[Measured]:
@@ -265,7 +278,9 @@ def precision_to_coverage(given: Given) -> list[Measured]:
 
 def vendi(given: Given) -> list[Measured]:
     f = _features(given.f, "generated images")
-    return [Measured(vendi_score(f), {"f": vendi_influence(f) / len(f)}, bias=None)]
+    # Two images move it alike whatever they are: that tells no error.
+    shares = {"f": vendi_influence(f) / len(f)} if len(f) > 2 else {}
+    return [Measured(vendi_score(f), shares, bias=None)]
 
 
 def _inception(given: Given) -> tuple[InceptionFeatures, InceptionFeatures]:
@@ -293,7 +308,12 @@ def fid(given: Given) -> list[Measured]:
         found = fid_influence(f.pool, r.pool)
     of = {"f": found.of_a, _real(given): found.of_b}
     shares = {side: x / len(x) for side, x in of.items() if x is not None}
-    return [_distance(found, shares, DIMENSIONS)]
+    return [_distance(found, shares, DIMENSIONS, _inception_apart(given))]
+
+
+def _inception_apart(given: Given) -> bool:
+    """`_apart` of the images that Inception sees."""
+    return apart([_drawn(given, "f")]) if given.inception_apart else _apart(given)
 
 
 def kid(given: Given) -> list[Measured]:
@@ -310,6 +330,7 @@ def kid(given: Given) -> list[Measured]:
             excess=found.second_order * (2 / found.parts - 1 / found.parts**2),
             least=1 / (2 * found.parts),
             chance=value.std**2 / value.subsets,
+            bias=0.0 if _inception_apart(given) else None,
         )
     ]
 

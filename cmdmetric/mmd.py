@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cmdmetric.vectors import Array, blocks
 
@@ -31,6 +32,13 @@ class MMDInfluence(NamedTuple):
     of_y: Array
     #: The variance of the unbiased estimate's second-order term: all there is at equality.
     second_order: float
+    #: How much too high the unbiased estimate is on average, since pairs of one draw are in it (two
+    #: images of one caption); None where every pair of a kind is of one draw.
+    bias: float | None = 0.0
+
+
+#: For each vector of x (n,) and of y (m,) the draw that it belongs to.
+Draws: TypeAlias = tuple[NDArray[np.intp], NDArray[np.intp]]
 
 
 class _Sums(NamedTuple):
@@ -50,12 +58,12 @@ def squared_mmd(x: Array, y: Array, kernel: Kernel) -> SquaredMMD:
     return mmd_influence(x, y, kernel).mmd
 
 
-def mmd_influence(x: Array, y: Array, kernel: Kernel) -> MMDInfluence:
+def mmd_influence(x: Array, y: Array, kernel: Kernel, draws: Draws | None = None) -> MMDInfluence:
     """`squared_mmd` and, from the same products, the influence of every vector on it.
 
     To first order vector x_i adds 2 (E k(x_i, x) - E k(x_i, y)) / n, less the mean, as in every
     U-statistic (Hoeffding 1948). Where the two sets are alike that is noise, and the variance is
-    that of the doubly centred kernel.
+    that of the doubly centred kernel. draws: by default every vector is one of its own.
     """
     n, m = len(x), len(y)
     of_x, of_y, between = _within(x, kernel), _within(y, kernel), _between(x, y, kernel)
@@ -72,9 +80,57 @@ def mmd_influence(x: Array, y: Array, kernel: Kernel) -> MMDInfluence:
         + 2 * _curved(of_y, m - 1, m - 1) / (m * (m - 1))
         + 4 * _curved(between, m, n) / (n * m)
     )
+    bias: float | None = 0.0
+    if draws is not None:
+        kinds = (
+            _Pairs(total_x, n * (n - 1)).without(_tied(x, x, draws[0], draws[0], kernel)),
+            _Pairs(total_y, m * (m - 1)).without(_tied(y, y, draws[1], draws[1], kernel)),
+            _Pairs(cross / 2 * n * m, n * m).without(_tied(x, y, *draws, kernel)),
+        )
+        bias = None
+        if all(kind.number for kind in kinds):
+            of_x_apart, of_y_apart, between_apart = (kind.total / kind.number for kind in kinds)
+            bias = mmd.unbiased - (of_x_apart + of_y_apart - 2 * between_apart)
     return MMDInfluence(
-        mmd, influence_x - influence_x.mean(), influence_y - influence_y.mean(), second_order
+        mmd, influence_x - influence_x.mean(), influence_y - influence_y.mean(), second_order, bias
     )
+
+
+class _Pairs(NamedTuple):
+    """The sum of the kernel over pairs, and their number."""
+
+    total: float
+    number: int
+
+    def without(self, some: _Pairs) -> _Pairs:
+        return _Pairs(self.total - some.total, self.number - some.number)
+
+
+def _tied(
+    x: Array, y: Array, of_x: NDArray[np.intp], of_y: NDArray[np.intp], kernel: Kernel
+) -> _Pairs:
+    """Over pairs of vectors of one draw; a vector and itself are none, where y is x."""
+    total, count = 0.0, 0
+    rows, columns = _by_draw(of_x), _by_draw(of_y)
+    for draw in rows.keys() & columns.keys():
+        here, there = rows[draw], columns[draw]
+        if x is y and len(here) == 1:
+            continue
+        for block in blocks(len(here)):
+            values = kernel(x[here[block]] @ y[there].T)
+            if x is y:
+                own = np.arange(len(values))
+                values[own, block.start + own] = 0.0
+            total += float(values.sum())
+        count += len(here) * (len(there) - (x is y))
+    return _Pairs(total, count)
+
+
+def _by_draw(of: NDArray[np.intp]) -> dict[int, NDArray[np.intp]]:
+    """The rows of each draw."""
+    order = np.argsort(of, kind="stable")
+    draws, starts = np.unique(of[order], return_index=True)
+    return dict(zip(draws.tolist(), np.split(order, starts[1:]), strict=True))
 
 
 def _curved(sums: _Sums, in_row: int, in_column: int) -> float:

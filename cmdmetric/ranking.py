@@ -8,45 +8,50 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cmdmetric.compare import Against, Comparison, adjusted_gaps, entry_of, holm
+import numpy as np
+
+from cmdmetric.compare import Comparison, against_best, entry_of, ranking_of, untested
 from cmdmetric.comparison import difference_of, gaps_of
+from cmdmetric.measured import Gap
 from cmdmetric.score import groups_of
 from cmdmetric.scored import Scored
+from cmdmetric.uncertainty import Difference
 
 
 def rank(found: Sequence[Scored]) -> Comparison:
-    """Two generators or more, the best CMD first, each of the others against it.
+    """Two generators or more, the best first, each of the others against it.
 
-    No difference is tested where one of them was given as moments alone or is of one caption.
+    They are ranked as stored scores are. No difference is tested where one of the two was given as
+    moments alone or is of one caption.
     """
-    order = sorted(found, key=lambda each: each.score.cmd)
-    entries = tuple(entry_of(each.score.generated, each.score.to_dict()) for each in order)
-    notes = dict.fromkeys(note for each in order for note in each.score.warnings)
+    entries = [entry_of(each.score.generated, each.score.to_dict()) for each in found]
+    order, ranked_by, notes = ranking_of(entries)
     best, *others = order
-    tested = [each for each in others if _has_errors(each) and _has_errors(best)]
-    gaps = [difference_of(each, best) for each in tested]
-    against = tuple(
-        Against(
-            each.score.generated,
-            gap.raw if gap.debiased is None else gap.debiased,
-            gap.standard_error,
-            gap.low,
-            gap.high,
-            gap.p_value,
-            adjusted,
-            family,
-        )
-        for each, gap, adjusted, family in zip(
-            tested,
-            gaps,
-            holm([gap.p_value for gap in gaps]),
-            adjusted_gaps([gaps_of(each, best) for each in tested]),
-            strict=True,
-        )
+    tested = [i for i in others if entries[i].has_errors and entries[best].has_errors]
+    known = [entries[i] for i in tested]
+    notes += untested(entries[best], [entries[i] for i in others], known)
+    against = against_best(
+        [
+            (
+                entries[i].name,
+                _gap(difference_of(found[i], found[best])),
+                gaps_of(found[i], found[best]),
+                _share_captions(found[i], found[best]),
+            )
+            for i in tested
+        ]
     )
-    paired = all(own is not None for own in groups_of([each.f for each in order], best.l))
-    return Comparison(entries, against, "cmd", tuple(notes), paired)
+    told = dict.fromkeys([note for each in found for note in each.score.warnings] + notes)
+    return Comparison(tuple(entries[i] for i in order), against, ranked_by, tuple(told))
 
 
-def _has_errors(found: Scored) -> bool:
-    return found.f.has_features and found.score.uncertainty is not None
+def _gap(found: Difference) -> Gap:
+    return Gap(
+        found.raw, found.debiased, found.standard_error, found.low, found.high, found.p_value
+    )
+
+
+def _share_captions(one: Scored, two: Scored) -> bool:
+    """Whether some images of both are of one caption, by their names."""
+    ours, theirs = groups_of([one.f, two.f], one.l)
+    return ours is not None and theirs is not None and bool(np.isin(ours, theirs).any())

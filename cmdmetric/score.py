@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,6 +64,8 @@ STATISTICS_CODE = (
     "moments",
     "uncertainty",
 )
+#: The groups of image sides and of captions (`cmdmetric.draws.Drawn`).
+_Drawn: TypeAlias = tuple[list[NDArray[Any] | None], NDArray[Any] | None]
 #: Files that hold captions rather than images.
 CAPTION_ENDINGS = (".json", ".jsonl", ".csv", ".tsv", ".txt")
 
@@ -77,8 +79,10 @@ class CMDScore:
     dis_fr: float
     dis_fl: float
     dis_rl: float
-    #: Numbers of generated images, real images and captions; None where moments carry no count.
+    #: Numbers of generated images and of draws among them (images of one caption are one), of real
+    #: images and of captions; None where moments carry no count.
     n: int | None
+    draws: int | None
     n_real: int | None
     n_captions: int | None
     #: Two scores compare only if their signatures differ in nothing but f.
@@ -217,9 +221,10 @@ def score_of(f: Side, r: Side, l: Side, cache: FeatureCache | None = None) -> CM
 
     Raises InputError where they were made differently or have fewer than 2 samples.
     """
-    made = _common_provenance(f, r, l)
+    made, kept = _common_provenance(f, r, l), set(l.kept)
     pairing, of_real = pairing_of(f, l), pairing_of(r, l)
-    distances, bars = _statistics(f, r, l, [pairing, of_real], cache)
+    groups = _groups([pairing, of_real], l)
+    distances, bars = _statistics(f, r, l, groups, cache)
     notes = [*_notes(f, r, l, made)]
     if bars is None and any(side.has_features for side in (f, r, l)):
         notes.append(
@@ -231,6 +236,7 @@ def score_of(f: Side, r: Side, l: Side, cache: FeatureCache | None = None) -> CM
         itdis=distances.itdis,
         **distances._asdict(),
         n=f.moments.n,
+        draws=f.moments.n if groups[0][0] is None else len(np.unique(groups[0][0])),
         n_real=r.moments.n,
         n_captions=l.moments.n,
         signature=_signature(f, r, l, made),
@@ -240,7 +246,7 @@ def score_of(f: Side, r: Side, l: Side, cache: FeatureCache | None = None) -> CM
         generated=f.source,
         real=r.source,
         captions=l.source,
-        paired=len(pairing.caption_of) - len(pairing.unpaired_images) if pairing else None,
+        paired=None if pairing is None else sum(not kept.isdisjoint(x) for x in pairing.caption_of),
         skipped=len(f.skipped) + len(r.skipped),
         truncated=l.truncated,
         empty=l.empty,
@@ -399,7 +405,7 @@ def _statistics(
     f: Side,
     r: Side,
     l: Side,  # noqa: E741
-    pairings: Sequence[Pairing | None],
+    groups: _Drawn,
     cache: FeatureCache | None,
 ) -> tuple[CrossModelDistance, Uncertainty | None]:
     """The distances and, from the sides whose features are at hand, the error bars."""
@@ -409,14 +415,13 @@ def _statistics(
         distances = cross_model_distance(*(side.moments for side in sides))
         bars = None
         if any(side.has_features for side in sides):
-            (of_f, of_r), of_l = as_samples([f, r], l, pairings)
+            of_f, of_r, of_l = map(_as_sample, sides, (*groups[0], groups[1]))
             drawn = [x.drawn for x in (of_f, of_r, of_l) if isinstance(x, Sample)]
             bars = uncertainty(of_f, of_r, of_l).to_dict() if replicated(drawn) else None
         return {"distances": distances._asdict(), "uncertainty": bars}
 
-    groups, of_captions = _groups(pairings, l)
     sources = [identity_of(side) for side in sides]
-    sources += [b"" if g is None else g.tobytes() for g in (*groups, of_captions)]
+    sources += [b"" if g is None else g.tobytes() for g in (*groups[0], groups[1])]
     found = remembered(cache, STATISTICS_CODE, sources, compute)
     bars = found["uncertainty"]
     return (
@@ -436,7 +441,7 @@ def identity_of(side: Side) -> bytes | None:
 def _groups(
     pairings: Sequence[Pairing | None],
     l: Side,  # noqa: E741
-) -> tuple[list[NDArray[Any] | None], NDArray[Any] | None]:
+) -> _Drawn:
     """What was drawn together, of image sides and of captions: an image and its captions."""
     of_images: list[NDArray[Any] | None] = []
     for side, pairing in enumerate(pairings):
@@ -457,13 +462,9 @@ def groups_of(images: Sequence[Side], l: Side) -> list[NDArray[Any] | None]:  # 
 def as_samples(
     images: Sequence[Side],
     l: Side,  # noqa: E741
-    pairings: Sequence[Pairing | None] | None = None,
 ) -> tuple[list[SideLike], SideLike]:
-    """Image sides and captions with what was drawn together, by pairings that may be there already.
-
-    A side without features is its moments.
-    """
-    groups, of_captions = _groups(pairings or [pairing_of(side, l) for side in images], l)
+    """Image sides and captions with what was drawn together; without features their moments."""
+    groups, of_captions = _groups([pairing_of(side, l) for side in images], l)
     samples = [_as_sample(side, own) for side, own in zip(images, groups, strict=True)]
     return samples, _as_sample(l, of_captions)
 
@@ -484,7 +485,8 @@ def _notes(f: Side, r: Side, l: Side, made: Provenance | None) -> Iterator[str]:
             )
         spread, size = float(np.trace(moments.cov)), float(moments.mean @ moments.mean)
         if spread <= 1e-9 * size:
-            yield f"the {what} ({side.source}) all have the same features: has a model collapsed?"
+            why = "is it one prompt?" if side is l else "has a model collapsed?"
+            yield f"the {what} ({side.source}) all have the same features: {why}"
         if side.reference:
             reference = REFERENCES[side.reference]
             recorded = (reference.protocol, reference.model)

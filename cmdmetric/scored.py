@@ -187,7 +187,8 @@ def _sources(given: Given) -> list[bytes | None]:
     sources: list[bytes | None] = [identity_of(side) for side in sides]
     for images, l in ((given.f, given.l), (given.r, given.real_l or given.l)):  # noqa: E741
         pairing = pairing_of(images, l)
-        sources.append(repr(pairing and pairing.caption_of).encode() + repr(l.kept).encode())
+        alike = l.texts and l.texts.readings
+        sources.append(repr((pairing and pairing.caption_of, l.kept, alike)).encode())
     for own in given.groups.values():
         sources.append(b"" if own is None else own.tobytes())
     return [*sources, str(given.inception_apart).encode()]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from cmdmetric.compare import Comparison
+    from cmdmetric.compare import Against, Comparison
     from cmdmetric.comparison import Versus
     from cmdmetric.measured import Gap, Value
     from cmdmetric.score import CMDScore
@@ -29,15 +29,22 @@ def score_table(result: CMDScore) -> str:
     ]
     lines = []
     for name, value, bar, about in rows:
-        error = "" if bar is None else f" ± {bar.standard_error:.4f}"
+        # Between two sides that are moments nothing was sampled.
+        sampled = bar is not None and (bar.standard_error > 0 or value == 0)
+        error = f" ± {bar.standard_error:.4f}" if bar is not None and sampled else ""
         lines.append(f"{name:<10}{value:>10.4f}{error:<12} {about}")
     if bars is not None:
         lines += ["", f"± one standard error, of the sampling of {', '.join(bars.sides)}"]
     if bars is not None and bars.cmd.debiased is not None:
         lines += [
-            f"CMD without the excess of {result.n} samples: {bars.cmd.debiased:.4f} "
+            f"CMD without the excess of finite samples: {bars.cmd.debiased:.4f} "
             f"(95 %: {bars.cmd.low:.4f} to {bars.cmd.high:.4f})"
         ]
+    elif bars is not None:
+        why = "too few images, or of too few captions"
+        if "generated" not in bars.sides:
+            why = "the generated images are moments alone"
+        lines += [f"the excess of finite samples is not known: {why}"]
     lines += _family(result.metrics)
     lines += [
         "",
@@ -51,9 +58,16 @@ def score_table(result: CMDScore) -> str:
 
 def versus_table(result: Versus) -> str:
     difference = result.difference
-    verdict = "significant" if difference.p_value < 0.05 else "not significant"
-    debiased = "" if difference.debiased is None else ", without the excess of finite samples"
-    best = difference.raw if difference.debiased is None else difference.debiased
+    tested = "not known: the numbers of images differ, and what that does to CMD is not known"
+    interval = ""
+    if difference.p_value is not None:
+        verdict = "significant" if difference.p_value < 0.05 else "not significant"
+        tested = f"{difference.p_value:.3g}, {verdict} at 5 %"
+        assert difference.low is not None and difference.high is not None
+        interval = f" (95 %: {_fixed(difference.low)} to {_fixed(difference.high)})"
+    best, how = difference.raw, ""
+    if difference.debiased is not None:
+        best, how = difference.debiased, ", without the excess of finite samples"
     return "\n".join(
         [
             "first",
@@ -62,13 +76,17 @@ def versus_table(result: Versus) -> str:
             "second",
             score_table(result.second),
             "",
-            f"CMD first - second  {difference.raw:.4f} as scored",
-            f"                    {best:.4f} ± {difference.standard_error:.4f}{debiased} "
-            f"(95 %: {difference.low:.4f} to {difference.high:.4f})",
-            f"p-value             {difference.p_value:.3g}, {verdict} at 5 %",
+            f"CMD first - second  {_fixed(difference.raw)} as scored",
+            f"                    {_fixed(best)} ± {difference.standard_error:.4f}{how}{interval}",
+            f"p-value             {tested}",
             *_gaps(result.metrics),
         ]
     )
+
+
+def _fixed(value: float) -> str:
+    """With four decimals; what rounds to zero has no sign."""
+    return f"{round(value, 4) + 0.0:.4f}"
 
 
 def _gaps(metrics: Mapping[str, Gap]) -> list[str]:
@@ -80,12 +98,14 @@ def _gaps(metrics: Mapping[str, Gap]) -> list[str]:
     ]
     for name, gap in metrics.items():
         error = "" if gap.standard_error is None else f" ± {gap.standard_error:.4f}"
-        debiased = "-" if gap.debiased is None else f"{gap.debiased:.4f}"
+        debiased = "-" if gap.debiased is None else _fixed(gap.debiased)
         tested = ["-", "-", "not known"]
         if gap.p_value is not None:
             verdict = "significant" if gap.p_value < 0.05 else "not significant"
-            tested = [f"{gap.low:.4f} to {gap.high:.4f}", f"{gap.p_value:.3g}", verdict]
-        rows.append((name, f"{gap.value:.4f}{error}", debiased, *tested))
+            assert gap.low is not None and gap.high is not None
+            interval = f"{_fixed(gap.low)} to {_fixed(gap.high)}"
+            tested = [interval, f"{gap.p_value:.3g}", verdict]
+        rows.append((name, f"{_fixed(gap.value)}{error}", debiased, *tested))
     return ["", *_aligned(rows)]
 
 
@@ -107,15 +127,26 @@ def compare_table(result: Comparison) -> str:
         ]
         lines.append(f"{entry.name:<{width}}  {' '.join(cells)}")
     if result.against_best:
-        how = "paired by caption" if result.paired else "as independent samples"
-        lines += ["", f"against {result.entries[0].name}, {how}"]
+        how = {_how(each) for each in result.against_best}
+        lines += [
+            "",
+            f"against {result.entries[0].name}{', '.join(['', *how]) if len(how) == 1 else ''}",
+        ]
     for each in result.against_best:
-        verdict = "significant" if each.p_adjusted < 0.05 else "not significant"
+        verdict = "not tested, the numbers of images differ"
+        if each.p_value is not None and each.p_adjusted is not None:
+            of = f"p {each.p_value:.3g}, {each.p_adjusted:.3g} of {len(result.against_best)}"
+            verdict = f"{of}: {'significant' if each.p_adjusted < 0.05 else 'not significant'}"
+        own = f", {_how(each)}" if len(how) > 1 else ""
         lines.append(
             f"{each.name:<{width}}  {each.difference:+9.4f} ± {each.standard_error:.4f}  "
-            f"p {each.p_value:.3g}, {each.p_adjusted:.3g} of {len(result.against_best)}: {verdict}"
+            f"{verdict}{own}"
         )
     return "\n".join([*lines, *_families(result)])
+
+
+def _how(each: Against) -> str:
+    return "paired by caption" if each.paired else "as independent samples"
 
 
 def _families(result: Comparison) -> list[str]:
@@ -131,12 +162,19 @@ def _families(result: Comparison) -> list[str]:
         cells = []
         for entry in result.entries:
             value, gap = entry.metrics.get(name), against.get(entry.name, {}).get(name)
-            differs = gap is not None and gap.p_adjusted is not None and gap.p_adjusted < 0.05
-            cells.append(f"{'-' if value is None else _with_error(value)}{' *' * differs}")
+            mark = ""
+            if gap is not None and gap.p_adjusted is None:
+                mark = " ?"
+            elif gap is not None and gap.p_adjusted is not None and gap.p_adjusted < 0.05:
+                mark = " *"
+            cells.append(f"{'-' if value is None else _with_error(value)}{mark}")
         rows.append((name, *cells, BETTER.get(name, "")))
     lines = ["", *_aligned(rows)]
-    if any(gap.p_adjusted is not None for gaps in against.values() for gap in gaps.values()):
-        lines += ["", f"* differs from {result.entries[0].name} at 5 %"]
+    gaps = [gap for each in against.values() for gap in each.values()]
+    if gaps:
+        unknown = any(gap.p_adjusted is None for gap in gaps)
+        more = "; ? whether it does is not known" if unknown else ""
+        lines += ["", f"* differs from {result.entries[0].name} at 5 %{more}"]
     return lines
 
 

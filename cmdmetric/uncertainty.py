@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from cmdmetric.bias import NOISE, extrapolate
-from cmdmetric.draws import covariance, replicated
+from cmdmetric.draws import covariance, numbers_of_draws
 from cmdmetric.errors import InputError
 from cmdmetric.influence import (
     Array,
@@ -21,7 +21,7 @@ from cmdmetric.influence import (
     cmd_weights,
     influences,
 )
-from cmdmetric.measured import Z95, two_sided
+from cmdmetric.measured import Z95, Gap, differ, gap_of
 
 #: How the finite-sample excess is found; "none" where it is not.
 Debiasing = Literal["extrapolation", "second-order", "none"]
@@ -39,7 +39,8 @@ class Estimate:
 
     #: As the literature reports it, with the excess of a finite sample.
     raw: float
-    #: Without the excess; None where the samples are too few to know it (n <= d).
+    #: Without the excess; None where it is not known: of too few samples (n <= d), or of generated
+    #: images that are moments alone.
     debiased: float | None
     #: Of the debiased value; never smaller than the raw value's. 0 where nothing was sampled.
     standard_error: float
@@ -86,15 +87,16 @@ class Difference:
     """CMD of a first generator minus CMD of a second; negative where the first is better."""
 
     raw: float
-    #: Without the finite-sample excess of both; None where the samples are too few (n <= d).
+    #: Without the finite-sample excess of both; None where that is not known of either.
     debiased: float | None
     #: Of the debiased difference; never smaller than the raw one's.
     standard_error: float
-    #: The 95 % interval, around `debiased` where there is one.
-    low: float
-    high: float
+    #: The 95 % interval, around `debiased` where that is known. None, as what follows, where it is
+    #: not and the numbers of images differ: what that does to CMD is not known then.
+    low: float | None
+    high: float | None
     #: Two-sided, of the hypothesis that both have the same CMD; normal approximation.
-    p_value: float
+    p_value: float | None
     #: Whose sampling the error bar includes, of "generated", "real", "captions".
     sides: tuple[str, ...]
     #: The number of independent draws.
@@ -119,8 +121,9 @@ def uncertainty(
         features (n, d), or no more than Moments. The sampling of the first two is included.
         Samples of one group were drawn together, and their influences are summed before the
         variance is taken.
-    debiasing: by default "extrapolation" where every side at hand has n > 2 d; "second-order",
-        which takes the features as Gaussian, where n > d; else "none".
+    debiasing: by default "extrapolation" where every side at hand has n > 2 d samples and 8 draws;
+        "second-order", which takes images as Gaussian and each as a draw of its own, where they
+        are and every side has n > d; else "none".
     seed: of the partition that the extrapolation uses.
 
     The standard error is the influence function's (delta method). Near a distance of zero, as of a
@@ -149,7 +152,7 @@ def uncertainty(
         dis_fr=errors.estimate(_FR, d.dis_fr),
         dis_fl=errors.estimate(_FL, d.dis_fl),
         dis_rl=errors.estimate(_RL, d.dis_rl),
-        signed_itdis=None if errors.debiased is None else signed,
+        signed_itdis=signed if errors.knows(_FL) else None,
         sides=_names(errors.samples),
         draws=errors.draws,
         debiasing=errors.debiasing,
@@ -192,14 +195,17 @@ def paired_difference(
     raw = one.found.distances.cmd - two.found.distances.cmd
     first, second = (e.folded(_FR, e.found.distances.cmd).debiased for e in (one, two))
     debiased = None if first is None or second is None else first - second
-    best = raw if debiased is None else debiased
+    if debiased is None and differ(one.sizes, two.sizes):
+        gap = Gap(raw, None, se)
+    else:
+        gap = gap_of(raw, se, debiased, scale=max(one.found.distances))
     return Difference(
         raw=raw,
         debiased=debiased,
         standard_error=se,
-        low=best - Z95 * se,
-        high=best + Z95 * se,
-        p_value=two_sided(best, se),
+        low=gap.low,
+        high=gap.high,
+        p_value=gap.p_value,
         sides=_names({**one.samples, **two.samples}),
         draws=draws,
     )
@@ -217,19 +223,28 @@ class _Errors:
     #: (3, 3) of the distances, to first order.
     covariance: Array
     draws: int
+    #: The numbers of generated images and of draws among them; None where only moments are known.
+    sizes: tuple[int | None, ...]
 
     @classmethod
     def of(cls, sides: Sides, debiasing: Debiasing | None, seed: int) -> _Errors:
         samples = sides.samples
-        for name, sample in samples.items():
-            if not replicated([sample.drawn]):
+        counts = numbers_of_draws([sample.drawn for sample in samples.values()])
+        draws_of = dict(zip(samples, counts, strict=True))
+        for name, count in draws_of.items():
+            if count < 2:
                 raise InputError(
-                    f"all {len(sample.features)} samples of the {SIDES[name]} side are one draw, "
-                    "such as images of one caption: what others would score cannot be told"
+                    f"all {len(samples[name].features)} samples of the {SIDES[name]} side are one "
+                    "draw, such as images of one caption: no difference from others can be told "
+                    "from chance"
                 )
         if debiasing is None:
             ratio = min(len(s.features) / s.moments.d for s in samples.values())
-            debiasing = "extrapolation" if ratio > 2 else "second-order" if ratio > 1 else "none"
+            single = all(len(samples[x].features) == draws_of[x] for x in "fr" if x in samples)
+            if ratio > 2 and min(counts) >= 8:
+                debiasing = "extrapolation"
+            else:
+                debiasing = "second-order" if ratio > 1 and single else "none"
         found = influences(*sides)
         if debiasing == "extrapolation":
             debiased = np.array(extrapolate(*sides, seed=seed))
@@ -243,7 +258,12 @@ class _Errors:
             )
         shares = [found.of[name] / len(sample.features) for name, sample in samples.items()]
         of_draws, draws = covariance([sample.drawn for sample in samples.values()], shares)
-        return cls(samples, found, debiased, debiasing, of_draws, draws)
+        sizes = (sides.moments[0].n, draws_of.get("f"))
+        return cls(samples, found, debiased, debiasing, of_draws, draws, sizes)
+
+    def knows(self, weights: Array) -> bool:
+        """Whether the excess of a combination of the distances is known."""
+        return self.debiased is not None and ("f" in self.samples or not weights[:2].any())
 
     @property
     def signed_itdis(self) -> float:
@@ -261,7 +281,7 @@ class _Errors:
     def estimate(self, weights: Array, raw: float) -> Estimate:
         """Of a quantity that is linear in the distances."""
         se = self.error(weights)
-        if self.debiased is None:
+        if self.debiased is None or not self.knows(weights):
             return Estimate(raw, None, se, None, None)
         value = float(weights @ self.debiased)
         return Estimate(raw, value, se, max(0.0, value - Z95 * se), max(0.0, value + Z95 * se))
@@ -274,7 +294,7 @@ class _Errors:
         """
         itdis = self.weights - _FR  # with the sign that makes it positive
         se = self.error(base + itdis)
-        if self.debiased is None:
+        if self.debiased is None or not self.knows(itdis):
             return Estimate(raw, None, se, None, None)
         size = np.sqrt(max(0.0, float(itdis @ self.debiased) ** 2 - self.error(itdis) ** 2))
         branches = [(w @ self.debiased, self.error(w)) for w in (base + itdis, base - itdis)]

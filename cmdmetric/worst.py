@@ -14,7 +14,11 @@ from cmdmetric.sources import Side
 
 @dataclass(frozen=True)
 class Harm:
-    """What one sample does to CMD: without it, CMD would be lower by about `share`."""
+    """What one sample does to CMD: without it, CMD would be lower by about `share`.
+
+    That is to first order. Where generated and real images cannot be told apart CMD is all noise of
+    the second, and the order says little (`Uncertainty.second_order` is near 1/2).
+    """
 
     side: str
     name: str

@@ -310,6 +310,13 @@ def test_values_that_are_no_captions(value):
         read_captions(value)
 
 
+def test_captions_read_alike_by_their_words() -> None:
+    texts = ("A red star.", "a RED star", "a red, star!", "a star", "!!!", "...", "!!!", "Étoile")
+    captions = Captions(texts, ("0", "1", "2", "3", "4", "5", "6", None))
+    assert captions.readings == (0, 0, 0, 3, 4, 5, 4, 7)
+    assert captions.prompts == captions.readings
+
+
 def test_reading_captions_loads_neither_torch_nor_pillow():
     code = (
         "import sys, cmdmetric.captions;"

@@ -23,10 +23,12 @@ SIGNATURE = "CMD|proto:grgan|model:ViT-B-32/openai@40d36571|f:{n}|r:coco2014-val
 def score(cmd: float, se: float | None = 0.1, n: int = 30_000, **changes: Any) -> dict[str, Any]:
     bars = None
     if se is not None:
-        bars = {"cmd": {"raw": cmd, "debiased": cmd - 0.3, "standard_error": se,
-                        "low": cmd - 0.3 - 2 * se, "high": cmd - 0.3 + 2 * se}}  # fmt: skip
+        found = {"raw": cmd, "debiased": cmd - 0.3, "standard_error": se}
+        found |= {"low": cmd - 0.3 - 2 * se, "high": cmd - 0.3 + 2 * se}
+        bars = {"sides": ["generated"], "cmd": found}
     return {
         "cmd": cmd, "itdis": 1.0, "dis_fr": cmd - 1, "dis_fl": 92.0, "dis_rl": 91.0, "n": n,
+        "draws": n, "paired": n,
         "signature": SIGNATURE.format(n=n), "protocol": "grgan", "model": "ViT-B-32/openai",
         "weights": "0" * 64, "real": "coco2014-val", "generated": "samples", "uncertainty": bars,
         **changes,
@@ -133,7 +135,7 @@ def test_page(tmp_path: Path) -> None:
     assert all(svg.get("aria-label") for svg in page.all("svg")) and len(page.all("svg")) == 2
     ids = [a["id"] for _, a in page.elements if "id" in a]
     assert len(ids) == len(set(ids))
-    for mention in ("no differences are tested", "Quality and consistency"):
+    for mention in ("no error bar includes the generated images", "Quality and consistency"):
         assert mention in text
 
 
@@ -192,6 +194,41 @@ def test_the_family_of_stored_scores(tmp_path: Path) -> None:
     assert found.to_dict()["models"][1]["metrics"]["clipscore"]["value"] == 1.2
     page = render_compare(found)
     assert "1.2000 ± 0.0300 *" in page and "1.0100 ± 0.0300<" in page
+
+
+def test_errors_without_the_generated_side_test_nothing(tmp_path: Path) -> None:
+    """Moments alone: their error bar is of the captions' sampling, which both have in common."""
+    moments = score(9.0)
+    moments["uncertainty"]["sides"] = ["real", "captions"]
+    found = compare(stored(tmp_path, a=score(8.0), b=moments, c=score(12.0)))
+    assert [row.name for row in found.against_best] == ["c"]
+    assert any("not tested against a: b." in note for note in found.warnings)
+    found = compare(stored(tmp_path, a=score(10.0), b=moments, c=score(12.0)))
+    assert found.against_best == () and any(
+        "not tested against b: a, c" in x for x in found.warnings
+    )
+
+
+def test_numbers_of_images_decide_what_is_tested(tmp_path: Path) -> None:
+    few = score(9.0, n=1000)
+    few["uncertainty"]["cmd"] |= {"debiased": None, "low": None, "high": None}
+    (row,) = compare(stored(tmp_path, a=score(8.0), b=few)).against_best
+    assert row.difference == 1.0 and row.p_value is None and row.p_adjusted is None
+    text = render_compare(compare([tmp_path / "a.json", tmp_path / "b.json"]))
+    assert "not known: the numbers of images differ" in text and Page(text).mistakes == []
+    # As many images, of fewer captions: only what is debiased or a mean over pairs compares.
+    family = {x: {"value": 1.0, "standard_error": 0.1} for x in ("cmmd", "vendi", "clipscore")}
+    passes = score(9.0, draws=3000, metrics=family)
+    found = compare(stored(tmp_path, a=score(8.0, metrics=family), b=passes))
+    assert found.ranked_by == "debiased"
+    assert any("of different numbers of captions" in note for note in found.warnings)
+    gaps = found.against_best[0].metrics
+    assert {name for name, gap in gaps.items() if gap.p_value is not None} == {"clipscore"}
+    # R@k depends on how many images have a caption.
+    family = {"i2t_r1": {"value": 0.5, "standard_error": 0.1}}
+    part = score(9.0, paired=10_000, metrics=family)
+    found = compare(stored(tmp_path, a=score(8.0, metrics=family), b=part))
+    assert found.against_best[0].metrics["i2t_r1"].p_value is None
 
 
 def test_what_does_not_compare_is_not_tested(tmp_path: Path) -> None:

@@ -196,7 +196,7 @@ def test_captions_without_a_word_are_counted(
     with pytest.warns(UserWarning, match="1 captions have no word"):
         score = evaluator.compute()
         expected = cmd(generated, ["!!!", *texts[1:]], real, encoder=encoder)
-    assert (score.n, score.n_captions, score.empty, score.paired) == (N, N - 1, 1, N)
+    assert (score.n, score.n_captions, score.empty, score.paired) == (N, N - 1, 1, N - 1)
     assert same(score, expected)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,8 +21,9 @@ from cmdmetric.fjd import caption_scale, fjd, fjd_influence
 from cmdmetric.inception import InceptionFeatures
 from cmdmetric.inception_score import inception_score, inception_score_influence
 from cmdmetric.kid import clip_kid, clip_kid_influence, kid, kid_influence, kid_of_subsets
-from cmdmetric.measured import Measured, gap
+from cmdmetric.measured import Measured, gap, gap_of
 from cmdmetric.measuring import MEASURES
+from cmdmetric.mmd import MMDInfluence
 from cmdmetric.moments import Moments
 from cmdmetric.score import groups_of
 from cmdmetric.sources import Side
@@ -187,10 +189,10 @@ def test_images_without_captions_of_their_own() -> None:
     given = given_sides(np.random.default_rng(0), 30, 0.0)
     l = replace(given.l, kept=given.l.kept[:-3], features=given.l.features[:-3])  # noqa: E741
     found = measure("ref_clipscore", replace(given, l=l))["ref_clipscore"]
-    assert found.shares["f"].shape == (30,) and not found.shares["f"][-2:].any()
+    assert found.shares["f"].shape == (30,) and np.isnan(found.shares["f"][-2:]).all()
     scores = found.value + found.shares["f"][:28] * 28
     error = scores.std(ddof=1) / np.sqrt(28)
-    # Two of 30 draws add nothing.
+    # The other two have no part in it.
     assert found.standard_error(given.groups) == pytest.approx(error, rel=0.01)
 
 
@@ -237,11 +239,16 @@ def test_equal_generators_of_other_numbers_are_not_told_apart() -> None:
                 assert found.p_value is None and found.debiased is None, key
             else:
                 assert found.p_value is not None and found.p_value > 0.01, key
-    # One caption for each image: with several the excess of the pairs is not known.
+    # FJD's excess is known where every image is a draw of its own, with one caption.
+    one, two = (measure("fjd", each)["fjd"] for each in (second, given))
+    assert gap(one, two, groups).p_value is None
     one, two = (
-        measure("fjd", replace(each, l=first_captions(each.l)))["fjd"] for each in (second, given)
-    )
-    found = gap(one, two, groups)
+        measure("fjd", replace(
+            each, l=first_captions(each.l), groups={**each.groups, "r": -1 - each.groups["r"]}
+        ))["fjd"]
+        for each in (second, given)
+    )  # fmt: skip
+    found = gap(one, two, {**groups, "r": -1 - groups["r"]})
     assert found.standard_error is not None and found.debiased is not None
     assert found.value > 5 * found.standard_error, "the excess is in the score"
     assert found.p_value is not None and found.p_value > 0.01
@@ -336,12 +343,83 @@ def test_images_of_one_caption_are_not_each_others_rivals(named: str) -> None:
             ), key
 
 
+@pytest.mark.parametrize("influence", [cmmd_influence, clip_kid_influence])
+def test_pairs_of_one_draw_are_known_as_bias(influence: Callable[..., MMDInfluence]) -> None:
+    """Against the estimate from pairs of different draws, one after the other."""
+    rng = np.random.default_rng(3)
+    f, r = rng.standard_normal((12, 4)) + 1, rng.standard_normal((9, 4)) + 1
+    of_f, of_r = rng.integers(0, 6, 12), rng.integers(3, 9, 9)
+
+    def kernel(x: Array, y: Array) -> float:
+        """That of two vectors, from `influence` of sets that hold nothing else."""
+        cosine = x @ y / np.linalg.norm(x) / np.linalg.norm(y)
+        if influence is clip_kid_influence:
+            return (cosine + 1) ** 3
+        return 1000 * np.exp(-(2 - 2 * cosine) / 200)
+
+    def mean(x: Array, y: Array, of_x: Array, of_y: Array, apart: bool) -> float:
+        values = [
+            kernel(x[i], y[j])
+            for i in range(len(x))
+            for j in range(len(y))
+            if (x is not y or i != j) and (not apart or of_x[i] != of_y[j])
+        ]
+        return float(np.mean(values))
+
+    def estimate(apart: bool) -> float:
+        within = mean(f, f, of_f, of_f, apart) + mean(r, r, of_r, of_r, apart)
+        return within - 2 * mean(f, r, of_f, of_r, apart)
+
+    found = influence(f, r, (of_f, of_r))
+    assert found.mmd.unbiased == pytest.approx(estimate(False), abs=1e-9)
+    assert found.bias == pytest.approx(estimate(False) - estimate(True), abs=1e-9)
+    single = influence(f, r, (np.arange(12), 12 + np.arange(9)))
+    assert single.bias == pytest.approx(0, abs=1e-12)
+    assert influence(f, r).bias == 0
+    assert influence(f, r, (np.zeros(12, int), of_r)).bias is None, "every pair is of one draw"
+
+
+def test_passes_over_few_captions_are_not_told_apart_from_one_pass() -> None:
+    """60 captions, four images each, of the generator that made one image each."""
+    rng = np.random.default_rng(11)
+    scene, d = rng.standard_normal((200, 24)), 24
+    names = tuple(f"{i}.png" for i in range(60))
+    four = tuple(f"{i}_s-1_{k}.png" for k in range(4) for i in range(60))
+    texts = read_captions({name: f"scene {name}" for name in names})
+
+    def side(of: Array, own: tuple[str, ...] | None = None, **more: Any) -> Side:
+        x = (of + 0.4 * rng.standard_normal(of.shape) + 2 * (np.arange(d) == 0)).astype(np.float32)
+        return Side(Moments.from_features(x), "x", features=x, names=own, **more)
+
+    l = side(scene[:60], texts=texts, kept=tuple(range(60)))  # noqa: E741
+    one, many, r = (
+        side(scene[:60], names),
+        side(np.tile(scene[:60], (4, 1)), four),
+        side(scene[60:]),
+    )
+    given = []
+    for f in (many, one):
+        groups = dict(zip("fr", groups_of([f, r], l), strict=True))
+        given.append(Given(f, r, l, groups=groups))
+    groups = dict(zip(("f1", "f2", "r"), groups_of([many, one, r], l), strict=True))
+    for name in ("cmmd", "clip_kid"):
+        for key, number in measure(name, given[0]).items():
+            found = gap(number, measure(name, given[1])[key], groups)
+            assert number.bias is not None and number.bias > 0, "pairs of one caption are alike"
+            assert found.p_value is not None and found.p_value > 0.01, key
+    fewer = measure("vendi", given[0])["vendi"], measure("vendi", given[1])["vendi"]
+    assert fewer[0].sizes == (240, 60) and fewer[1].sizes == (60, 60)
+
+
 def test_what_is_not_known_is_not_made_up() -> None:
     assert Measured(1.0).standard_error({}) is None
     assert gap(Measured(3.0), Measured(1.0), {}).p_value is None
     known = Measured(2.0, {"f": np.array([0.1, -0.1])})
     assert gap(known, Measured(1.0), {}).standard_error is None, "nothing is known of the second"
     assert known.standard_error({"f": np.array([7, 7])}) is None, "one draw has no spread"
+    aside = Measured(2.0, {"f": np.array([0.1, -0.1, np.nan])})
+    assert aside.standard_error({"f": np.array([7, 7, 8])}) is None, "the other has no part in it"
+    assert aside.standard_error({"f": np.array([7, 9, 9])}) is not None
     both = replace(known, shares={**known.shares, "r": np.array([0.2, -0.2])})
     assert both.standard_error({"f": np.array([7, 7])}) is None, "nor has it beside others"
     assert both.standard_error({"f": np.array([7, 8])}) is not None
@@ -367,6 +445,14 @@ def test_sections_are_of_draws(labels: list[int], parts: int) -> None:
     # The same draw is in the same section on another side, whatever else is there.
     again = sections(Drawn(2, groups[:2]), parts, 0)
     assert (again == of[:2]).all()
+
+
+def test_rounding_is_no_difference() -> None:
+    """The same images in another order."""
+    assert gap_of(1e-12, 1e-14).p_value == 0
+    found = gap_of(1e-12, 1e-14, scale=1.0)
+    assert found.p_value == 1 and found.low is not None and found.low < 0 < found.high
+    assert gap_of(1e-3, 1e-5, scale=1.0).p_value < 1e-9
 
 
 def test_sections_are_even() -> None:

@@ -149,7 +149,7 @@ def test_moments_say_what_is_missing() -> None:
     bare = [Side(side.moments, side.source) for side in sides(100)]
     text = render(gather(score_of(*bare), *bare))
     assert Page(text).mistakes == []
-    for part in ("only moments were given", "Gaussians to show, but no samples", "No interval"):
+    for part in ("only moments were given", "Gaussians to show, but no samples", "No error bar"):
         assert part in " ".join(text.split())
     assert "application/json" not in text
 

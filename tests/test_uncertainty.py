@@ -195,11 +195,50 @@ def test_several_captions_of_an_image_are_one_draw() -> None:
     assert len(set(texts)) == 3 and images[2] not in texts
 
 
+@pytest.mark.parametrize(
+    ("draws", "each", "expected"),
+    [(40, 1, "second-order"), (20, 2, "none"), (60, 1, "extrapolation"), (30, 2, "extrapolation"),
+     (8, 8, "extrapolation"), (7, 9, "none"), (3, 40, "none")],
+)  # fmt: skip
+def test_debiasing_counts_draws(draws: int, each: int, expected: str) -> None:
+    """24 dimensions. Several images of a caption are fewer draws than samples."""
+    rng, d = np.random.default_rng(5), 24
+    r, l = (Moments.from_statistics(np.full(d, x), np.eye(d)) for x in (0.0, 1.0))  # noqa: E741
+    f = rng.standard_normal((draws, 1, d)) + 0.1 * rng.standard_normal((draws, each, d))
+    groups = np.repeat(np.arange(draws), each)
+    found = uncertainty(Sample(f.reshape(-1, d), groups), r, l)
+    assert found.debiasing == expected and found.draws == draws
+    assert (found.cmd.low is None) == (expected == "none")
+
+
+def test_generated_moments_keep_their_excess() -> None:
+    """What is not sampled cannot be debiased: only Dis(r,l) is without its excess."""
+    sides = three_sides(3, 200, 6)
+    found = uncertainty(Moments.from_features(sides["f"]), sides["r"], sides["l"])
+    assert found.sides == ("real", "captions")
+    for bar in (found.cmd, found.itdis, found.dis_fr, found.dis_fl):
+        assert bar.debiased is None and bar.low is None and bar.standard_error > 0
+    assert found.dis_rl.debiased is not None and found.signed_itdis is None
+
+
+def test_differences_of_other_numbers_are_tested_only_without_the_excess() -> None:
+    rng, d = np.random.default_rng(6), 24
+    r, l = (Moments.from_statistics(np.full(d, x), np.eye(d)) for x in (0.0, 1.0))  # noqa: E741
+    few, more, many = (rng.standard_normal((n, d)) for n in (12, 22, 90))
+    for other in (more, many):
+        found = paired_difference(few, other, r, l)
+        assert found.raw > 3 * found.standard_error, "the excess of the fewer images"
+        assert found.debiased is None and found.p_value is None and found.low is None
+    found = paired_difference(many, rng.standard_normal((60, d)), r, l)
+    assert found.p_value is not None and found.debiased is not None
+    assert paired_difference(few, few, r, l).p_value == 1
+
+
 def test_images_of_captions_that_read_alike_are_one_draw() -> None:
     """As where a file lists four samples of each prompt, every one with its caption."""
     texts = ("a cat", "a dog", "a cat", "a cat", "a dog", "a cat")
     captions = Captions(texts, ("0.png", "1.png", "2.png", "3.png", "3.png", None))
-    assert captions.prompts == (0, 1, 0, 3, 3, 5)
+    assert captions.prompts == (0, 1, 0, 3, 3, 0)
     assert groups_of_images(pair(["2.png", "0.png"], captions), captions.prompts).tolist() == [0, 0]
 
 
