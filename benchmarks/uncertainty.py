@@ -274,8 +274,8 @@ def main(out: Path | None, draws: int) -> None:
     told, withheld = paired_study(tilted, 2000, max(2, draws // 8), 5)
     many = study(perfect, 5000, draws, 1)
     rows = [
-        *coverage_rows(f"perfect, n = 5,000, {draws} sets", perfect, many),
-        *coverage_rows(f"tilted, n = 5,000, {draws} sets", tilted, study(tilted, 5000, draws, 2)),
+        *coverage_rows(f"perfect, n = 5,000, {draws:,} sets", perfect, many),
+        *coverage_rows(f"tilted, n = 5,000, {draws:,} sets", tilted, study(tilted, 5000, draws, 2)),
         *coverage_rows(f"perfect, n = 2,000, {few} sets", perfect, study(perfect, 2000, few, 3)),
         *coverage_rows(f"perfect, heavy tails, n = 5,000, {few // 2} sets", perfect,
                        study(perfect, 5000, max(2, few // 2), 4, tails=8)),

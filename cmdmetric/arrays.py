@@ -112,6 +112,8 @@ def _channels_first(shape: tuple[int, ...], dtype: Any, what: str) -> bool:
     kind = str(dtype).removeprefix("torch.")
     if kind != "uint8":
         advice = "cast them to uint8"
+        if kind == "bool":
+            advice = "multiply them by 255 and cast to uint8"
         if "float" in kind:
             advice = "multiply by 255 (if they are in [0, 1]), round and cast to uint8"
         raise InputError(f"{what} is {kind}; images are uint8 with values 0 to 255: {advice}")

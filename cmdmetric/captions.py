@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections import Counter
@@ -60,28 +61,46 @@ class Captions:
 
     @cached_property
     def readings(self) -> tuple[int, ...]:
-        """For each caption the place of the first that reads alike: has the same words in any case.
+        """A number for each caption, equal for those that read alike: have the same words in any
+        case.
 
         Punctuation is no difference: some protocols drop it, and then features are the same too.
         """
-        first: dict[tuple[str, ...] | str, int] = {}
-        words = (tuple(_WORD.findall(text.lower())) or text for text in self.texts)
-        return tuple(first.setdefault(key, place) for place, key in enumerate(words))
+        return tuple(_number(" ".join(_WORD.findall(text.lower())) or text) for text in self.texts)
 
     @cached_property
     def prompts(self) -> tuple[int, ...]:
-        """What was drawn together: the captions of an image, and of images whose captions read
-        alike. Each is named by the place of its first caption."""
+        """A number for each caption, equal for those drawn together: the captions of an image, and
+        of images whose captions read alike, in this file or another."""
         of_image: dict[str | int, list[int]] = {}
         for place, name in enumerate(self.images):
             of_image.setdefault(place if name is None else name, []).append(place)
-        first: dict[tuple[int, ...], int] = {}
         found = [0] * len(self)
         for places in of_image.values():
-            prompt = first.setdefault(tuple(self.readings[place] for place in places), places[0])
+            # Captions without a word are not encoded, and not there in what is stored.
+            worded = [place for place in places if _WORD.search(self.texts[place])] or places
+            readings = [self.readings[place] for place in worded]
+            prompt = readings[0] if len(readings) == 1 else _number(repr(readings))
             for place in places:
                 found[place] = prompt
         return tuple(found)
+
+    def prompts_of(self, real: Captions) -> tuple[int, ...]:
+        """`prompts`, those of real images where all captions of an image are of one of these.
+
+        As where images are painted from one of a real image's five captions.
+        """
+        owners: dict[int, set[int]] = {}
+        for reading, prompt in zip(real.readings, real.prompts, strict=True):
+            owners.setdefault(reading, set()).add(prompt)
+        known: dict[int, set[int]] = {}
+        for reading, prompt in zip(self.readings, self.prompts, strict=True):
+            of = owners.get(reading, set())
+            known[prompt] = known[prompt] & of if prompt in known else of
+        return tuple(
+            next(iter(known[prompt])) if len(known[prompt]) == 1 else prompt
+            for prompt in self.prompts
+        )
 
     @property
     def is_coco_val2014(self) -> bool:
@@ -98,6 +117,12 @@ class Captions:
         mine = shard.range(len(self))
         own = slice(mine.start, mine.stop)
         return replace(self, texts=self.texts[own], images=self.images[own])
+
+
+def _number(text: str) -> int:
+    """A number of 63 bits that is the same on every machine."""
+    digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
 
 
 class _Row(NamedTuple):

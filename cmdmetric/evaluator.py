@@ -75,8 +75,9 @@ class Evaluator:
             there takes their place.
         metrics, inception_weights, inception_real: further metrics in every score, as for `cmd`.
             For fid, kid and is Inception looks at every image too, and 12 kB an image are kept.
-        real_captions: those of the real images, for fjd: a list in their order (for each a caption
-            or a list of several), or captions that name them.
+        real_captions: those of the real images: a list in their order (for each a caption or a list
+            of several), or captions that name them. fjd takes them; and where images are painted
+            from captions of the real images, they make the error bars those of pairs.
 
         Raises InputError for anything wrong with the inputs, also where stored moments were made
         otherwise than this encoder would.
@@ -86,7 +87,7 @@ class Evaluator:
         # Every input is looked up before the network is built: a wrong path is told at once.
         opened_r = open_image_side(real)
         opened_l = None if captions is None else open_text_side(captions)
-        in_order = isinstance(real_captions, (list, tuple))
+        in_order = isinstance(real_captions, (list, tuple, np.ndarray))
         opened_rl = None if real_captions is None or in_order else open_text_side(real_captions)
         self.encoder = encoder or build_encoder(model, weights, protocol, device)
         device = self.encoder.device
@@ -105,6 +106,7 @@ class Evaluator:
         #: The captions of the real images.
         self.real_captions: Side | None = None
         if in_order:
+            self.real = _with_names(self.real)
             opened_rl = _read_captions(real_captions, self.real.names or (), "real images")
         if opened_rl is not None:
             self.real_captions = encode_side(self.encoder, opened_rl)
@@ -134,11 +136,14 @@ class Evaluator:
             raise InputError("there is no image to score: call update first")
         batch = Batch.join(self._batches)
         provenance = self.encoder.provenance("image", IMAGES)
+        for what, n in (("images", len(batch.images)), ("captions", self._n_captions(batch))):
+            if n < 2:
+                raise InputError(f"a score needs at least 2 {what} (with a word), there are {n}")
         moments = Moments.from_features(batch.images, provenance)
         names = tuple(map(_name, range(len(batch.images))))
         f = Side(moments, IMAGES, features=batch.images, names=names)
         l = self.captions or batch.caption_side(self.encoder)  # noqa: E741
-        score = score_of(f, self.real, l)
+        score = score_of(f, self.real, l, real_captions=self.real_captions)
         if self.metrics:
             found = Scored(score, f, self.real, l)
             score = with_family(
@@ -158,6 +163,10 @@ class Evaluator:
 
         Raises InputError where the two have different encoders, real images, captions or metrics.
         """
+        if other is self:
+            raise InputError(
+                "an evaluator cannot be merged with itself: its images would count twice"
+            )
         if (self.metrics, self._network) != (other.metrics, other._network):
             raise InputError("evaluators with different metrics cannot be merged")
         here, there = (e.encoder.provenance("image", IMAGES) for e in (self, other))
@@ -176,6 +185,9 @@ class Evaluator:
             raise InputError("evaluators with different real images of Inception cannot be merged")
         self._batches = [*self._batches, *other._batches]
         return self
+
+    def _n_captions(self, batch: Batch) -> int:
+        return len(batch.captions) if self.captions is None else self.captions.moments.n or 2
 
     @property
     def _network(self) -> str | None:
@@ -315,7 +327,23 @@ def _read_captions(captions: Any, names: Sequence[str], of: str) -> Captions:
     captions = list(captions)
     if len(captions) != len(names):
         raise InputError(f"{what}: there are {len(names)} {of} and {len(captions)} entries")
-    return read_captions(dict(zip(names, captions, strict=True)))
+    of_image: dict[str, list[Any]] = {}
+    for name, own in zip(names, captions, strict=True):  # a file may be there for each caption
+        several = isinstance(own, (list, tuple, np.ndarray))
+        of_image.setdefault(name, []).extend(own if several else [own])
+    return read_captions(of_image)
+
+
+def _with_names(real: Side) -> Side:
+    """Real images with names that captions in their order can pair with."""
+    if real.names is not None:
+        return real
+    if not real.has_features:
+        raise InputError(
+            f"{real.source} is moments alone, which captions cannot be paired with: store it with "
+            "its features (cmdmetric moments --features), or give the images"
+        )
+    return dataclasses.replace(real, names=tuple(f"#{i}" for i in range(real.moments.n or 0)))
 
 
 def _name(index: int) -> str:

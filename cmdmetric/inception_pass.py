@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -49,21 +50,27 @@ class InceptionPass:
         self._cache = cache
         self._space = inception_space(network.sha256)
         self._stream = InceptionStream(network)
-        #: Those in the stream, by number: name and digest.
-        self._added: list[tuple[str, bytes | None]] = []
-        self._rows: dict[str, NDArray[np.float32] | None] = {}  # None while in the stream
-        self._waiting: deque[tuple[str, _Seen]] = deque()
+        #: Those in the stream, by number: place in the set, and digest.
+        self._added: list[tuple[int, bytes | None]] = []
+        # By place: several images in memory may have one name. None while in the stream.
+        self._rows: dict[int, NDArray[np.float32] | None] = {}
+        self._waiting: deque[tuple[int, _Seen]] = deque()
+        #: The names as far as the set was passed over, and the places of what cannot be decoded.
+        self._names: list[str] = []
+        self._failed: set[int] = set()
 
     def along(self) -> ImageSet:
         """The image set, for the other network's pass."""
 
         def items() -> Iterator[ImageItem]:
-            for item in self._images:
+            self._names.clear()
+            for place, item in enumerate(self._images):
                 self._encode()
+                self._names.append(item.name)
                 yield replace(
                     item,
-                    load=partial(self._load, item),
-                    parse=partial(self._parse, item),
+                    load=partial(self._load, place, item),
+                    parse=partial(self._parse, place, item),
                 )
 
         images = self._images
@@ -78,40 +85,61 @@ class InceptionPass:
         of it were cached: the file has changed in between.
         """
         self._encode()
-        if any(name not in self._rows for name in names):
-            self._recall(set(names))
-            wanted = {name for name in names if name not in self._rows}
-            left = (item for item in self._images if item.name in wanted)
-            for item, seen in prepared(left, self._look, 4 * self._network.batch_size):
+        places = self._places(names)
+        if any(place not in self._rows for place in places):
+            self._recall(places)
+            wanted = {place for place in places if place not in self._rows}
+            left = (numbered for numbered in enumerate(self._images) if numbered[0] in wanted)
+            for (place, item), seen in prepared(left, self._look, 4 * self._network.batch_size):
                 if isinstance(seen, Failure):
                     raise InputError(f"{self._images.source}: {item.name}: {seen.reason}")
-                self._waiting.append((item.name, seen))
+                self._waiting.append((place, seen))
                 self._encode()
         self._stream.flush()
         self._store()
         if self._cache is not None:
             self._cache.flush()
-        rows = np.stack([self._row(name) for name in names])
+        rows = np.stack([self._row(place) for place in places])
         return InceptionFeatures(rows[:, :POOL], rows[:, POOL:])
 
-    def _row(self, name: str) -> NDArray[np.float32]:
-        row = self._rows[name]
+    def _places(self, names: Sequence[str]) -> list[int]:
+        """Where in the set the images of these names are, which are in its order."""
+        by_name: dict[str, deque[int]] = defaultdict(deque)
+        for place, name in enumerate(self._images.names or self._names):
+            if place not in self._failed:
+                by_name[name].append(place)
+        return [by_name[name].popleft() for name in names]
+
+    def _row(self, place: int) -> NDArray[np.float32]:
+        row = self._rows[place]
         assert row is not None, "flushed"
         return row
 
-    def _load(self, item: ImageItem) -> Image.Image:
-        image = item.load()
-        self._waiting.append((item.name, _Seen(None, None, rgb_pixels(image))))
+    def _load(self, place: int, item: ImageItem) -> Image.Image:
+        with self._noting_failure(place):
+            image = item.load()
+            pixels = rgb_pixels(image)
+        self._waiting.append((place, _Seen(None, None, pixels)))
         return image
 
-    def _parse(self, item: ImageItem, content: bytes) -> Image.Image:
-        image = item.parse(content)
-        digest, row = self._known(content)
-        pixels = rgb_pixels(image) if row is None else None
-        self._waiting.append((item.name, _Seen(digest, row, pixels)))
+    def _parse(self, place: int, item: ImageItem, content: bytes) -> Image.Image:
+        with self._noting_failure(place):
+            image = item.parse(content)
+            digest, row = self._known(content)
+            pixels = rgb_pixels(image) if row is None else None
+        self._waiting.append((place, _Seen(digest, row, pixels)))
         return image
 
-    def _look(self, item: ImageItem) -> _Seen:
+    @contextlib.contextmanager
+    def _noting_failure(self, place: int) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self._failed.add(place)
+            raise
+
+    def _look(self, numbered: tuple[int, ImageItem]) -> _Seen:
+        item = numbered[1]
         if item.read is None:
             return _Seen(None, None, rgb_pixels(item.load()))
         content = item.read()
@@ -126,28 +154,28 @@ class InceptionPass:
         _, rows = self._cache.get_many([self._space.key(digest)])
         return digest, rows[0] if len(rows) else None
 
-    def _recall(self, names: set[str]) -> None:
+    def _recall(self, places: Sequence[int]) -> None:
         """Take from the cache what it has of files that are as they were, without reading them."""
         files = self._images.files
         if self._cache is None or files is None or self._images.names is None:
             return
         digests = self._cache.digests.known(files)
         known = [
-            (name, self._space.key(digest))
-            for name, digest in zip(self._images.names, digests, strict=True)
-            if digest is not None and name in names and name not in self._rows
+            (place, self._space.key(digest))
+            for place in places
+            if place not in self._rows and (digest := digests[place]) is not None
         ]
         found, rows = self._cache.get_many([key for _, key in known])
         self._rows.update((known[i][0], row) for i, row in zip(found.tolist(), rows, strict=True))
 
     def _encode(self) -> None:
         while self._waiting:
-            name, seen = self._waiting.popleft()
-            if name in self._rows:
+            place, seen = self._waiting.popleft()
+            if place in self._rows:
                 continue
-            self._rows[name] = seen.row
+            self._rows[place] = seen.row
             if seen.pixels is not None:
-                self._added.append((name, seen.digest))
+                self._added.append((place, seen.digest))
                 self._stream.add(seen.pixels)
         self._store()
 
@@ -156,7 +184,7 @@ class InceptionPass:
         for numbers, features in self._stream.take():
             rows = np.concatenate(features, axis=1)
             added = [self._added[number] for number in numbers]
-            self._rows.update((name, row) for (name, _), row in zip(added, rows, strict=True))
+            self._rows.update((place, row) for (place, _), row in zip(added, rows, strict=True))
             kept = [(i, digest) for i, (_, digest) in enumerate(added) if digest is not None]
             if kept and self._cache is not None:
                 keys = [self._space.key(digest) for _, digest in kept]

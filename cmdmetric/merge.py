@@ -56,6 +56,7 @@ def merge(paths: Sequence[str | os.PathLike[str]], *, allow_gaps: bool = False) 
         captions=_captions(sets, source) if whole else None,
         skipped=tuple(failure for _, part in parts for failure in part.skipped),
         truncated=sum(part.truncated for _, part in parts),
+        empty=sum(part.empty for _, part in parts),
     )
 
 

@@ -65,7 +65,7 @@ STATISTICS_CODE = (
     "uncertainty",
 )
 #: The groups of image sides and of captions (`cmdmetric.draws.Drawn`).
-_Drawn: TypeAlias = tuple[list[NDArray[Any] | None], NDArray[Any] | None]
+DrawnTogether: TypeAlias = tuple[Sequence[NDArray[Any] | None], NDArray[Any] | None]
 #: Files that hold captions rather than images.
 CAPTION_ENDINGS = (".json", ".jsonl", ".csv", ".tsv", ".txt")
 
@@ -215,15 +215,22 @@ def open_sides(
     return opened_f, opened_r, opened_l
 
 
-def score_of(f: Side, r: Side, l: Side, cache: FeatureCache | None = None) -> CMDScore:  # noqa: E741
+def score_of(
+    f: Side,
+    r: Side,
+    l: Side,  # noqa: E741
+    cache: FeatureCache | None = None,
+    real_captions: Side | None = None,
+) -> CMDScore:
     """The score of three sides that are encoded or were stored; where the cache knows what they are
     made of, their statistics are looked up there.
+
+    real_captions: those of the real images, where `l` are others, of the generated ones.
 
     Raises InputError where they were made differently or have fewer than 2 samples.
     """
     made, kept = _common_provenance(f, r, l), set(l.kept)
-    pairing, of_real = pairing_of(f, l), pairing_of(r, l)
-    groups = _groups([pairing, of_real], l)
+    pairing, groups = pairing_of(f, l), drawn_together(f, r, l, real_captions)
     distances, bars = _statistics(f, r, l, groups, cache)
     notes = [*_notes(f, r, l, made)]
     if bars is None and any(side.has_features for side in (f, r, l)):
@@ -405,7 +412,7 @@ def _statistics(
     f: Side,
     r: Side,
     l: Side,  # noqa: E741
-    groups: _Drawn,
+    groups: DrawnTogether,
     cache: FeatureCache | None,
 ) -> tuple[CrossModelDistance, Uncertainty | None]:
     """The distances and, from the sides whose features are at hand, the error bars."""
@@ -441,22 +448,53 @@ def identity_of(side: Side) -> bytes | None:
 def _groups(
     pairings: Sequence[Pairing | None],
     l: Side,  # noqa: E741
-) -> _Drawn:
+) -> DrawnTogether:
     """What was drawn together, of image sides and of captions: an image and its captions."""
-    of_images: list[NDArray[Any] | None] = []
-    for side, pairing in enumerate(pairings):
-        groups = None
-        if pairing is not None and l.texts is not None and any(pairing.caption_of):
-            groups = groups_of_images(pairing, l.texts.prompts)
-            # Unpaired images are numbered from -1 down: those of two sides must not meet.
-            groups = np.where(groups < 0, (groups + 1) * len(pairings) - 1 - side, groups)
-        of_images.append(groups)
-    return of_images, None if l.texts is None else np.array(l.texts.prompts, int)[list(l.kept)]
+    if l.texts is None:
+        return [None] * len(pairings), None
+    prompts, count = l.texts.prompts, len(pairings)
+    of_images = [_groups_of(pairing, prompts, i, count) for i, pairing in enumerate(pairings)]
+    return of_images, np.array(prompts, int)[list(l.kept)]
+
+
+def drawn_together(
+    f: Side,
+    r: Side,
+    l: Side,  # noqa: E741
+    real_captions: Side | None = None,
+) -> DrawnTogether:
+    """What was drawn together of generated images, real images and captions.
+
+    real_captions tell it of real images that `l` does not name: images were then painted from
+    captions that read like those of a real image.
+    """
+    of_real = pairing_of(r, l)
+    named = of_real is not None and any(of_real.caption_of)
+    if named or l.texts is None or real_captions is None or real_captions.texts is None:
+        return _groups([pairing_of(f, l), of_real], l)
+    real = real_captions.texts
+    prompts = l.texts.prompts_of(real)
+    of_images = [
+        _groups_of(pairing_of(f, l), prompts, 0, 2),
+        _groups_of(pairing_of(r, real_captions), real.prompts, 1, 2),
+    ]
+    return of_images, np.array(prompts, int)[list(l.kept)]
+
+
+def _groups_of(
+    pairing: Pairing | None, prompts: Sequence[int], side: int, sides: int
+) -> NDArray[np.int_] | None:
+    """The groups of the images of one of several sides; None where none has a caption."""
+    if pairing is None or not any(pairing.caption_of):
+        return None
+    groups = groups_of_images(pairing, prompts)
+    # Unpaired images are numbered from -1 down: those of two sides must not meet.
+    return np.where(groups < 0, (groups + 1) * sides - 1 - side, groups)
 
 
 def groups_of(images: Sequence[Side], l: Side) -> list[NDArray[Any] | None]:  # noqa: E741
     """What was drawn together, of several image sides: images of the same captions."""
-    return _groups([pairing_of(side, l) for side in images], l)[0]
+    return list(_groups([pairing_of(side, l) for side in images], l)[0])
 
 
 def as_samples(

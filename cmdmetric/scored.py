@@ -19,7 +19,7 @@ from cmdmetric.measured import Measured, Value
 from cmdmetric.moments import Moments
 from cmdmetric.score import (
     CMDScore,
-    groups_of,
+    drawn_together,
     identity_of,
     open_sides,
     pairing_of,
@@ -143,7 +143,8 @@ def with_family(
     Raises InputError where a metric lacks what it needs, unless lenient: then it is left out with
     a warning.
     """
-    groups = dict(zip("fr", groups_of([found.f, found.r], found.l), strict=True))
+    of_images, _ = drawn_together(found.f, found.r, found.l, real_captions)
+    groups = dict(zip("fr", of_images, strict=True))
     given = Given(
         found.f, found.r, found.l, real_captions, of_f, of_r, inception.apart, groups
     )  # fmt: skip

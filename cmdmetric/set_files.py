@@ -35,6 +35,8 @@ class StoredSet:
     #: Images that could not be decoded (name, reason); captions that were cut.
     skipped: tuple[tuple[str, str], ...] = ()
     truncated: int = 0
+    #: Captions without a word, which were left out.
+    empty: int = 0
 
     @property
     def n(self) -> int | None:
@@ -51,8 +53,8 @@ class StoredSet:
             contents = self.moments.arrays()
         if self.record is not None:
             contents["shard"] = np.array(self.record.to_json())
-        if self.skipped or self.truncated:
-            contents["left_out"] = _packed([self.skipped, self.truncated])
+        if self.skipped or self.truncated or self.empty:
+            contents["left_out"] = _packed([self.skipped, self.truncated, self.empty])
         if self.features is not None:
             contents["features"] = np.asarray(self.features)
             if self.names is not None:
@@ -81,7 +83,7 @@ class StoredSet:
         moments = _moments(arrays, features)
         names = _unpacked(arrays, "names")
         texts, images = _unpacked(arrays, "captions") or (None, None)
-        skipped, truncated = _unpacked(arrays, "left_out") or ((), 0)
+        skipped, truncated, *more = _unpacked(arrays, "left_out") or ((), 0)
         for values in (names, texts, images):
             if values is not None and (features is None or len(values) != len(features)):
                 raise InputError("its names or captions are not as many as its features")
@@ -95,6 +97,7 @@ class StoredSet:
             None if texts is None else Captions(tuple(texts), tuple(images or ()), source),
             tuple((name, reason) for name, reason in skipped),
             int(truncated),
+            int(more[0]) if more else 0,
         )
 
 

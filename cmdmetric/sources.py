@@ -58,6 +58,8 @@ class Side:
     skipped: tuple[tuple[str, str], ...] = ()
     #: Captions that were cut at the encoder's context length.
     truncated: int = 0
+    #: Captions without any word that were left out when it was stored.
+    empty_before: int = 0
     #: What the features are of, where they came by way of the feature cache.
     identity: bytes | None = None
 
@@ -69,7 +71,7 @@ class Side:
     @property
     def empty(self) -> int:
         """Captions without any word, left out."""
-        return len(self.texts) - len(self.kept) if self.texts else 0
+        return self.empty_before + (len(self.texts) - len(self.kept) if self.texts else 0)
 
     @property
     def label(self) -> str:
@@ -235,6 +237,7 @@ def _read_numpy(path: str) -> Side | None:
         kept=tuple(range(len(stored.captions))) if stored.captions else (),
         skipped=stored.skipped,
         truncated=stored.truncated,
+        empty_before=stored.empty,
     )
 
 

@@ -80,4 +80,5 @@ def stored_set(
         captions,
         made.skipped,
         made.truncated,
+        made.empty,
     )

@@ -313,8 +313,23 @@ def test_values_that_are_no_captions(value):
 def test_captions_read_alike_by_their_words() -> None:
     texts = ("A red star.", "a RED star", "a red, star!", "a star", "!!!", "...", "!!!", "Étoile")
     captions = Captions(texts, ("0", "1", "2", "3", "4", "5", "6", None))
-    assert captions.readings == (0, 0, 0, 3, 4, 5, 4, 7)
+    first = [captions.readings.index(reading) for reading in captions.readings]
+    assert first == [0, 0, 0, 3, 4, 5, 4, 7]
     assert captions.prompts == captions.readings
+    # Numbers are of the words alone, whatever else is in the file.
+    assert Captions(("A STAR",), ("x",)).readings[0] == captions.readings[3]
+
+
+def test_prompts_are_those_of_real_images() -> None:
+    real = Captions(("a cat", "a pet", "a dog", "a pet", "a bird"), ("0", "0", "1", "1", "2"))
+    made = Captions(("A dog!", "a cat", "a pet", "a cow", "a cat"), ("a", "b", "c", "d", "e"))
+    cat, _, dog, _, _ = real.prompts
+    assert real.prompts[:2] == (cat, cat) and len(set(real.prompts)) == 3
+    found = made.prompts_of(real)
+    assert found[0] == dog and found[1] == found[4] == cat
+    assert found[2:4] == made.prompts[2:4], "of two real images, and of none"
+    # A caption without a word is not encoded: what is stored does not have it.
+    assert Captions(("...", "a cat"), ("0", "0")).prompts == (made.prompts[1],) * 2
 
 
 def test_reading_captions_loads_neither_torch_nor_pillow():

@@ -321,7 +321,9 @@ def test_captions_of_an_image_are_one_draw_on_either_side() -> None:
     f, r = images("a.png", "b.png", "c.png"), images("b.png", "other.png")
     for sides in ([f, r], [r, f]):
         _, of_captions = as_samples(sides, l)
-        assert of_captions.groups.tolist() == [0, 0, 2, 2, 4, 4]
+        one, _, two, _, three, _ = of_captions.groups.tolist()
+        assert of_captions.groups.tolist() == [one, one, two, two, three, three]
+        assert len({one, two, three}) == 3
     # Unpaired images are apart from all others, whatever the other side holds.
     (_, here), (_, there) = (groups_of([side, r], l) for side in (f, images("a.png", "x.png")))
     assert here.tolist() == there.tolist()
