@@ -332,3 +332,88 @@ def test_captions_of_the_real_images_for_fjd(
     backwards = Evaluator(real, metrics="fjd", real_captions=of_real[::-1], encoder=encoder)
     with pytest.raises(InputError, match="different captions of the real images"):
         ours.merge(backwards)
+
+
+def test_images_painted_from_captions_of_the_real_images(
+    encoder: Encoder, generated: np.ndarray, real: np.ndarray, texts: list[str], tmp_path: Path
+) -> None:
+    """Pairs by the text, as `cmd` has them by the names: one of each real image's two captions."""
+    numbers = [f"scene {i}: {text}" for i, text in enumerate(texts)]
+    both = {f"{i}.png": [text, f"and also {text}"] for i, text in enumerate(numbers)}
+    for side, images in (("f", generated), ("r", real)):
+        (tmp_path / side).mkdir()
+        for i, image in enumerate(images):
+            Image.fromarray(image).save(tmp_path / side / f"{i}.png")
+    options = {"metrics": "cmmd", "encoder": encoder}
+    ours = Evaluator(real, real_captions=list(both.values()), **options)
+    ours.update(generated, numbers)
+    found = ours.compute()
+    one = {name: own[:1] for name, own in both.items()}
+    expected = cmd(tmp_path / "f", one, tmp_path / "r", **options)
+    assert found.uncertainty.draws == expected.uncertainty.draws == N
+    # Batches of other sizes: float32.
+    for bar in ("cmd", "dis_fr", "dis_fl"):
+        ours_bar, theirs = getattr(found.uncertainty, bar), getattr(expected.uncertainty, bar)
+        assert ours_bar.standard_error == pytest.approx(theirs.standard_error, rel=1e-4)
+    error = expected.metrics["cmmd"].standard_error
+    assert found.metrics["cmmd"].standard_error == pytest.approx(error, rel=1e-4)
+    apart = Evaluator(real, **options)
+    apart.update(generated, numbers)
+    assert apart.compute().uncertainty.draws == 2 * N
+
+
+def test_a_real_image_may_be_listed_for_each_of_its_captions(
+    encoder: Encoder, files: Path, real: np.ndarray, generated: np.ndarray, texts: list[str]
+) -> None:
+    paths = [path for path in sorted(files.iterdir())[:50] for _ in range(2)]
+    captions = [f"{i} of {texts[i // 2]}" for i in range(100)]
+    listed = Evaluator(paths, metrics="fjd", real_captions=captions, encoder=encoder)
+    assert len(listed.real_captions.texts) == 100
+    same_pixels = np.repeat(generated[:50], 2, axis=0)
+    stacked = Evaluator(same_pixels, metrics="fjd", real_captions=np.array(captions),
+                        encoder=encoder)  # fmt: skip
+    for evaluator in (listed, stacked):
+        evaluator.update(real, texts)
+    ours, theirs = (e.compute().metrics["fjd"].value for e in (listed, stacked))
+    # Each of the listings goes with both captions: 200 pairs, whose covariance divides by 199.
+    assert ours == pytest.approx(theirs, rel=0.005)
+
+
+def test_what_evaluators_cannot_do_is_said(
+    encoder: Encoder, generated: np.ndarray, real: np.ndarray, texts: list[str], tmp_path: Path
+) -> None:
+    moments = moments_of(real, encoder=encoder)
+    with pytest.raises(InputError, match="moments alone, which captions cannot be paired with"):
+        Evaluator(moments, real_captions=texts[:2], metrics="fjd", encoder=encoder)
+    np.save(tmp_path / "r.npy", np.random.default_rng(0).standard_normal((60, moments.d)))
+    assert Evaluator(tmp_path / "r.npy", real_captions=texts[:60], encoder=encoder).real.names
+    evaluator = Evaluator(real, encoder=encoder)
+    with pytest.raises(InputError, match="cannot be merged with itself"):
+        evaluator.merge(evaluator)
+    evaluator.update(generated[:1], texts[:1])
+    with pytest.raises(InputError, match=r"at least 2 images .*there are 1"):
+        evaluator.compute()
+    evaluator.update(generated[1:3], ["!!!", "..."])
+    with pytest.raises(InputError, match=r"at least 2 captions .*there are 1"):
+        evaluator.compute()
+    with pytest.raises(InputError, match="multiply them by 255"):
+        evaluator.update(generated[:2] > 127, texts[:2])
+
+
+def test_images_in_memory_may_share_a_name(
+    encoder: Encoder, generated: np.ndarray, real: np.ndarray, texts: list[str],
+    inception_weights: Path, tmp_path: Path,
+) -> None:  # fmt: skip
+    """A sampler that writes to one temporary file; Inception sees each image all the same."""
+    frames = []
+    for image in generated[:8]:
+        Image.fromarray(image).save(tmp_path / "sample.png")
+        frames.append(Image.open(tmp_path / "sample.png"))
+        frames[-1].load()
+    options = {"metrics": "fid", "encoder": encoder, "inception_weights": inception_weights}
+    found = []
+    for images in (frames, generated[:8]):
+        evaluator = Evaluator(real[:8], **options)
+        evaluator.update(images, texts[:8])
+        found.append(evaluator.compute().metrics["fid"].value)
+    assert found[0] == pytest.approx(found[1], rel=1e-5)

@@ -141,6 +141,23 @@ def test_merged_features_give_the_same_error_bars(
     assert bare.features is None and bare.names is None
 
 
+def test_what_shards_left_out_is_not_forgotten(
+    encoder: Encoder, pictures: np.ndarray, tmp_path: Path
+) -> None:
+    """A caption without a word is in no shard; its image keeps its other one."""
+    texts = Captions(("!!!", *TEXTS), ("#0", *CAPTIONS.images))
+    parts = cut(texts, 2, encoder, tmp_path / "l", side="text", features=True)
+    merge(parts).save(tmp_path / "l.npz")
+    options = {"real": 255 - pictures, "encoder": encoder, "metrics": "prdc"}
+    merged = cmd(pictures, tmp_path / "l.npz", **options)
+    direct = cmd(pictures, texts, **options)
+    assert merged.empty == direct.empty == 1
+    assert any("1 captions have no word" in note for note in merged.warnings)
+    # The random halves that these errors are of are the same.
+    for name, value in direct.metrics.items():
+        assert merged.metrics[name].standard_error == value.standard_error, name
+
+
 class TestRefusals:
     def test_gaps(self, encoder: Encoder, pictures: np.ndarray, tmp_path: Path) -> None:
         parts = cut(pictures, 5, encoder, tmp_path, which=[0, 2, 3])
