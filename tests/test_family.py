@@ -88,6 +88,48 @@ def test_values_are_those_of_the_functions(scenes: Path, encoder: Encoder) -> No
     assert found.cmd == score(scenes, "", encoder=encoder).cmd
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_the_cache_tells_captions_of_equal_features_apart(scenes: Path, tmp_path: Path) -> None:
+    """The protocol drops what these files differ in: which captions are one is not in features."""
+    texts = [f"{word} star" for word in ("red", "blue", "green", "white", "black", "grey")]
+    found = []
+    for again in ("{}", "{} é"):  # of each caption, or of another word that is dropped
+        named = {f"{i:02}.png": text for i, text in enumerate(texts)}
+        named |= {f"{i + 6:02}.png": again.format(text) for i, text in enumerate(texts)}
+        file = tmp_path / f"{len(again)}.json"
+        file.write_text(json.dumps(named))
+        found.append(
+            [
+                cmd(scenes / "generated", file, scenes / "real", model="scenes-toy", cache=cache,
+                    metrics="recall_at_k").metrics["t2i_r1"].value
+                for cache in (tmp_path / "cache", False)
+            ]
+        )  # fmt: skip
+    assert all(cached == fresh for cached, fresh in found)
+    assert found[0] != found[1], "ties with what reads otherwise are lost"
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_few_prompts_of_many_images(tmp_path: Path, encoder: Encoder) -> None:
+    """Three prompts, 20 samples each, listed with a name and the prompt: scored, with a report."""
+    lines = ["file_name,text"]
+    (tmp_path / "f").mkdir()
+    (tmp_path / "r").mkdir()
+    for i in range(60):
+        draw_scene(i).render(64).save(tmp_path / "f" / f"{i}.png")
+        draw_scene(100 + i).render(64).save(tmp_path / "r" / f"r{i}.png")
+        lines.append(f"{i}.png,prompt number {i % 3}")
+    (tmp_path / "f.csv").write_text("\n".join(lines))
+    found = cmd(
+        tmp_path / "f", tmp_path / "f.csv", tmp_path / "r", encoder=encoder,
+        metrics="clipscore,recall_at_k", report=tmp_path / "r.html",
+    )  # fmt: skip
+    assert (found.n, found.draws, found.paired) == (60, 3, 60)
+    assert found.uncertainty is not None and found.uncertainty.debiasing == "none"
+    assert found.metrics["i2t_r5"].value == 1, "three texts"
+    assert "not known" in (tmp_path / "r.html").read_text()
+
+
 def test_r_precision_needs_enough_pairs(scenes: Path, encoder: Encoder) -> None:
     with pytest.raises(InputError, match=r"^r_precision: R-precision draws 99 captions"):
         score(scenes, "r_precision", encoder=encoder)
