@@ -66,7 +66,7 @@ class Captions:
 
         Punctuation is no difference: some protocols drop it, and then features are the same too.
         """
-        return tuple(_number(" ".join(_WORD.findall(text.lower())) or text) for text in self.texts)
+        return tuple(_number(_words(text) or text) for text in self.texts)
 
     @cached_property
     def prompts(self) -> tuple[int, ...]:
@@ -77,6 +77,9 @@ class Captions:
             of_image.setdefault(place if name is None else name, []).append(place)
         found = [0] * len(self)
         for places in of_image.values():
+            if len(places) == 1:
+                found[places[0]] = self.readings[places[0]]
+                continue
             # Captions without a word are not encoded, and not there in what is stored.
             worded = [place for place in places if _WORD.search(self.texts[place])] or places
             readings = [self.readings[place] for place in worded]
@@ -117,6 +120,14 @@ class Captions:
         mine = shard.range(len(self))
         own = slice(mine.start, mine.stop)
         return replace(self, texts=self.texts[own], images=self.images[own])
+
+
+def _words(text: str) -> str:
+    """The words in lower case, one space between them."""
+    plain = text.lower().rstrip(". ")
+    if plain.replace(" ", "").isalnum():  # most captions, in half the time
+        return " ".join(plain.split())
+    return " ".join(_WORD.findall(text.lower()))
 
 
 def _number(text: str) -> int:
