@@ -17,7 +17,7 @@ import pytest
 import torch
 from PIL import Image
 
-from cmdmetric import CMDScore, Encoder, Evaluator, InputError, clip_fd
+from cmdmetric import CMDScore, Encoder, Evaluator, InputError, Protocol, clip_fd
 from cmdmetric.features import encode_images
 from cmdmetric.images import open_images
 from cmdmetric.scenes import draw_scene
@@ -140,9 +140,73 @@ def test_metric_stays_in_float64_whatever_the_model_is_cast_to(
         metric.to(torch.bfloat16).half().to("cpu")
     assert metric.generated.dtype == metric.described.dtype == torch.float64
     assert metric.lost.dtype == torch.int64
+    metric.set_dtype(torch.float16)  # nor when it is asked for: origin would not be known again
+    assert metric.origin.dtype == torch.float64
     assert float(metric.compute()) == pytest.approx(expected.cmd, rel=1e-9)
     metric.reset()
     assert metric.generated.dtype == torch.float64
+
+
+def test_metrics_of_different_protocols_share_no_sums(
+    distance: Any, data: Any, encoder: Encoder
+) -> None:
+    from torchmetrics import MetricCollection
+
+    images, texts, real = data
+    own = Encoder("scenes-toy", protocol=Protocol("own", resize="crop"), device="cpu")
+    alike = Encoder("scenes-toy", protocol=Protocol("alike", image_scale=10), device="cpu")
+    encoders = {"grgan": encoder, "alike": alike, "own": own}
+    both = MetricCollection({name: distance(real, encoder=each) for name, each in encoders.items()})
+    square, wide = slice(0, 30), slice(30, N)  # square images show the two protocols as one
+    both.update(images[square], texts[square])
+    both.update(images[wide, :, :20], texts[wide])
+    assert both.compute_groups == {0: ["alike", "grgan"], 1: ["own"]}
+    found = both.compute()
+    for name, each in encoders.items():
+        evaluator = Evaluator(real, encoder=each)
+        evaluator.update(images[square], texts[square])
+        evaluator.update(images[wide, :, :20], texts[wide])
+        assert float(found[name]) == pytest.approx(evaluator.compute().cmd, rel=1e-9), name
+    assert float(found["own"]) != pytest.approx(float(found["grgan"]))
+
+
+def test_metric_refuses_sums_of_unlike_metrics(distance: Any, data: Any, encoder: Encoder) -> None:
+    images, texts, real = data
+    own = Encoder("scenes-toy", protocol=Protocol("own", text_scale=2), device="cpu")
+    metric, other = distance(real, encoder=encoder), distance(real, encoder=own)
+    for each in (metric, other):
+        each.persistent(True)
+        each.update(images, texts)
+    value = float(metric.compute())
+    with pytest.raises(InputError, match=r"text_scale: 1\.0 against 2"):
+        metric.merge_state(other)
+    with pytest.raises(InputError, match="different protocol cannot meet"):
+        metric.merge_state(other.metric_state)
+    with pytest.raises(InputError, match="different real images cannot meet"):
+        metric.merge_state(distance(real[:80], encoder=encoder))
+    with pytest.raises(InputError, match="different real images cannot meet"):
+        metric.merge_state(distance(images, encoder=encoder))
+    with pytest.raises(InputError, match="different captions cannot meet"):
+        metric.merge_state(distance(real, texts, encoder=encoder))
+    with pytest.raises(InputError, match="different captions cannot meet"):
+        distance(real, texts[1:], encoder=encoder).merge_state(
+            distance(real, texts[:-1], encoder=encoder)
+        )
+    metric._computed = None
+    assert float(metric.compute()) == value  # nothing was added
+    fresh = distance(real, encoder=encoder).clone()
+    fresh.load_state_dict(metric.state_dict())
+    assert float(fresh.compute()) == value
+    fresh.reset()
+    fresh.load_state_dict(other.state_dict())
+    for update in (False, True):
+        if update:
+            fresh.update(images, texts)
+        with pytest.raises(InputError, match="different protocol cannot meet"):
+            fresh.compute()
+    fresh.reset()
+    fresh.update(images, texts)
+    assert float(fresh.compute()) == value
 
 
 def test_metric_counts_what_captions_lose(distance: Any, data: Any, encoder: Encoder) -> None:
@@ -192,6 +256,10 @@ def one_of_two(rank: int, port: int, folder: Path) -> None:
         metric.compute()
         found[name] = metric.score.to_dict()
     found["own"] = int(spread.generated[0, 0])  # after the exchange each has its own sums again
+    unlike = CrossModelDistance(real[rank:], encoder=encoder)
+    unlike.update(images, texts)
+    with pytest.raises(InputError, match="different real images cannot meet"):
+        unlike.compute()
     (folder / f"{rank}.json").write_text(json.dumps(found))
     dist.destroy_process_group()
 

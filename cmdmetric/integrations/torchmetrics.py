@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -26,11 +27,16 @@ from cmdmetric.evaluator import (
     refuse_captions,
 )
 from cmdmetric.image_set import ImageSet
-from cmdmetric.moments import Moments, Provenance
+from cmdmetric.moments import Moments, Provenance, refuse_differences
 from cmdmetric.protocol import Protocol, get_protocol
 from cmdmetric.score import CMDScore, score_of
 from cmdmetric.sources import Side, Source, open_image_side, open_text_side
 from cmdmetric.weights import find_checkpoint
+
+#: What the rows of `CrossModelDistance.origin` are of.
+_ORIGIN = ("protocol", "weights", "architecture", "dtype", *("real images", "captions") * 2)
+#: Sides encoded on two machines are one set up to this, as for `Evaluator.merge`.
+_ROUNDING = 1e-4
 
 
 class CrossModelDistance(Metric):
@@ -59,6 +65,9 @@ class CrossModelDistance(Metric):
     described: Tensor
     #: (2,) int64: captions that were cut, and captions without a word, which are left out.
     lost: Tensor
+    #: (8, d) float64: how the sums were made and what they are scored against, see `_origin_of`.
+    #: Zero before the first update, NaN in the rows where metrics differ whose sums were added.
+    origin: Tensor
     #: All of what `compute` found last, with the signature; None before.
     score: CMDScore | None
 
@@ -94,6 +103,9 @@ class CrossModelDistance(Metric):
             zero = torch.zeros(size, size, dtype=torch.float64)
             self.add_state(name, zero, dist_reduce_fx="sum")
         self.add_state("lost", torch.zeros(2, dtype=torch.int64), dist_reduce_fx="sum")
+        # A state, so that torchmetrics compares and exchanges it wherever it does so with the sums.
+        nothing = torch.zeros(len(_ORIGIN), size - 1, dtype=torch.float64)
+        self.add_state("origin", nothing, dist_reduce_fx=_agreed)
 
     def update(self, images: Source, captions: Sequence[str | Sequence[str]] | None = None) -> None:
         """Add generated images, and their captions where the metric was made without.
@@ -107,13 +119,17 @@ class CrossModelDistance(Metric):
         self.generated = self.generated + _sums(batch.images).to(self.generated.device)
         self.described = self.described + _sums(batch.captions).to(self.described.device)
         self.lost = self.lost + lost.to(self.lost.device)
+        if not self.origin.any():
+            self.origin = self._own_origin().to(self.origin.device)
 
     def compute(self) -> Tensor:
         """CMD, a float64 scalar; `score` then has the rest of it. It warns as `cmd` does.
 
-        Raises InputError for fewer than 2 images or captions over all processes.
+        Raises InputError for fewer than 2 images or captions over all processes, and for sums that
+        a metric with another protocol, encoder, real images or captions has part in.
         """
         encoder, real, captions = self._prepared()
+        self._refuse(self.origin)
         made = encoder.provenance("image", IMAGES)
         generated = Side(_moments(self.generated, made), IMAGES)
         truncated, empty = self.lost.tolist()
@@ -128,6 +144,43 @@ class CrossModelDistance(Metric):
             warnings.warn(note, UserWarning, stacklevel=2)
         self.score = score
         return torch.tensor(score.cmd, dtype=torch.float64, device=self.generated.device)
+
+    def merge_state(self, incoming_state: dict[str, Any] | Metric) -> None:
+        """Add what another metric has collected, in place.
+
+        Raises InputError where it has another protocol, encoder, real images or captions.
+        """
+        state = incoming_state
+        if isinstance(incoming_state, CrossModelDistance):
+            here, there = (
+                metric._prepared()[0].provenance("image", IMAGES)
+                for metric in (self, incoming_state)
+            )
+            refuse_differences(here, there)
+            self._refuse(incoming_state._own_origin())
+            state = incoming_state.metric_state
+        if isinstance(state, dict) and "origin" in state:
+            self._refuse(state["origin"])
+        super().merge_state(incoming_state)
+
+    def _own_origin(self) -> Tensor:
+        encoder, real, captions = self._prepared()
+        return _origin_of(encoder.provenance("image", IMAGES), real, captions)
+
+    def _refuse(self, origin: Tensor) -> None:
+        """Raise InputError where sums of this origin are none of this metric's."""
+        own = self._own_origin()
+        if origin.shape != own.shape:
+            differing = ["architecture"]
+        else:
+            agreed = _agreed(torch.stack([own, origin.to(own)])).isnan().any(-1)
+            differing = [what for what, no in zip(_ORIGIN, agreed.tolist(), strict=True) if no]
+        if differing:
+            raise InputError(
+                f"sums of metrics with different {', '.join(dict.fromkeys(differing))} cannot meet "
+                "in one score: merge, exchange and load those of one protocol and encoder, of the "
+                "same real images and captions"
+            )
 
     def _prepared(self) -> tuple[Encoder, Side, Side | None]:
         if self._encoder is None:
@@ -173,3 +226,30 @@ def _moments(sums: Tensor, provenance: Provenance) -> Moments:
     mean = values[0, 1:] / n
     cov = (values[1:, 1:] - n * np.outer(mean, mean)) / (n - 1)
     return Moments.from_statistics(mean, cov, n, provenance)
+
+
+def _origin_of(made: Provenance, real: Side, captions: Side | None) -> Tensor:
+    """(8, d) float64: digests of how features are made and of how many the fixed sides have, and
+    the means of these sides, whose rounding no digest would survive. See `_ORIGIN`.
+    """
+    protocol = {  # 10 and 10.0 are one number
+        field: float(value) if isinstance(value, int) else value
+        for field, value in made.protocol.to_dict().items()
+        if field != "name"
+    }
+    counts = real.moments.n, captions and captions.moments.n
+    facts = sorted(protocol.items()), made.weights, made.architecture, made.dtype, *counts
+    d = real.moments.d
+    digests = [list(hashlib.shake_256(repr(fact).encode()).digest(d)) for fact in facts]
+    means = real.moments.mean, captions.moments.mean if captions else np.zeros(d)
+    return torch.from_numpy(np.array([*digests, *means], np.float64))
+
+
+def _agreed(origins: Tensor) -> Tensor:
+    """What all of (k, 8, d) say; NaN in the rows where two differ. Zeros say nothing yet."""
+    known = origins[origins.flatten(1).any(1)]
+    if len(known) == 0:
+        return origins[0]
+    first = known[0]
+    near = (known - first).norm(dim=-1) <= _ROUNDING * first.norm(dim=-1)  # NaN is near nothing
+    return first.masked_fill(~near.all(0)[:, None], torch.nan)
