@@ -112,6 +112,25 @@ def test_metric_with_fixed_captions(distance: Any, data: Any, encoder: Encoder) 
         metric.update(images, texts)
 
 
+def test_metric_reads_fixed_sides_once(distance: Any, data: Any, encoder: Encoder) -> None:
+    images, texts, real = data
+    expected = Evaluator(real, texts, encoder=encoder)
+    expected.update(images)
+    value = pytest.approx(expected.compute().cmd, rel=1e-9)
+    metric = distance((x for x in real), (text for text in texts), encoder=encoder)
+    for copy in (lambda x: x.clone(), lambda x: x, lambda x: pickle.loads(pickle.dumps(x))):
+        each = copy(metric)
+        each.reset()
+        each.update(images)
+        assert float(each.compute()) == value
+    metric = distance(real.numpy(), (text for text in texts), encoder=encoder)
+    assert metric.clone()._real is metric._real  # raw images are not copied
+    for each in (pickle.loads(pickle.dumps(metric)), metric.clone()):  # not encoded yet
+        each.update(images)
+        assert float(each.compute()) == value
+    assert len(pickle.dumps(metric._real)) < real.numel() / 4  # nor kept
+
+
 def test_metric_merges_copies_and_gives_a_batch_value(
     distance: Any, data: Any, encoder: Encoder, expected: CMDScore
 ) -> None:

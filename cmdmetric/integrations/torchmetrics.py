@@ -7,7 +7,7 @@ import hashlib
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -37,6 +37,8 @@ from cmdmetric.weights import find_checkpoint
 _ORIGIN = ("protocol", "weights", "architecture", "dtype", *("real images", "captions") * 2)
 #: Sides encoded on two machines are one set up to this, as for `Evaluator.merge`.
 _ROUNDING = 1e-4
+
+_Opened: TypeAlias = Side | ImageSet | Captions
 
 
 class CrossModelDistance(Metric):
@@ -89,14 +91,11 @@ class CrossModelDistance(Metric):
         many. Raises InputError as `Evaluator` does.
         """
         super().__init__()
-        open_image_side(real)
-        if captions is not None:
-            open_text_side(captions)
+        self._real = _FixedSide(real, open_image_side)
+        self._captions = None if captions is None else _FixedSide(captions, open_text_side)
         checkpoint = encoder.checkpoint if encoder else find_checkpoint(model, weights)
-        self._sources = real, captions
         self._building = model, weights, get_protocol(protocol), device
         self._encoder = encoder
-        self._encoded: tuple[Side, Side | None] | None = None
         self.score = None
         size = int(checkpoint.config["embed_dim"]) + 1
         for name in ("generated", "described"):
@@ -112,7 +111,7 @@ class CrossModelDistance(Metric):
 
         Arguments and errors as for `cmdmetric.Evaluator.update`.
         """
-        refuse_captions(given=captions is not None, expected=self._sources[1] is None)
+        refuse_captions(given=captions is not None, expected=self._captions is None)
         encoder, _, _ = self._prepared()
         batch = encode_batch(encoder, images, captions)
         lost = torch.tensor([batch.truncated, len(batch.texts) - len(batch.kept)])
@@ -186,18 +185,8 @@ class CrossModelDistance(Metric):
         if self._encoder is None:
             model, weights, protocol, device = self._building
             self._encoder = build_encoder(model, weights, protocol, device or self.device)
-        if self._encoded is None:
-            real, captions = self._sources
-            opened: list[Side | ImageSet | Captions] = [open_image_side(real)]
-            if captions is not None:
-                opened.append(open_text_side(captions))
-            # Without features: error bars of these sides only would be mistaken for the score's.
-            r, *l = (  # noqa: E741
-                dataclasses.replace(encode_side(self._encoder, side), features=None)
-                for side in opened
-            )
-            self._encoded = r, l[0] if l else None
-        return self._encoder, *self._encoded
+        real, captions = self._real.encoded(self._encoder), self._captions
+        return self._encoder, real, None if captions is None else captions.encoded(self._encoder)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], exclude_state: Sequence[str] = "") -> Any:
         """Move the sums to a device, but leave them float64 where a model is cast to less."""
@@ -209,6 +198,36 @@ class CrossModelDistance(Metric):
             return tensor.to(device)
 
         return super()._apply(move, exclude_state)
+
+
+class _FixedSide:
+    """The real images or the captions of every evaluation: looked up now, encoded when needed.
+
+    Copies of a metric share it, so that a generator is read once and images are never copied.
+    """
+
+    def __init__(self, source: Source, read: Callable[[Source], _Opened]) -> None:
+        self._source, self._read = source, read
+        self._opened: _Opened | None = read(source)
+        self._encoded: Side | None = None
+        if not isinstance(self._opened, ImageSet):  # nothing of the source is left to be read
+            self._source = None
+
+    def encoded(self, encoder: Encoder) -> Side:
+        """The side, without features: error bars of it alone would be mistaken for the score's."""
+        if self._encoded is None:
+            opened = self._read(self._source) if self._opened is None else self._opened
+            self._encoded = dataclasses.replace(encode_side(encoder, opened), features=None)
+            self._source = self._opened = None
+        return self._encoded
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _FixedSide:
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        # An open set of images holds functions and files: the copy looks the source up again.
+        opened = None if isinstance(self._opened, ImageSet) else self._opened
+        return {**vars(self), "_opened": opened}
 
 
 def _sums(features: NDArray[np.float32]) -> Tensor:
