@@ -228,6 +228,25 @@ def test_metric_refuses_sums_of_unlike_metrics(distance: Any, data: Any, encoder
     assert float(fresh.compute()) == value
 
 
+def test_metric_starts_on_the_meta_device(
+    distance: Any, data: Any, encoder: Encoder, expected: CMDScore
+) -> None:
+    images, texts, real = data
+    with torch.device("meta"):
+        model = torch.nn.ModuleDict({"metric": distance(real, encoder=encoder)})
+    assert model["metric"].generated.is_meta
+    metric: Any = model.to_empty(device="cpu")["metric"]
+    assert metric.device.type == "cpu" and not metric.generated.any()
+    for part in parts():
+        metric.update(images[part], texts[part])
+        model.to_empty(device="cpu")  # what it has collected stays
+    assert float(metric.compute()) == pytest.approx(expected.cmd, rel=1e-9)
+    metric.reset()
+    assert not metric.generated.any() and not metric.origin.any()
+    metric.update(images, texts)
+    assert float(metric.compute()) == pytest.approx(expected.cmd, rel=1e-9)
+
+
 def test_metric_counts_what_captions_lose(distance: Any, data: Any, encoder: Encoder) -> None:
     images, texts, real = data
     metric = distance(real, encoder=encoder)

@@ -195,6 +195,8 @@ class CrossModelDistance(Metric):
             device = fn(torch.zeros((), device=tensor.device)).device
             if device.type == "mps" and tensor.dtype == torch.float64:  # which it does not have
                 return tensor
+            if tensor.is_meta:  # which holds nothing: the metric starts from nothing
+                return torch.zeros_like(tensor, device=device)
             return tensor.to(device)
 
         return super()._apply(move, exclude_state)
