@@ -247,6 +247,27 @@ def test_metric_starts_on_the_meta_device(
     assert float(metric.compute()) == pytest.approx(expected.cmd, rel=1e-9)
 
 
+def test_metric_takes_the_arguments_of_every_metric(
+    distance: Any, data: Any, encoder: Encoder, expected: CMDScore
+) -> None:
+    images, texts, real = data
+    twice = {
+        "dist_sync_fn": lambda tensor, group: [tensor, tensor],
+        "distributed_available_fn": lambda: True,
+    }
+    for more, n in (({"sync_on_compute": False}, N), ({}, 2 * N)):
+        metric = distance(real, encoder=encoder, **twice, **more)
+        metric.update(images, texts)
+        metric.compute()
+        assert metric.score.n == n
+    metric = distance(real, encoder=encoder, dist_sync_on_step=True)
+    metric(images[:30], texts[:30])
+    metric(images[30:], texts[30:])
+    assert float(metric.compute()) == pytest.approx(expected.cmd, rel=1e-9)
+    with pytest.raises(ValueError, match="metrics"):
+        distance(real, encoder=encoder, metrics="fid")
+
+
 def test_metric_counts_what_captions_lose(distance: Any, data: Any, encoder: Encoder) -> None:
     images, texts, real = data
     metric = distance(real, encoder=encoder)

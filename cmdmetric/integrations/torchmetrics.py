@@ -83,14 +83,16 @@ class CrossModelDistance(Metric):
         protocol: Protocol | str | Path = "grgan",
         device: str | torch.device | None = None,
         encoder: Encoder | None = None,
+        **kwargs: Any,
     ) -> None:
-        """Arguments as for `cmdmetric.Evaluator`; device is by default the metric's own.
+        """Arguments as for `cmdmetric.Evaluator`; device is by default the metric's own, and kwargs
+        are those of every metric of torchmetrics (sync_on_compute, process_group and others).
 
         Inputs are looked up here and encoded at the first `update`, when the metric has been moved
         to its device. Every process encodes the real images: give stored moments where they are
-        many. Raises InputError as `Evaluator` does.
+        many. Raises InputError as `Evaluator` does, and ValueError for other kwargs.
         """
-        super().__init__()
+        super().__init__(**kwargs)
         self._real = _FixedSide(real, open_image_side)
         self._captions = None if captions is None else _FixedSide(captions, open_text_side)
         checkpoint = encoder.checkpoint if encoder else find_checkpoint(model, weights)
