@@ -268,6 +268,19 @@ def test_metric_takes_the_arguments_of_every_metric(
         distance(real, encoder=encoder, metrics="fid")
 
 
+def test_metric_plots(distance: Any, data: Any, encoder: Encoder) -> None:
+    pyplot = pytest.importorskip("matplotlib.pyplot", reason="matplotlib is not installed")
+    images, texts, real = data
+    metric = distance(real, encoder=encoder)
+    metric.update(images, texts)
+    figure, axes = metric.plot()
+    assert axes.lines[0].get_ydata() == [float(metric.compute())]
+    assert axes.get_ylim()[0] <= 0
+    again, same = metric.plot([torch.tensor(3.0), torch.tensor(2.0)], ax=axes)
+    assert again is None and same is axes
+    pyplot.close(figure)
+
+
 def test_metric_counts_what_captions_lose(distance: Any, data: Any, encoder: Encoder) -> None:
     images, texts, real = data
     metric = distance(real, encoder=encoder)

@@ -164,6 +164,13 @@ class CrossModelDistance(Metric):
             self._refuse(state["origin"])
         super().merge_state(incoming_state)
 
+    def plot(self, val: Tensor | Sequence[Tensor] | None = None, ax: Any = None) -> Any:
+        """A matplotlib figure and axes with values of `compute`, by default the one of now.
+
+        ax are axes to draw into. Raises ModuleNotFoundError without matplotlib.
+        """
+        return self._plot(val, ax)
+
     def _own_origin(self) -> Tensor:
         encoder, real, captions = self._prepared()
         return _origin_of(encoder.provenance("image", IMAGES), real, captions)
