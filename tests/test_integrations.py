@@ -268,6 +268,28 @@ def test_metric_takes_the_arguments_of_every_metric(
         distance(real, encoder=encoder, metrics="fid")
 
 
+@pytest.mark.parametrize("on_step", [False, True])
+def test_metric_keeps_what_it_has_where_a_batch_has_no_value(
+    distance: Any, data: Any, encoder: Encoder, expected: CMDScore, on_step: bool
+) -> None:
+    images, texts, real = data
+    metric = distance(real, encoder=encoder, dist_sync_on_step=on_step)
+    metric.update(images[:60], texts[:60])
+    assert metric(images[60:61], texts[60:61]).isnan() and metric.score is None
+    assert metric(images[61:62], texts[61:62]).isnan()
+    assert metric(images[62:64], ["!", texts[63]]).isnan()  # one caption with a word
+    for wrong in ((images[64:].float(), texts[64:]), (images[64:], texts[63:]), (images[64:],)):
+        with pytest.raises(InputError):
+            metric(*wrong)
+    metric.update(images[64:], [[texts[64], texts[62]], *texts[65:]])
+    # The encoder rounds by the size of its batches.
+    assert float(metric.compute()) == pytest.approx(expected.cmd, rel=1e-6)
+    metric.reset()
+    assert metric(images[:1], texts[:1]).isnan()
+    with pytest.raises(InputError, match="at least 2"):
+        metric.compute()
+
+
 def test_metric_plots(distance: Any, data: Any, encoder: Encoder) -> None:
     pyplot = pytest.importorskip("matplotlib.pyplot", reason="matplotlib is not installed")
     images, texts, real = data

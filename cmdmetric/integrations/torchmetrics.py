@@ -21,6 +21,7 @@ from cmdmetric.errors import InputError
 from cmdmetric.evaluator import (
     CAPTIONS,
     IMAGES,
+    Batch,
     build_encoder,
     encode_batch,
     encode_side,
@@ -70,7 +71,7 @@ class CrossModelDistance(Metric):
     #: (8, d) float64: how the sums were made and what they are scored against, see `_origin_of`.
     #: Zero before the first update, NaN in the rows where metrics differ whose sums were added.
     origin: Tensor
-    #: All of what `compute` found last, with the signature; None before.
+    #: All of what `compute` found last, with the signature; None before, and where it gave NaN.
     score: CMDScore | None
 
     def __init__(
@@ -99,6 +100,7 @@ class CrossModelDistance(Metric):
         self._building = model, weights, get_protocol(protocol), device
         self._encoder = encoder
         self.score = None
+        self._of_batch = False  # whether `compute` is asked for the value of `forward`
         size = int(checkpoint.config["embed_dim"]) + 1
         for name in ("generated", "described"):
             zero = torch.zeros(size, size, dtype=torch.float64)
@@ -113,15 +115,30 @@ class CrossModelDistance(Metric):
 
         Arguments and errors as for `cmdmetric.Evaluator.update`.
         """
-        refuse_captions(given=captions is not None, expected=self._captions is None)
-        encoder, _, _ = self._prepared()
-        batch = encode_batch(encoder, images, captions)
+        batch = images if isinstance(images, Batch) else self._encode(images, captions)
         lost = torch.tensor([batch.truncated, len(batch.texts) - len(batch.kept)])
         self.generated = self.generated + _sums(batch.images).to(self.generated.device)
         self.described = self.described + _sums(batch.captions).to(self.described.device)
         self.lost = self.lost + lost.to(self.lost.device)
         if not self.origin.any():
             self.origin = self._own_origin().to(self.origin.device)
+
+    def forward(
+        self, images: Source, captions: Sequence[str | Sequence[str]] | None = None
+    ) -> Tensor:
+        """Add images as `update` does, and return the CMD of these alone.
+
+        That is NaN, and `score` None, for fewer than 2 images or captions, which have none; they
+        count in `compute`. Where images or captions are refused what was collected stays.
+        """
+        # Before torchmetrics sets aside what was collected: an error there would lose it.
+        batch = self._encode(images, captions)
+        self._of_batch = True
+        try:
+            value: Tensor = super().forward(batch)
+        finally:
+            self._of_batch = False
+        return value
 
     def compute(self) -> Tensor:
         """CMD, a float64 scalar; `score` then has the rest of it. It warns as `cmd` does.
@@ -131,6 +148,10 @@ class CrossModelDistance(Metric):
         """
         encoder, real, captions = self._prepared()
         self._refuse(self.origin)
+        sums = [self.generated] if captions else [self.generated, self.described]
+        if self._of_batch and min(map(_count, sums)) < 2:
+            self.score = None
+            return torch.tensor(torch.nan, dtype=torch.float64, device=self.generated.device)
         made = encoder.provenance("image", IMAGES)
         generated = Side(_moments(self.generated, made), IMAGES)
         truncated, empty = self.lost.tolist()
@@ -170,6 +191,11 @@ class CrossModelDistance(Metric):
         ax are axes to draw into. Raises ModuleNotFoundError without matplotlib.
         """
         return self._plot(val, ax)
+
+    def _encode(self, images: Source, captions: Sequence[str | Sequence[str]] | None) -> Batch:
+        refuse_captions(given=captions is not None, expected=self._captions is None)
+        encoder, _, _ = self._prepared()
+        return encode_batch(encoder, images, captions)
 
     def _own_origin(self) -> Tensor:
         encoder, real, captions = self._prepared()
@@ -247,10 +273,14 @@ def _sums(features: NDArray[np.float32]) -> Tensor:
     return torch.from_numpy(rows.T @ rows)
 
 
+def _count(sums: Tensor) -> int:
+    """How many rows `_sums` has summed up."""
+    return round(float(sums[0, 0]))
+
+
 def _moments(sums: Tensor, provenance: Provenance) -> Moments:
     """The moments of what `_sums` has summed up."""
-    values = sums.cpu().numpy()
-    n = round(float(values[0, 0]))
+    values, n = sums.cpu().numpy(), _count(sums)
     if n < 2:
         raise InputError(f"a score needs at least 2 {provenance.source}, there are {n}")
     mean = values[0, 1:] / n
