@@ -25,12 +25,19 @@ def exact_float32(device: torch.device) -> Iterator[None]:
 @contextlib.contextmanager
 def _exact_on_cuda() -> Iterator[None]:
     """CUDA would take TF32 for convolutions."""
-    cudnn, matmul = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    cudnn: Any = torch.backends.cudnn
+    matmul = torch.backends.cuda.matmul
+    if hasattr(matmul, "fp32_precision"):
+        # The older flags raise where the newer ones were used, and a trainer may use either.
+        with _precision(matmul, "ieee"), _precision(cudnn.conv, "ieee", default="tf32"):
+            yield
+        return
+    before = cudnn.allow_tf32, matmul.allow_tf32  # torch < 2.9
+    cudnn.allow_tf32 = matmul.allow_tf32 = False
     try:
         yield
     finally:
-        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = cudnn, matmul
+        cudnn.allow_tf32, matmul.allow_tf32 = before
 
 
 @contextlib.contextmanager
@@ -40,12 +47,22 @@ def _exact_on_cpu() -> Iterator[None]:
     if products is None:  # torch < 2.9
         yield
         return
-    before = products.fp32_precision
-    products.fp32_precision = "bf16" if _onednn_is_exact() else "ieee"
+    with _precision(products, "bf16" if _onednn_is_exact() else "ieee"):
+        yield
+
+
+@contextlib.contextmanager
+def _precision(setting: Any, precision: str, default: str = "none") -> Iterator[None]:
+    """One of torch's settings at a precision; default is what torch itself starts it with."""
+    before = setting.fp32_precision
+    setting.fp32_precision = precision
     try:
         yield
     finally:
-        products.fp32_precision = before
+        # What is read may be inherited from a wider setting, and should go on following that.
+        setting.fp32_precision = default
+        if setting.fp32_precision != before:
+            setting.fp32_precision = before
 
 
 @functools.cache
@@ -59,13 +76,9 @@ def _onednn_is_exact() -> bool:
     a, b = (torch.randn(256, 256, generator=generator) for _ in range(2))
     exact = a.double() @ b.double()
     products: Any = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
-    before = products.fp32_precision
-    products.fp32_precision = "bf16"
-    try:
+    with _precision(products, "bf16"):
         # Both a plain product and one with a bias: they may take different ways.
         found = [a @ b, torch.nn.functional.linear(a, b.t().contiguous(), torch.zeros(256))]
-    finally:
-        products.fp32_precision = before
     # float32 is off by 3e-7 here, bfloat16 by 3e-3.
     return all(bool((x - exact).norm() < 1e-5 * exact.norm()) for x in found)
 

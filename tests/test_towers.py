@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -189,3 +191,70 @@ def test_inexact_products_are_not_taken(monkeypatch: pytest.MonkeyPatch) -> None
         with device.exact_float32(torch.device("cpu")):
             assert products.fp32_precision == taken
         assert products.fp32_precision == before
+
+
+_PRECISION = """
+import os
+import sys
+import traceback
+
+import torch
+
+from cmdmetric.device import exact_float32
+
+backends = torch.backends
+settings = backends.cuda.matmul, backends.cudnn.conv, backends.mkldnn.matmul
+
+
+def state():
+    found = [setting.fp32_precision for setting in settings]
+    try:
+        return [*found, torch.get_float32_matmul_precision()]
+    except RuntimeError:  # of the newer settings it cannot tell
+        return found
+
+
+def check(way):
+    exec(way)
+    before = state()
+    for kind in ("cuda", "cpu"):
+        with exact_float32(torch.device(kind)):
+            assert kind == "cpu" or state()[:2] == ["ieee", "ieee"], state()
+        assert state() == before, (kind, before, state())
+    if way == "" or "backends.fp32" in way:
+        backends.fp32_precision = "ieee"
+        assert state()[0] == state()[2] == "ieee", state()  # they follow it as before
+
+
+failed = 0
+for way in sys.argv[1:]:
+    if (child := os.fork()) == 0:
+        try:
+            check(way)
+        except BaseException:
+            print(way, traceback.format_exc(), file=sys.stderr, flush=True)
+            os._exit(1)
+        os._exit(0)
+    failed |= os.waitpid(child, 0)[1]
+sys.exit(failed != 0)
+"""
+
+
+@pytest.mark.skipif(
+    not hasattr(torch.backends.mkldnn, "matmul"), reason="torch has no such settings before 2.9"
+)
+def test_a_trainers_precision_on_cuda_comes_back() -> None:
+    """It takes no GPU to set it. It is the whole process', so each way to say it has one."""
+    ways = [
+        "",
+        "torch.set_float32_matmul_precision('high')",
+        "torch.set_float32_matmul_precision('medium')",
+        "backends.cuda.matmul.allow_tf32 = True",
+        "backends.cudnn.allow_tf32 = False",
+        "backends.cuda.matmul.fp32_precision = 'tf32'",
+        "backends.cudnn.conv.fp32_precision = 'ieee'",
+        "backends.fp32_precision = 'tf32'",
+    ]
+    command = [sys.executable, "-W", "ignore", "-c", _PRECISION, *ways]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
