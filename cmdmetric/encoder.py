@@ -89,9 +89,10 @@ class Encoder:
             )
         #: The side of the square image that the network takes, in pixels.
         self.image_size: int = self.checkpoint.image_size
-        mean, std = torch.tensor(self.checkpoint.mean), torch.tensor(self.checkpoint.std)
-        self._mean = mean.view(3, 1, 1).to(self.device)
-        self._std = std.view(3, 1, 1).to(self.device)
+        self._mean, self._std = (
+            torch.tensor(colour, device=self.device).view(3, 1, 1)
+            for colour in (self.checkpoint.mean, self.checkpoint.std)
+        )
 
     @property
     def fingerprint(self) -> str:
@@ -128,15 +129,16 @@ class Encoder:
         cleaned = [cut_words(self.protocol.clean(text), self._context_length) for text in texts]
         truncated = np.zeros(len(cleaned), bool)
         if not isinstance(self._tokenizer, open_clip.SimpleTokenizer):
-            return self._tokenizer(cleaned, context_length=self._context_length), truncated
+            with torch.device("cpu"):
+                return self._tokenizer(cleaned, context_length=self._context_length), truncated
         start, end = self._tokenizer.sot_token_id, self._tokenizer.eot_token_id
-        tokens = torch.zeros(len(cleaned), self._context_length, dtype=torch.long)
+        tokens = np.zeros((len(cleaned), self._context_length), np.int64)
         for i, (row, text) in enumerate(zip(tokens, cleaned, strict=True)):
             words = self._tokenizer.encode(text)
             truncated[i] = len(words) > self._context_length - 2
             words = words[: self._context_length - 2]
-            row[: len(words) + 2] = torch.tensor([start, *words, end])
-        return tokens, truncated
+            row[: len(words) + 2] = start, *words, end
+        return torch.from_numpy(tokens), truncated
 
     def encode_tokens(
         self, tokens: torch.Tensor
@@ -178,7 +180,8 @@ def build_network(checkpoint: Checkpoint) -> open_clip.CLIP:
     Raises InputError where open_clip cannot build it or the file does not fit.
     """
     try:
-        with _quiet():  # open_clip warns that there are no weights yet
+        # open_clip warns that there are no weights yet.
+        with _quiet(), torch.device("cpu"):
             model = open_clip.create_model(
                 checkpoint.architecture,
                 load_weights=False,

@@ -243,11 +243,12 @@ def _build(file: Path) -> Any:
     torch.save(state, checked)
     checked.seek(0)
     try:
-        return FeatureExtractorInceptionV3(
-            "inception-v3-compat",
-            ["2048", "logits_unbiased"],
-            feature_extractor_weights_path=checked,
-        )
+        with torch.device("cpu"):  # whatever a training loop's default is
+            return FeatureExtractorInceptionV3(
+                "inception-v3-compat",
+                ["2048", "logits_unbiased"],
+                feature_extractor_weights_path=checked,
+            )
     except (RuntimeError, TypeError, AttributeError) as error:
         reason = " ".join(str(error).split())
         raise InputError(

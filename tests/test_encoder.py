@@ -18,7 +18,7 @@ from conftest import TINY_CLIP, shared
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from cmdmetric import Encoder, InputError, Protocol
+from cmdmetric import Encoder, InputError, Protocol, device
 from cmdmetric.images import open_images
 from cmdmetric.preprocess import to_pixels
 from cmdmetric.weights import DEFAULT_MODEL, find_checkpoint
@@ -222,6 +222,42 @@ def test_autocast_around_it_changes_nothing(tiny_clip: Path) -> None:
     with torch.autocast("cpu", torch.bfloat16):
         np.testing.assert_array_equal(encoder.encode_pixels(pixels), expected[0])
         np.testing.assert_array_equal(encoder.encode_texts(["a cat"]), expected[1])
+
+
+@pytest.mark.parametrize("variant", ["plain", "attention pooling", "other tokeniser"])
+def test_the_default_device_changes_nothing(
+    tiny_clip: Path, tmp_path: Path, variant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither where it is built nor where it encodes; "meta" holds no numbers at all."""
+    folder = tiny_clip
+    if variant == "attention pooling":  # not our own way through the image tower
+        vision = {**TINY_CLIP["vision_cfg"], "attentional_pool": True}  # type: ignore[dict-item]
+        folder = tmp_path / "pooling"
+        folder.mkdir()
+        config = {**TINY_CLIP, "vision_cfg": vision}
+        (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config}))
+        save_file(open_clip.CLIP(**config).state_dict(), folder / "open_clip_model.safetensors")
+    monkeypatch.setattr("cmdmetric.device._onednn_is_exact", device._onednn_is_exact.__wrapped__)
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), np.uint8)
+
+    def build() -> Encoder:
+        encoder = Encoder(folder, device="cpu")
+        if variant == "other tokeniser":
+            encoder._tokenizer = lambda texts, context_length: torch.tensor(
+                [[49406, *text.encode(), 49407, *[0] * (context_length - len(text) - 2)]
+                 for text in texts]
+            )  # fmt: skip
+        return encoder
+
+    def features(encoder: Encoder) -> list[np.ndarray]:
+        return [encoder.encode_pixels(pixels), encoder.encode_texts(["a cat", "two dogs"])]
+
+    before = build()
+    expected = features(before)
+    with torch.device("meta"):
+        found = [*features(before), *features(build())]
+    for ours, theirs in zip(found, 2 * expected, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 def test_importing_the_package_does_not_import_torch() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from cmdmetric import InputError, Moments
@@ -40,6 +41,17 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     alpha = (rng.random((24, 24, 4)) * 255).astype(np.uint8)
     Image.fromarray(alpha).save(root / "real" / "0.png")
     return root / "generated", root / "real"
+
+
+def test_the_default_device_changes_nothing(inception_weights: Path, network: Inception) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 24, 24, 3), np.uint8)
+    expected = network.encode_pixels(pixels)
+    with torch.device("meta"):
+        built = Inception(inception_weights, device="cpu", batch_size=4)
+        found = network.encode_pixels(pixels), built.encode_pixels(pixels)
+    for features in found:
+        np.testing.assert_array_equal(features.pool, expected.pool)
+        np.testing.assert_array_equal(features.logits, expected.logits)
 
 
 def test_equals_torch_fidelity(
