@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import runpy
+import shutil
 import socket
 import sys
 from datetime import timedelta
@@ -457,11 +458,29 @@ def test_fidelity_gets_our_features(extractor: str, data: Any, encoder: Encoder)
     found = model.convert_features_tuple_to_dict(model(images))["clip"]
     features = encode_images(open_images(images), encoder).features
     np.testing.assert_allclose(found.numpy(), features, rtol=0, atol=1e-5)  # vectors of length 10
-    assert model.get_name() == f"{extractor}-{encoder.fingerprint[:8]}"
+    assert model.get_name().startswith(f"{extractor}-{encoder.fingerprint[:8]}-")
     with pytest.raises(InputError, match="uint8"):
         model(images.float())
     with pytest.raises(InputError, match="class logits"):
         model.get_default_feature_layer_for_metric("isc")
+
+
+def test_fidelity_caches_by_network(extractor: str, tiny_clip: Path, tmp_path: Path) -> None:
+    """The same weights with another activation give other features."""
+    from torch_fidelity.utils import create_feature_extractor
+
+    other = shutil.copytree(tiny_clip, tmp_path / "other")
+    config = json.loads((other / "open_clip_config.json").read_text())
+    config["model_cfg"]["quick_gelu"] ^= True
+    (other / "open_clip_config.json").write_text(json.dumps(config))
+    copy = shutil.copytree(tiny_clip, tmp_path / "copy")
+    named = [
+        create_feature_extractor(
+            extractor, ["clip"], cuda=False, verbose=False, feature_extractor_weights_path=str(path)
+        ).get_name()
+        for path in (tiny_clip, copy, other)
+    ]
+    assert named[0] == named[1] != named[2]
 
 
 @pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")

@@ -28,6 +28,7 @@ from cmdmetric.encoder import Encoder
 from cmdmetric.errors import InputError
 from cmdmetric.preprocess import to_pixels
 from cmdmetric.protocol import GRGAN
+from cmdmetric.spaces import image_space
 from cmdmetric.weights import find_checkpoint
 
 NAME = "cmdmetric-grgan"
@@ -56,8 +57,10 @@ class GrganFeatureExtractor(FeatureExtractorBase):
         model = None if is_file else feature_extractor_weights_path
         weights = feature_extractor_weights_path if is_file else None
         found = find_checkpoint(model, weights)
-        # torch-fidelity caches features under this name: other weights must not find them.
-        super().__init__(f"{name}-{found.sha256[:8]}", features_list)
+        # torch-fidelity caches features under this name: those of another network, even of the same
+        # weights, must not be found there.
+        space = image_space(found, GRGAN, "fp32").key(b"").hex()
+        super().__init__(f"{name}-{found.sha256[:8]}-{space[:8]}", features_list)
         self._source = model, weights
         self._encoder: Encoder | None = None
 
