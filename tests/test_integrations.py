@@ -520,6 +520,35 @@ def test_fidelity_command_line(
     assert found == pytest.approx(clip_fd(*folders, encoder=encoder), rel=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--fid", "--feature-extractor-weights-path", "no-such"], "error: no model 'no-such'"),
+        (["--isc"], "error: the Inception score needs class logits"),
+    ],
+)
+def test_fidelity_command_line_tells_mistakes(
+    options: list[str],
+    message: str,
+    folders: tuple[Path, Path],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY
+
+    module = "cmdmetric.integrations.torch_fidelity"
+    monkeypatch.delitem(FEATURE_EXTRACTORS_REGISTRY, "cmdmetric-grgan", raising=False)
+    monkeypatch.delitem(sys.modules, module, raising=False)
+    arguments = ["--input1", folders[0], "--input2", folders[1], "--cpu", "--silent", "--no-cache",
+                 "--feature-extractor", "cmdmetric-grgan", *options]  # fmt: skip
+    monkeypatch.setattr(sys, "argv", ["fidelity", *map(os.fspath, arguments)])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module(module, run_name="__main__")
+    assert ended.value.code == 2
+    told = capsys.readouterr()
+    assert told.out == "" and told.err.startswith(message)
+
+
 def test_fidelity_extractor_with_a_file_of_weights(extractor: str, tmp_path: Path) -> None:
     """A file holds weights of ViT-B/32: those of another network are told before any image."""
     from torch_fidelity.utils import create_feature_extractor

@@ -106,5 +106,7 @@ def register() -> str:
 if __name__ == "__main__":
     from torch_fidelity.fidelity import main
 
+    from cmdmetric.cli_options import explain
+
     register()
-    main()
+    explain(main)()
