@@ -23,7 +23,7 @@ from tqdm import tqdm
 from cmdmetric.decoding import Failure, decoded
 from cmdmetric.download import cache_folder, download, sha256_of
 from cmdmetric.errors import InputError
-from cmdmetric.features import list_failures
+from cmdmetric.features import Undecodable
 from cmdmetric.image_set import ImageSet
 from cmdmetric.rgb import to_rgb
 
@@ -115,8 +115,8 @@ class Inception:
     ) -> InceptionImages:
         """The features of an image set, in its order; sizes may differ, batches do not matter.
 
-        Raises InputError listing every image that cannot be decoded, unless on_error is "skip",
-        and where none is left.
+        Raises Undecodable, an InputError, listing every image that cannot be decoded, unless
+        on_error is "skip", and where none is left.
         """
         stream = InceptionStream(self)
         names: list[str] = []
@@ -132,11 +132,7 @@ class Inception:
                 if not failures or on_error == "skip":  # else: only look for further failures
                     stream.add(pixels)
         if failures and (on_error == "raise" or not names):
-            raise InputError(
-                f"{images.source}: {len(failures)} of {len(names) + len(failures)} images cannot "
-                f"be decoded:\n{list_failures(failures)}\n"
-                "Mend or remove them, or score the rest with on_error='skip'."
-            )
+            raise Undecodable(images.source, failures, len(names) + len(failures), on_error)
         return InceptionImages(stream.features(), tuple(names), tuple(failures))
 
 

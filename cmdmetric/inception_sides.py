@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from cmdmetric.errors import InputError
 from cmdmetric.family import METRICS
+from cmdmetric.features import Undecodable
 from cmdmetric.image_set import ImageSet
 from cmdmetric.moments import Moments
 from cmdmetric.shards import Shard
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
     import torch
 
     from cmdmetric.distributed import Workers
-    from cmdmetric.inception import Inception, InceptionFeatures
+    from cmdmetric.inception import Inception, InceptionFeatures, InceptionImages
+
+T = TypeVar("T")
 
 #: Columns of the logits, which follow those of the pooled features.
 LOGITS = 1008
@@ -99,7 +102,8 @@ class InceptionSides:
             names = names[: len(names) - sum(workers.all_gather(0))]
         else:
             workers.all_gather(len(names))
-        return side, _gathered(workers, lambda: run.features(names) if names else None)
+        own = _computed(workers, lambda: run.features(names) if names else None)
+        return side, _gathered(workers, own)
 
     def encoded_real(
         self, opened: Side | ImageSet
@@ -125,13 +129,7 @@ class InceptionSides:
             return network.encode(
                 images, on_error=encoding.on_error, progress=encoding.progress
             ).features
-        share = images.shard(Shard(encoding.workers.rank, encoding.workers.size))
-        return _gathered(
-            encoding.workers,
-            lambda: None if share.is_empty else network.encode(
-                share, on_error=encoding.on_error, progress=encoding.progress
-            ).features,
-        )  # fmt: skip
+        return _shared(images, network, encoding, encoding.workers)
 
 
 def _opened(source: Source) -> ImageSet | Moments:
@@ -140,18 +138,55 @@ def _opened(source: Source) -> ImageSet | Moments:
     return opened.moments if isinstance(opened, Side) else opened
 
 
-def _gathered(
-    workers: Workers, compute: Callable[[], InceptionFeatures | None]
+def _shared(
+    images: ImageSet, network: Inception, encoding: Encoding, workers: Workers
 ) -> InceptionFeatures | None:
-    """The features of what every process computes, in their order; None in all but the first."""
-    from cmdmetric.inception import InceptionFeatures
+    """The features of a set of which every process encodes a share; None in all but the first.
 
-    own, reason = None, None
+    A share of which nothing can be decoded is no error if others have some, as in
+    `cmdmetric.shared_encoding`.
+    """
+    share = images.shard(Shard(workers.rank, workers.size))
+
+    def encode() -> InceptionImages | Undecodable | None:
+        try:
+            return None if share.is_empty else network.encode(
+                share, on_error=encoding.on_error, progress=encoding.progress
+            )  # fmt: skip
+        except Undecodable as error:
+            return error
+
+    found = _computed(workers, encode)
+    own: InceptionFeatures | None = None
+    seen, failures = 0, tuple[tuple[str, str], ...]()
+    if isinstance(found, Undecodable):
+        seen, failures = found.seen, found.failures
+    elif found is not None:
+        own, failures = found.features, found.skipped
+        seen = len(found.names) + len(failures)
+    told = workers.all_gather((seen, failures))
+    seen = sum(n for n, _ in told)
+    failures = tuple(failure for _, of in told for failure in of)
+    if len(failures) == seen or (failures and encoding.on_error == "raise"):
+        raise Undecodable(images.source, failures, seen, encoding.on_error)
+    return _gathered(workers, own)
+
+
+def _computed(workers: Workers, compute: Callable[[], T]) -> T:
+    """What this process computes. Raises InputError in all processes where one does."""
     try:
         own = compute()
     except InputError as error:
-        reason = str(error)
-    workers.agree(reason)
+        workers.agree(str(error))
+        raise  # not reached: all have met an error
+    workers.agree()
+    return own
+
+
+def _gathered(workers: Workers, own: InceptionFeatures | None) -> InceptionFeatures | None:
+    """The features of all processes, in their order; None in all but the first."""
+    from cmdmetric.inception import InceptionFeatures
+
     rows = None if own is None else np.concatenate(own, axis=1)
     shapes = workers.all_gather((0, 0) if rows is None else rows.shape)
     if workers.rank:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +24,11 @@ from PIL import Image
 
 from cmdmetric import distributed, features
 from cmdmetric.cli import main
+from cmdmetric.features import OnError, Undecodable
+from cmdmetric.images import open_images
+from cmdmetric.inception import Inception, InceptionFeatures
+from cmdmetric.inception_sides import InceptionSides
+from cmdmetric.sources import Encoding
 
 #: Imported once: each process of a test is a fork.
 FORKS = multiprocessing.get_context("forkserver")
@@ -163,6 +171,73 @@ def test_inception_is_shared_too(sets: Path, inception_weights: Path, tmp_path: 
     assert found["fid"]["value"] == pytest.approx(theirs["fid"]["value"], abs=1e-4)
     assert found["clipscore"] == pytest.approx(theirs["clipscore"], rel=1e-9)
     assert [end.status for end in others] == [0]
+
+
+def broken(sets: Path, folder: Path, count: int) -> Path:
+    """Three images and some files more that are none."""
+    shutil.copytree(sets / "few", folder)
+    for k in range(3, 3 + count):
+        (folder / f"{k}.png").write_bytes(b"no image")
+    return folder
+
+
+def test_inception_skips_a_whole_share(sets: Path, inception_weights: Path, tmp_path: Path) -> None:
+    """Of a real side of Inception's own the second process can decode nothing."""
+    arguments = score(
+        sets, "few", metrics="fid", inception_weights=inception_weights, on_error="skip",
+        inception_real=broken(sets, tmp_path / "real", 3),
+    )  # fmt: skip
+    first, other = launch(tmp_path / "run", 2, *arguments)
+    assert (first.status, other.status) == (0, 0), first.err
+    found, theirs = json.loads(first.out), alone(*arguments)
+    assert found["inception"] == theirs["inception"] and found["inception"]["n_real"] == 3
+    ours, of_one = (x["metrics"]["fid"]["value"] for x in (found, theirs))
+    assert ours == pytest.approx(of_one, abs=1e-4)
+
+
+class Thread(distributed.Workers):
+    """One of two threads that share an encoding."""
+
+    def __init__(self, rank: int, table: list[Any], barrier: threading.Barrier) -> None:
+        self.rank, self.size, self.agreed = rank, 2, False
+        self._table, self._barrier = table, barrier
+
+    def all_gather(self, value: Any) -> list[Any]:
+        self._table[self.rank] = value
+        self._barrier.wait(timeout=60)
+        values = list(self._table)
+        self._barrier.wait(timeout=60)
+        return values
+
+
+@pytest.mark.parametrize(
+    ("decodable", "on_error", "message"),
+    [(3, "raise", "3 of 6 images cannot be decoded"), (0, "skip", "no image could be decoded")],
+)
+def test_inception_tells_of_all_shares(
+    decodable: int, on_error: OnError, message: str, sets: Path, tmp_path: Path
+) -> None:
+    images = open_images(broken(sets, tmp_path / "real", 3))
+    for k in range(decodable, 3):
+        (tmp_path / "real" / f"{k}.png").write_bytes(b"no image")
+    network = Inception.__new__(Inception)  # what it makes of an image plays no part
+    network.batch_size = 8
+    network.encode_pixels = lambda pixels: InceptionFeatures(  # type: ignore[method-assign]
+        np.zeros((len(pixels), 2048), np.float32), np.zeros((len(pixels), 1008), np.float32)
+    )
+    table, barrier = [None, None], threading.Barrier(2)
+
+    def run(rank: int) -> str:
+        workers = Thread(rank, table, barrier)
+        sides = InceptionSides(network, Encoding(None, on_error, workers=workers))  # type: ignore[arg-type]
+        sides.real = images
+        with pytest.raises(Undecodable) as caught:
+            sides._of_real()
+        return str(caught.value)
+
+    with ThreadPoolExecutor(2) as pool:
+        told = list(pool.map(run, range(2)))
+    assert told[0] == told[1] and message in told[0] and "5.png" in told[0]
 
 
 def test_processes_that_get_nothing(sets: Path, tmp_path: Path) -> None:
