@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from cmdmetric.errors import InputError
 from cmdmetric.family import METRICS
+from cmdmetric.feature_rows import unread
 from cmdmetric.features import Undecodable
 from cmdmetric.image_set import ImageSet
 from cmdmetric.moments import Moments
@@ -94,6 +96,9 @@ class InceptionSides:
 
         run = InceptionPass(opened, self.network, self._encoding.cache)
         side = self._encoding.side(run.along())
+        # A report looks at images again, which Inception should not: not at those that it has not
+        # seen in this process either.
+        side = replace(side, images=opened, features=unread(side))
         workers = self._encoding.workers
         names = side.names or ()
         if workers is None:

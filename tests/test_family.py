@@ -22,7 +22,10 @@ from cmdmetric.clipscore import clip_scores, ref_clipscore
 from cmdmetric.cmmd import cmmd
 from cmdmetric.family import METRICS, metric_names
 from cmdmetric.fjd import fjd
+from cmdmetric.images import open_images
+from cmdmetric.inception_sides import InceptionSides
 from cmdmetric.scenes import draw_scene
+from cmdmetric.sources import Encoding
 
 #: A Fréchet distance, KID subsets and ten Inception score splits can be made of so many.
 N = 12
@@ -271,6 +274,17 @@ def test_one_pass_sets_are_read_once(encoder: Encoder, inception_weights: Path) 
             inception_weights=inception_weights,
         )
     assert found.metrics["fid"].value > 0
+
+
+def test_a_side_shows_its_images_without_inception(
+    scenes: Path, encoder: Encoder, inception_weights: Path
+) -> None:
+    """The set that takes them to Inception would take those of other processes there as well."""
+    network = inception_module.Inception(inception_weights, device="cpu")
+    opened = open_images(scenes / "generated")
+    side, features = InceptionSides(network, Encoding(encoder)).encoded(opened)
+    assert features is not None and len(features.pool) == len(side.features) == N
+    assert side.images is opened
 
 
 def test_what_inception_has_seen_is_kept(
