@@ -84,7 +84,8 @@ def shared_side(
         return Side(moments, opened.source, features=rows, texts=opened, kept=kept,
                     truncated=truncated)  # fmt: skip
     names = tuple(name for of in named if of for name in of[0])
-    return Side(moments, opened.source, features=rows, names=names, skipped=failures)
+    return Side(moments, opened.source, features=rows, names=names, images=opened,
+                skipped=failures)  # fmt: skip
 
 
 def _encode(share: Any, encode: Callable[[Any], Side]) -> tuple[_Share, Side | None]:

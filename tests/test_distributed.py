@@ -159,12 +159,15 @@ def test_a_score_is_that_of_one_process(
 
 def test_inception_is_shared_too(sets: Path, inception_weights: Path, tmp_path: Path) -> None:
     """Three images in batches of two, and a real side of Inception's own."""
+    report = tmp_path / "report.html"
     arguments = score(
         sets, "few", metrics="fid,clipscore", inception_weights=inception_weights,
         inception_real=sets / "few", batch_size=2,
     )  # fmt: skip
-    first, *others = launch(tmp_path / "run", 2, *arguments)
+    first, *others = launch(tmp_path / "run", 2, *arguments, "--report", report)
     assert first.status == 0, first.err
+    page = report.read_text()
+    assert "no picture at hand" not in page and page.count('<img src="data:') == 12
     found, theirs = (x["metrics"] for x in (json.loads(first.out), alone(*arguments)))
     assert found.keys() == theirs.keys() == {"fid", "clipscore"}
     # Shares of Inception's own real side are no whole batches: float32, and a FID of about zero.
