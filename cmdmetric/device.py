@@ -16,12 +16,14 @@ from cmdmetric.errors import InputError
 def exact_float32(device: torch.device) -> Iterator[None]:
     """No gradients, and float32 that stays float32, also inside a training loop's autocast.
 
-    What torch makes within it lies on this device, whatever the loop's default device is.
+    Nor does the loop's default device reach into it.
     """
     # Not every device type knows autocast; where it does not, none can be on.
     kind = device.type if device.type in ("cuda", "xpu") else "cpu"
     products = _exact_on_cpu() if device.type == "cpu" else _exact_on_cuda()
-    with device, torch.inference_mode(), torch.autocast(kind, enabled=False), products:
+    # A default device is a mode of torch's functions, and attention rounds otherwise in any mode.
+    unmoded = torch._C.DisableTorchFunction()
+    with unmoded, torch.inference_mode(), torch.autocast(kind, enabled=False), products:
         yield
 
 
