@@ -230,7 +230,8 @@ def score_of(
     Raises InputError where they were made differently or have fewer than 2 samples.
     """
     made, kept = _common_provenance(f, r, l), set(l.kept)
-    pairing, groups = pairing_of(f, l), drawn_together(f, r, l, real_captions)
+    pairing = pairing_of(f, l)
+    groups = drawn_together(pairing, r, l, real_captions)
     distances, bars = _statistics(f, r, l, groups, cache)
     notes = [*_notes(f, r, l, made)]
     if bars is None and any(side.has_features for side in (f, r, l)):
@@ -458,24 +459,25 @@ def _groups(
 
 
 def drawn_together(
-    f: Side,
+    of_f: Pairing | None,
     r: Side,
     l: Side,  # noqa: E741
     real_captions: Side | None = None,
 ) -> DrawnTogether:
     """What was drawn together of generated images, real images and captions.
 
+    of_f is the pairing of the generated images with the captions, where there is one.
     real_captions tell it of real images that `l` does not name: images were then painted from
     captions that read like those of a real image.
     """
     of_real = pairing_of(r, l)
     named = of_real is not None and any(of_real.caption_of)
     if named or l.texts is None or real_captions is None or real_captions.texts is None:
-        return _groups([pairing_of(f, l), of_real], l)
+        return _groups([of_f, of_real], l)
     real = real_captions.texts
     prompts = l.texts.prompts_of(real)
     of_images = [
-        _groups_of(pairing_of(f, l), prompts, 0, 2),
+        _groups_of(of_f, prompts, 0, 2),
         _groups_of(pairing_of(r, real_captions), real.prompts, 1, 2),
     ]
     return of_images, np.array(prompts, int)[list(l.kept)]

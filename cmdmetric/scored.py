@@ -143,7 +143,8 @@ def with_family(
     Raises InputError where a metric lacks what it needs, unless lenient: then it is left out with
     a warning.
     """
-    of_images, _ = drawn_together(found.f, found.r, found.l, real_captions)
+    pairing = pairing_of(found.f, found.l)
+    of_images, _ = drawn_together(pairing, found.r, found.l, real_captions)
     groups = dict(zip("fr", of_images, strict=True))
     given = Given(
         found.f, found.r, found.l, real_captions, of_f, of_r, inception.apart, groups
