@@ -43,7 +43,10 @@ def result(**changes: Any) -> dict[str, Any]:
     return values
 
 
-ERRORS = {key: {"standard_error": 0.05} for key in ("cmd", "itdis", "dis_fr", "dis_fl", "dis_rl")}
+ERRORS: dict[str, Any] = {
+    key: {"standard_error": 0.05} for key in ("cmd", "itdis", "dis_fr", "dis_fl", "dis_rl")
+}
+ERRORS["sides"] = ["generated"]
 
 
 # --- against a stored score and a published row ----------------------------------------------
@@ -159,6 +162,8 @@ def test_standard_errors_of_the_difference() -> None:
     assert check(got, "published:DM-GAN+IT", tolerance="1.8 se").outcome == "outside"
     bare = check(result(), expected, tolerance="2se")
     assert bare.outcome == "meaningless" and "needs error bars" in bare.meaningless[0]
+    moments = result(uncertainty={**ERRORS, "sides": ["captions"]})
+    assert check(moments, expected, tolerance="2se").outcome == "meaningless"
 
 
 @pytest.mark.parametrize("text", ["2x", "", "-1%", "nan", "inf", "%", "two", "1e999%", "2 %%"])
