@@ -126,12 +126,10 @@ def compare_table(result: Comparison) -> str:
             f"{entry.n if entry.n is not None else '?':>8}",
         ]
         lines.append(f"{entry.name:<{width}}  {' '.join(cells)}")
-    if result.against_best:
-        how = {_how(each) for each in result.against_best}
-        lines += [
-            "",
-            f"against {result.entries[0].name}{', '.join(['', *how]) if len(how) == 1 else ''}",
-        ]
+    how = {_how(each) for each in result.against_best}
+    if how:
+        alike = f", {next(iter(how))}" if len(how) == 1 else ""
+        lines += ["", f"against {result.entries[0].name}{alike}"]
     for each in result.against_best:
         verdict = "not tested, the numbers of images differ"
         if each.p_value is not None and each.p_adjusted is not None:
