@@ -132,7 +132,7 @@ def compare(files: Sequence[str | os.PathLike[str]]) -> Comparison:
             "the scores are of several real sides or weights of Inception: fid, kid do not compare"
         )
     tested = [other for other in others if other.has_errors and best.has_errors]
-    notes += untested(best, others, tested)
+    notes += untested(best, others)
     against = against_best([(x.name, _gap(x, best), _gaps(x, best), False) for x in tested])
     return Comparison((best, *others), against, ranked_by, tuple(notes))
 
@@ -157,9 +157,9 @@ def ranking_of(entries: Sequence[Entry]) -> tuple[list[int], str, list[str]]:
     return sorted(range(len(entries)), key=values.__getitem__), ranked_by, notes
 
 
-def untested(best: Entry, others: Sequence[Entry], tested: Sequence[Entry]) -> list[str]:
-    """Which models could not be tested against the best, for a reader to know."""
-    names = [entry.name for entry in others if entry not in tested]
+def untested(best: Entry, others: Sequence[Entry]) -> list[str]:
+    """Which models cannot be tested against the best, for a reader to know."""
+    names = [entry.name for entry in others if not (entry.has_errors and best.has_errors)]
     if not names:
         return []
     why = best.name if not best.has_errors else ", ".join(names)

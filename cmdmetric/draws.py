@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from cmdmetric.pairing import Pairing
 
 Array = NDArray[np.float64]
+
+#: A number of samples; None where it is not known.
+_N = TypeVar("_N", int, int | None)
 
 
 class Drawn(NamedTuple):
@@ -63,7 +66,12 @@ def apart(sides: Sequence[Drawn]) -> bool:
 
 def numbers_of_draws(sides: Sequence[Drawn]) -> list[int]:
     """How many draws the samples of each side are."""
-    return [side.n if side.groups is None else len(np.unique(side.groups)) for side in sides]
+    return [number_of_draws(*side) for side in sides]
+
+
+def number_of_draws(n: _N, groups: NDArray[np.generic] | None) -> _N | int:
+    """How many draws n samples of these groups are."""
+    return n if groups is None else len(np.unique(groups))
 
 
 def covariance(sides: Sequence[Drawn], shares: Sequence[Array]) -> tuple[Array, int]:

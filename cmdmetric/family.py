@@ -102,12 +102,6 @@ class Given:
     inception_apart: bool = False
     groups: Groups = field(default_factory=dict)
 
-    @property
-    def draws(self) -> int | None:
-        """How many draws the generated images are."""
-        n, groups = self.f.moments.n, self.groups.get("f")
-        return n if groups is None else len(set(groups.tolist()))
-
 
 def metric_names(metrics: str | Iterable[str]) -> tuple[tuple[str, ...], bool]:
     """The names in "fid,clipscore" or in a list, each once, and whether "all" was asked for.
@@ -134,11 +128,13 @@ def measure(name: str, given: Given) -> dict[str, Measured]:
 
     Raises `Unavailable`, an InputError, which says what is missing.
     """
+    from cmdmetric.draws import number_of_draws
     from cmdmetric.measuring import MEASURES
 
+    n = given.f.moments.n
     try:
         numbers = MEASURES[name](given)
-        sizes = (given.f.moments.n, given.draws)
+        sizes = (n, number_of_draws(n, given.groups.get("f")))
         sized = [number if number.sizes else replace(number, sizes=sizes) for number in numbers]
         return dict(zip(METRICS[name].values, sized, strict=True))
     except InputError as error:

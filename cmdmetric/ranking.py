@@ -28,8 +28,7 @@ def rank(found: Sequence[Scored]) -> Comparison:
     order, ranked_by, notes = ranking_of(entries)
     best, *others = order
     tested = [i for i in others if entries[i].has_errors and entries[best].has_errors]
-    known = [entries[i] for i in tested]
-    notes += untested(entries[best], [entries[i] for i in others], known)
+    notes += untested(entries[best], [entries[i] for i in others])
     against = against_best(
         [
             (

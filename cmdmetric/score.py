@@ -19,7 +19,7 @@ from cmdmetric import distributed
 from cmdmetric.cache import FeatureCache, open_cache
 from cmdmetric.captions import Captions, Pairing, pair
 from cmdmetric.derived import remembered
-from cmdmetric.draws import groups_of_images, replicated
+from cmdmetric.draws import groups_of_images, number_of_draws, replicated
 from cmdmetric.errors import InputError
 from cmdmetric.frechet import frechet_distance
 from cmdmetric.image_findings import mixed_endings
@@ -244,7 +244,7 @@ def score_of(
         itdis=distances.itdis,
         **distances._asdict(),
         n=f.moments.n,
-        draws=f.moments.n if groups[0][0] is None else len(np.unique(groups[0][0])),
+        draws=number_of_draws(f.moments.n, groups[0][0]),
         n_real=r.moments.n,
         n_captions=l.moments.n,
         signature=_signature(f, r, l, made),

@@ -499,6 +499,21 @@ def test_fidelity_metrics(extractor: str, folders: tuple[Path, Path], encoder: E
     assert np.isfinite(found["kernel_inception_distance_mean"])
 
 
+def run_fidelity(
+    monkeypatch: pytest.MonkeyPatch, folders: tuple[Path, Path], *options: str | Path
+) -> None:
+    """torch-fidelity's command on two folders, as `python -m` starts it: nothing is registered."""
+    from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY
+
+    module = "cmdmetric.integrations.torch_fidelity"
+    monkeypatch.delitem(FEATURE_EXTRACTORS_REGISTRY, "cmdmetric-grgan", raising=False)
+    monkeypatch.delitem(sys.modules, module, raising=False)
+    arguments = ["--input1", folders[0], "--input2", folders[1], "--cpu", "--silent", "--no-cache",
+                 "--feature-extractor", "cmdmetric-grgan", *options]  # fmt: skip
+    monkeypatch.setattr(sys, "argv", ["fidelity", *map(os.fspath, arguments)])
+    runpy.run_module(module, run_name="__main__")
+
+
 @pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")
 def test_fidelity_command_line(
     folders: tuple[Path, Path],
@@ -506,16 +521,8 @@ def test_fidelity_command_line(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY
-
-    module = "cmdmetric.integrations.torch_fidelity"
-    monkeypatch.delitem(FEATURE_EXTRACTORS_REGISTRY, "cmdmetric-grgan", raising=False)
-    monkeypatch.delitem(sys.modules, module, raising=False)
-    arguments = ["--input1", folders[0], "--input2", folders[1], "--fid", "--cpu", "--json",
-                 "--silent", "--no-cache", "--feature-extractor", "cmdmetric-grgan",
-                 "--feature-extractor-weights-path", BUNDLED["scenes-toy"]]  # fmt: skip
-    monkeypatch.setattr(sys, "argv", ["fidelity", *map(os.fspath, arguments)])
-    runpy.run_module(module, run_name="__main__")
+    weights = ["--feature-extractor-weights-path", BUNDLED["scenes-toy"]]
+    run_fidelity(monkeypatch, folders, "--fid", "--json", *weights)
     found = json.loads(capsys.readouterr().out)["frechet_inception_distance"]
     assert found == pytest.approx(clip_fd(*folders, encoder=encoder), rel=1e-4)
 
@@ -534,16 +541,8 @@ def test_fidelity_command_line_tells_mistakes(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY
-
-    module = "cmdmetric.integrations.torch_fidelity"
-    monkeypatch.delitem(FEATURE_EXTRACTORS_REGISTRY, "cmdmetric-grgan", raising=False)
-    monkeypatch.delitem(sys.modules, module, raising=False)
-    arguments = ["--input1", folders[0], "--input2", folders[1], "--cpu", "--silent", "--no-cache",
-                 "--feature-extractor", "cmdmetric-grgan", *options]  # fmt: skip
-    monkeypatch.setattr(sys, "argv", ["fidelity", *map(os.fspath, arguments)])
     with pytest.raises(SystemExit) as ended:
-        runpy.run_module(module, run_name="__main__")
+        run_fidelity(monkeypatch, folders, *options)
     assert ended.value.code == 2
     told = capsys.readouterr()
     assert told.out == "" and told.err.startswith(message)
