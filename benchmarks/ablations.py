@@ -15,7 +15,7 @@ from pathlib import Path
 import click
 from PIL import Image, ImageDraw, ImageFont
 
-from grgan_ref.log import CAPTION_LINES, LINE_HEIGHT
+from grgan_ref.training.log import CAPTION_LINES, LINE_HEIGHT
 
 HEAD = CAPTION_LINES * LINE_HEIGHT + 4  # the captions above a grid
 SIDE, LABEL = 128, 200  # a picture in a grid; the width of the names beside it

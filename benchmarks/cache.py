@@ -37,8 +37,8 @@ NETWORK = {
     "quick_gelu": True,
 }
 WORDS = "a the red blue circle square large small left right of on grey below next to cat"
-SCORE = "from cmdmetric.cli import score; score()"
-MOMENTS = "from cmdmetric.cli import main; main()"
+SCORE = "from cmdmetric.cli.main import score; score()"
+MOMENTS = "from cmdmetric.cli.main import main; main()"
 #: Linux counts the peak of a new program from its start; a parent sees its own in a child's.
 PEAK = """
 import atexit, sys

@@ -19,12 +19,12 @@ import click
 import numpy as np
 from uncertainty import World, table, worlds
 
-from cmdmetric.captions import read_captions
-from cmdmetric.family import METRICS, Given, measure
-from cmdmetric.inception import InceptionFeatures
-from cmdmetric.moments import Moments
+from cmdmetric.encoders.inception import InceptionFeatures
+from cmdmetric.inputs.captions import read_captions
+from cmdmetric.metrics.moments import Moments
 from cmdmetric.score import groups_of
-from cmdmetric.sources import Side
+from cmdmetric.scoring.catalogue import METRICS, Given, measure
+from cmdmetric.scoring.side import Side
 
 #: Of the variance of a side, the share that its scene explains.
 COMMON = 0.64

@@ -25,10 +25,10 @@ import open_clip
 import torch
 from safetensors.torch import save_file
 
-from cmdmetric.scenes import draw_scene
+from cmdmetric.scenes.drawing import draw_scene
 from grgan_ref.config import Config
-from grgan_ref.generator import Generator
-from grgan_ref.itm import build_itm
+from grgan_ref.matching.itm import build_itm
+from grgan_ref.networks.generator import Generator
 
 #: Our names to the authors', for the generator and the ITM.
 TO_RELEASED = [

@@ -35,14 +35,14 @@ from safetensors.torch import save_file
 
 import cmdmetric
 from cmdmetric import Encoder, Moments
-from cmdmetric.cache import FeatureCache, Space
-from cmdmetric.image_set import decode
-from cmdmetric.images import open_images
-from cmdmetric.merge import merge
-from cmdmetric.metrics import cross_model_distance
-from cmdmetric.preprocess import to_pixels
-from cmdmetric.set_files import StoredSet
-from cmdmetric.shards import Listing, Shard, ShardRecord
+from cmdmetric.cache.feature_cache import FeatureCache, Space
+from cmdmetric.encoders.preprocess import to_pixels
+from cmdmetric.inputs.image_set import decode
+from cmdmetric.inputs.images import open_images
+from cmdmetric.inputs.shards import Listing, Shard, ShardRecord
+from cmdmetric.metrics.cmd import cross_model_distance
+from cmdmetric.scoring.merging import merge
+from cmdmetric.scoring.set_files import StoredSet
 
 ARCHITECTURE = "ViT-B-32-quickgelu"
 #: Of one forward pass of ViT-B/32's image tower: 4.4 G multiply-adds (open_clip's model profile).

@@ -18,14 +18,14 @@ import numpy as np
 import torch
 
 from cmdmetric import Encoder, cmd
-from cmdmetric.scenes import draw_scene
+from cmdmetric.scenes.drawing import draw_scene
 from cmdmetric.score import moments_of
 from grgan_ref.config import Config
-from grgan_ref.generator import Generator
-from grgan_ref.log import read_log
+from grgan_ref.data.sources import open_data
 from grgan_ref.model import TextToImage, load_model
+from grgan_ref.networks.generator import Generator
 from grgan_ref.retrieval import ClipMatcher, TrainedMatcher, evaluate
-from grgan_ref.sources import open_data
+from grgan_ref.training.log import read_log
 
 SIDE, SAMPLES = 64, 1000
 CPU = torch.device("cpu")

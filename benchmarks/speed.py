@@ -36,20 +36,20 @@ from torch_fidelity.feature_extractor_clip import FeatureExtractorCLIP, build_mo
 from torch_fidelity.utils import extract_featuresdict_from_input_id
 
 from cmdmetric import Encoder, Moments, cross_model_distance, frechet_distance
-from cmdmetric.captions import read_captions
-from cmdmetric.features import encode_images
-from cmdmetric.images import open_images
-from cmdmetric.preprocess import to_pixels
+from cmdmetric.encoders.preprocess import to_pixels
+from cmdmetric.features.images import encode_images
+from cmdmetric.inputs.captions import read_captions
+from cmdmetric.inputs.images import open_images
 from cmdmetric.protocol import CLIP
-from cmdmetric.uncertainty import uncertainty
+from cmdmetric.uncertainty.error_bars import uncertainty
 from grgan_ref import losses
 from grgan_ref.config import Config, LossConfig
-from grgan_ref.discriminator import Discriminator, build_discriminators
-from grgan_ref.gan_step import Batch, Matcher, gan_step
-from grgan_ref.generator import Generator
-from grgan_ref.itm import build_itm
-from grgan_ref.layers import DoublingResidualBlock, ResidualBlock, UpBlock
-from grgan_ref.spectral_norm import SpectralNormConv2d
+from grgan_ref.matching.itm import build_itm
+from grgan_ref.networks.discriminator import Discriminator, build_discriminators
+from grgan_ref.networks.generator import Generator
+from grgan_ref.networks.layers import DoublingResidualBlock, ResidualBlock, UpBlock
+from grgan_ref.networks.spectral_norm import SpectralNormConv2d
+from grgan_ref.training.gan_step import Batch, Matcher, gan_step
 
 MODEL = "ViT-B-32"
 Row = list[str]

@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 from scipy import linalg
 
 from cmdmetric import Moments, cross_model_distance, frechet_distance
-from cmdmetric.bias import extrapolate_quarters
-from cmdmetric.frechet_influence import curvature
-from cmdmetric.influence import Sample
-from cmdmetric.references import load_reference
-from cmdmetric.uncertainty import Uncertainty, paired_difference, uncertainty
+from cmdmetric.metrics.distance_influence import curvature
+from cmdmetric.scoring.references import load_reference
+from cmdmetric.uncertainty.error_bars import Uncertainty, paired_difference, uncertainty
+from cmdmetric.uncertainty.extrapolation import extrapolate_quarters
+from cmdmetric.uncertainty.influence import Sample
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt

@@ -26,16 +26,16 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from cmdmetric import Encoder, Moments, cross_model_distance
-from cmdmetric.clipscore import clipscore
-from cmdmetric.cmmd import cmmd
-from cmdmetric.fjd import fjd
-from cmdmetric.influence import Sample
-from cmdmetric.prdc import prdc
-from cmdmetric.preprocess import to_pixels
-from cmdmetric.rprecision import r_precision
-from cmdmetric.scenes import BACKGROUNDS, Scene, draw_scene
-from cmdmetric.uncertainty import uncertainty
-from cmdmetric.vendi import vendi_score
+from cmdmetric.encoders.preprocess import to_pixels
+from cmdmetric.metrics.clipscore import clipscore
+from cmdmetric.metrics.cmmd import cmmd
+from cmdmetric.metrics.fjd import fjd
+from cmdmetric.metrics.prdc import prdc_scores
+from cmdmetric.metrics.retrieval import r_precision
+from cmdmetric.metrics.vendi import vendi_score
+from cmdmetric.scenes.drawing import BACKGROUNDS, Scene, draw_scene
+from cmdmetric.uncertainty.error_bars import uncertainty
+from cmdmetric.uncertainty.influence import Sample
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -182,7 +182,7 @@ def scores_of(f: Pairs, r: Pairs) -> dict[str, float]:
         "R-precision": r_precision(f.images, f.captions),
         "CMMD": cmmd(f.images, r.images).unbiased,
         "Vendi": vendi_score(f.images),
-        **prdc(f.images, r.images)._asdict(),
+        **prdc_scores(f.images, r.images)._asdict(),
     }
 
 

@@ -14,13 +14,16 @@ from typing import TYPE_CHECKING, Any
 from cmdmetric.version import __version__
 
 if TYPE_CHECKING:
-    from cmdmetric.comparison import Versus, versus
-    from cmdmetric.encoder import Encoder
+    from cmdmetric.compare import Versus, versus
+    from cmdmetric.encoders import Encoder
     from cmdmetric.errors import InputError
     from cmdmetric.evaluator import Evaluator
-    from cmdmetric.frechet import frechet_distance
-    from cmdmetric.metrics import CrossModelDistance, cross_model_distance
-    from cmdmetric.moments import Moments
+    from cmdmetric.metrics import (
+        CrossModelDistance,
+        Moments,
+        cross_model_distance,
+        frechet_distance,
+    )
     from cmdmetric.preflight import Preflight
     from cmdmetric.protocol import Protocol
     from cmdmetric.score import CMDScore, clip_fd, cmd, itdis
@@ -29,20 +32,20 @@ if TYPE_CHECKING:
 # need torch.
 _HOMES = {
     "CMDScore": "score",
-    "CrossModelDistance": "metrics",
-    "Encoder": "encoder",
+    "CrossModelDistance": "metrics.cmd",
+    "Encoder": "encoders.clip",
     "Evaluator": "evaluator",
     "InputError": "errors",
-    "Moments": "moments",
-    "Preflight": "preflight",
+    "Moments": "metrics.moments",
+    "Preflight": "preflight.look",
     "Protocol": "protocol",
-    "Versus": "comparison",
+    "Versus": "compare.versus",
     "clip_fd": "score",
     "cmd": "score",
-    "cross_model_distance": "metrics",
-    "frechet_distance": "frechet",
+    "cross_model_distance": "metrics.cmd",
+    "frechet_distance": "metrics.frechet",
     "itdis": "score",
-    "versus": "comparison",
+    "versus": "compare.versus",
 }
 
 __all__ = [

@@ -1,6 +1,6 @@
 """`python -m cmdmetric` is the command `cmdmetric`."""
 
-from cmdmetric.cli import main
+from cmdmetric.cli.main import main
 
 if __name__ == "__main__":
     main(prog_name="cmdmetric")

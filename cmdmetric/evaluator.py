@@ -14,20 +14,23 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cmdmetric.captions import Captions, read_captions
-from cmdmetric.encoder import Encoder
+from cmdmetric.encoders import Encoder, Inception, InceptionFeatures
 from cmdmetric.errors import InputError
-from cmdmetric.features import encode_captions, encode_images
-from cmdmetric.image_set import ImageSet
-from cmdmetric.images import open_images
-from cmdmetric.inception import Inception, InceptionFeatures
-from cmdmetric.inception_pass import InceptionPass
-from cmdmetric.inception_sides import InceptionSides
-from cmdmetric.moments import Moments, refuse_differences
+from cmdmetric.features import InceptionPass, InceptionSides, encode_captions, encode_images
+from cmdmetric.inputs import Captions, ImageSet, open_images, read_captions
+from cmdmetric.metrics import Moments, refuse_differences
 from cmdmetric.protocol import Protocol
 from cmdmetric.score import CMDScore, score_of
-from cmdmetric.scored import Scored, Wanted, with_family
-from cmdmetric.sources import Encoding, Side, Source, open_image_side, open_text_side
+from cmdmetric.scoring import (
+    Encoding,
+    Scored,
+    Side,
+    Source,
+    Wanted,
+    open_image_side,
+    open_text_side,
+    with_family,
+)
 
 #: What the sides that come in batches are called in a score.
 IMAGES, CAPTIONS = "images in memory", "captions in memory"
@@ -41,7 +44,7 @@ class Evaluator:
     image). Neither random numbers, nor precision, nor any other setting of torch is changed for
     the training around it, and autocast around it does not reach the encoder.
 
-    >>> from cmdmetric.scenes import draw_scene
+    >>> from cmdmetric.scenes.drawing import draw_scene
     >>> scenes = [draw_scene(seed) for seed in range(120)]
     >>> images = np.stack([np.asarray(scene.render(64)) for scene in scenes])
     >>> texts = [scene.captions(1)[0] for scene in scenes]
@@ -116,7 +119,7 @@ class Evaluator:
         """Add generated images, and their captions where the evaluator was made without.
 
         images: uint8 with values 0 to 255, (N, C, H, W) or (N, H, W, C), a tensor on any device or
-            an array; or PIL images, or whatever else `cmdmetric.images.open_images` takes.
+            an array; or PIL images, or whatever else `cmdmetric.inputs.images.open_images` takes.
         captions: one for each image, or a list of several for each.
 
         Raises InputError for images of another kind, and for captions that are missing, too many,

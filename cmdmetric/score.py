@@ -15,23 +15,24 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from cmdmetric import distributed
-from cmdmetric.cache import FeatureCache, open_cache
-from cmdmetric.captions import Captions, Pairing, pair
-from cmdmetric.derived import remembered
-from cmdmetric.draws import groups_of_images, number_of_draws, replicated
+from cmdmetric.cache import FeatureCache, open_cache, remembered
+from cmdmetric.encoders import Checkpoint, Dtype
 from cmdmetric.errors import InputError
-from cmdmetric.frechet import frechet_distance
-from cmdmetric.image_findings import mixed_endings
-from cmdmetric.image_set import ImageSet
-from cmdmetric.influence import Sample, SideLike
-from cmdmetric.lazy_encoder import LazyEncoder, recall_checkpoint
-from cmdmetric.metrics import CrossModelDistance, cross_model_distance
-from cmdmetric.moments import Moments, Provenance, refuse_differences
-from cmdmetric.page import check_report
+from cmdmetric.features import LazyEncoder, recall_checkpoint, workers as distributed
+from cmdmetric.inputs import Captions, ImageSet, Pairing, pair
+from cmdmetric.metrics import (
+    CrossModelDistance,
+    Moments,
+    Provenance,
+    cross_model_distance,
+    frechet_distance,
+    refuse_differences,
+)
+from cmdmetric.preflight import mixed_endings
 from cmdmetric.protocol import CLIP, GRGAN, Protocol, get_protocol
-from cmdmetric.references import REFERENCES
-from cmdmetric.sources import (
+from cmdmetric.report import check_report
+from cmdmetric.scoring import (
+    REFERENCES,
     Encoding,
     Side,
     Source,
@@ -40,31 +41,27 @@ from cmdmetric.sources import (
     open_image_side,
     open_text_side,
 )
-from cmdmetric.uncertainty import Uncertainty, uncertainty
+from cmdmetric.uncertainty import (
+    Sample,
+    SideLike,
+    Uncertainty,
+    groups_of_images,
+    number_of_draws,
+    replicated,
+    uncertainty,
+)
 from cmdmetric.version import __version__
-from cmdmetric.weights import Checkpoint, Dtype
 
 if TYPE_CHECKING:
     import torch
 
-    from cmdmetric.encoder import Encoder
+    from cmdmetric.encoders import Encoder
     from cmdmetric.features import OnError
-    from cmdmetric.finding import Finding
-    from cmdmetric.measured import Value
+    from cmdmetric.preflight import Finding
+    from cmdmetric.uncertainty import Value
 
 
-#: The modules that a score is computed by, from moments and features.
-STATISTICS_CODE = (
-    "bias",
-    "draws",
-    "frechet",
-    "frechet_influence",
-    "influence",
-    "metrics",
-    "moments",
-    "uncertainty",
-)
-#: The groups of image sides and of captions (`cmdmetric.draws.Drawn`).
+#: The groups of image sides and of captions (`cmdmetric.uncertainty.draws.Drawn`).
 DrawnTogether: TypeAlias = tuple[Sequence[NDArray[Any] | None], NDArray[Any] | None]
 #: Files that hold captions rather than images.
 CAPTION_ENDINGS = (".json", ".jsonl", ".csv", ".tsv", ".txt")
@@ -147,9 +144,9 @@ def cmd(
     """The Cross Model Distance of generated images: CMD = Dis(f, r) + |Dis(f, l) - Dis(r, l)|.
 
     generated, real: a folder, glob, archive, array or tensor (uint8), list or iterable of images
-        (`cmdmetric.images.open_images`), or moments or features of them
-        (`cmdmetric.sources.read_stored`), or the name of a reference.
-    captions: a file or list of captions (`cmdmetric.captions.read_captions`), or as above.
+        (`cmdmetric.inputs.images.open_images`), or moments or features of them
+        (`cmdmetric.scoring.side.read_stored`), or the name of a reference.
+    captions: a file or list of captions (`cmdmetric.inputs.captions.read_captions`), or as above.
     real: by default the images that the captions name, where they lie beside the captions' file;
         else "coco2014-val" where the captions are MS-COCO's val2014.
     model, weights, protocol, device, batch_size, dtype: as for `cmdmetric.Encoder`; an `encoder`
@@ -159,13 +156,13 @@ def cmd(
     cache: whether features of files and captions are looked up in the feature cache and kept there,
         or the folder of another cache (docs/caching.md).
     metrics, inception_weights, inception_real: what else to compute, as in
-        `cmdmetric.scored.Wanted`; it stands in the score's `metrics`.
+        `cmdmetric.scoring.together.Wanted`; it stands in the score's `metrics`.
     report: where a report of it is to be written, a self-contained HTML page (docs/report.md).
 
     Raises InputError for anything wrong with the inputs. What a reader of the numbers must know
     is warned of (`UserWarning`) and stands in the score's `warnings`.
 
-    >>> from cmdmetric.scenes import draw_scene
+    >>> from cmdmetric.scenes.drawing import draw_scene
     >>> scenes = [draw_scene(seed) for seed in range(120)]
     >>> images = [scene.render(64) for scene in scenes]
     >>> texts = [scene.captions(1)[0] for scene in scenes]
@@ -173,7 +170,7 @@ def cmd(
     >>> float(score) == score.dis_fr + score.itdis
     True
     """
-    from cmdmetric.scored import Wanted, scored
+    from cmdmetric.scoring import Wanted, scored
 
     if report is not None:
         check_report(report)
@@ -384,7 +381,9 @@ def encoding_of(
         return Encoding(encoder, on_error, progress, features, workers)
 
     def build(checkpoint: Checkpoint) -> Encoder:
-        from cmdmetric.encoder import Encoder as Build  # imports torch: not before it is needed
+        from cmdmetric.encoders import (
+            Encoder as Build,  # imports torch: not before it is needed
+        )
 
         return Build(checkpoint, None, chosen, device=device, batch_size=batch_size, dtype=dtype)
 
@@ -430,7 +429,7 @@ def _statistics(
 
     sources = [identity_of(side) for side in sides]
     sources += [b"" if g is None else g.tobytes() for g in (*groups[0], groups[1])]
-    found = remembered(cache, STATISTICS_CODE, sources, compute)
+    found = remembered(cache, "statistics", sources, compute)
     bars = found["uncertainty"]
     return (
         CrossModelDistance(**found["distances"]),

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from cmdmetric.check import DEFAULT_TOLERANCE, check
-from cmdmetric.expectations import Against
+from cmdmetric.gate import DEFAULT_TOLERANCE, Against, check
 from cmdmetric.score import CMDScore
 
 
@@ -17,7 +16,7 @@ def assert_score(
 ) -> None:
     """Fail the test unless the score is within all that it is checked against.
 
-    Arguments as for `cmdmetric.check.check`. Raises AssertionError with the table of the numbers
+    Arguments as for `cmdmetric.gate.checks`. Raises AssertionError with the table of the numbers
     where one is outside, or where a comparison would be meaningless; InputError for a check that
     cannot be understood.
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from PIL import Image, ImageFilter
 
-from cmdmetric.scenes import COLOURS, Scene, draw_scene
+from cmdmetric.scenes.drawing import COLOURS, Scene, draw_scene
 
 HERE = Path(__file__).parent
 SEEDS = range(500_000, 500_160)  # neither training (from 1,000,000) nor held-out retrieval scenes

@@ -10,12 +10,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from grgan_ref.checkpoint import read_model
 from grgan_ref.config import Config, presets
-from grgan_ref.discriminator import build_discriminators
 from grgan_ref.errors import GrganError
-from grgan_ref.generator import Generator
-from grgan_ref.state import manifests, read_json
+from grgan_ref.files import manifests, read_json, read_model
+from grgan_ref.networks import Generator, build_discriminators
 
 KINDS = {
     "I": "image only: unconditional discriminator, no matching loss",

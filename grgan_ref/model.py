@@ -21,7 +21,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from grgan_ref.checkpoint import (
+from grgan_ref.config import Config
+from grgan_ref.data import to_uint8
+from grgan_ref.files import (
     load_strictly,
     model_folder,
     read_model,
@@ -29,11 +31,8 @@ from grgan_ref.checkpoint import (
     read_released_itm,
     save_model,
 )
-from grgan_ref.config import Config
-from grgan_ref.data import to_uint8
-from grgan_ref.generator import Generator
-from grgan_ref.itm import build_itm
-from grgan_ref.matcher import Matcher, load_matcher, save_matcher
+from grgan_ref.matching import Matcher, build_itm, load_matcher, save_matcher
+from grgan_ref.networks import Generator
 from grgan_ref.noise import noise
 
 

@@ -17,12 +17,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cmdmetric.encoder import Encoder
+from cmdmetric.encoders import Encoder
 from grgan_ref.config import Config
-from grgan_ref.damsm import DAMSM
 from grgan_ref.data import CaptionedImages, middle_square, to_unit
 from grgan_ref.errors import GrganError
-from grgan_ref.itm import ITM
+from grgan_ref.matching import DAMSM, ITM
 
 RANKS = (1, 5, 10)
 

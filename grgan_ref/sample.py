@@ -18,12 +18,11 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from cmdmetric.captions import Captions
-from grgan_ref.data import first_few
+from cmdmetric.inputs import Captions
+from grgan_ref.data import clean, first_few
 from grgan_ref.errors import GrganError
+from grgan_ref.files import differences, read_json, write_atomically, write_json
 from grgan_ref.model import TextToImage
-from grgan_ref.state import differences, read_json, write_atomically, write_json
-from grgan_ref.text import clean
 
 
 @dataclass(frozen=True)

@@ -24,12 +24,10 @@ from torch import Tensor
 from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY, register_feature_extractor
 
-from cmdmetric.encoder import Encoder
+from cmdmetric.encoders import Encoder, find_checkpoint, to_pixels
 from cmdmetric.errors import InputError
-from cmdmetric.preprocess import to_pixels
+from cmdmetric.features import image_space
 from cmdmetric.protocol import GRGAN
-from cmdmetric.spaces import image_space
-from cmdmetric.weights import find_checkpoint
 
 NAME = "cmdmetric-grgan"
 #: The one kind of features that it provides.
@@ -106,7 +104,7 @@ def register() -> str:
 if __name__ == "__main__":
     from torch_fidelity.fidelity import main
 
-    from cmdmetric.cli_options import explain
+    from cmdmetric.cli.options import explain
 
     register()
     explain(main)()

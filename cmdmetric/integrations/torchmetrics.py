@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchmetrics import Metric
 
-from cmdmetric.captions import Captions
-from cmdmetric.encoder import Encoder
+from cmdmetric.encoders import Encoder, find_checkpoint
 from cmdmetric.errors import InputError
 from cmdmetric.evaluator import (
     CAPTIONS,
@@ -27,12 +26,11 @@ from cmdmetric.evaluator import (
     encode_side,
     refuse_captions,
 )
-from cmdmetric.image_set import ImageSet
-from cmdmetric.moments import Moments, Provenance, refuse_differences
+from cmdmetric.inputs import Captions, ImageSet
+from cmdmetric.metrics import Moments, Provenance, refuse_differences
 from cmdmetric.protocol import Protocol, get_protocol
 from cmdmetric.score import CMDScore, score_of
-from cmdmetric.sources import Side, Source, open_image_side, open_text_side
-from cmdmetric.weights import find_checkpoint
+from cmdmetric.scoring import Side, Source, open_image_side, open_text_side
 
 #: What the rows of `CrossModelDistance.origin` are of.
 _ORIGIN = ("protocol", "weights", "architecture", "dtype", *("real images", "captions") * 2)
@@ -46,7 +44,7 @@ class CrossModelDistance(Metric):
     """CMD of generated images, summed up over processes; lower is better.
 
     >>> metric = CrossModelDistance(real="examples/real", model="scenes-toy")
-    >>> from cmdmetric.scenes import draw_scene
+    >>> from cmdmetric.scenes.drawing import draw_scene
     >>> scenes = [draw_scene(seed) for seed in range(60)]
     >>> images = np.stack([np.asarray(scene.render(64)) for scene in scenes])
     >>> metric.update(torch.tensor(images).permute(0, 3, 1, 2), [s.captions(1)[0] for s in scenes])

@@ -17,10 +17,9 @@ from pathlib import Path
 import click
 from sections import ALL, EXAMPLES, OWN
 
-from cmdmetric.cli import main as cmdmetric
-from cmdmetric.cli import score
+from cmdmetric.cli.main import main as cmdmetric, score
 from cmdmetric.version import __version__
-from grgan_ref.cli import main as grgan
+from grgan_ref.cli.main import main as grgan
 
 #: Lines that are commands rather than text.
 _COMMAND = re.compile(r"\s*(cmd-score|cmdmetric|grgan|torchrun)\b.*")

@@ -3,9 +3,9 @@
     python tests/fuzz/fuzz_readers.py captions|moments|images -max_total_time=600
 
 Needs atheris (`pip install atheris`). What follows the target are options of libFuzzer. The seeds
-are the corpus of `tests/corpus.py`. Any exception that is no InputError with the file's name is a
-finding; so are hangs (`-timeout`) and memory (`-rss_limit_mb`). What was found so far is in
-`tests/test_corpus.py`.
+are the corpus of `tests/support/corpus.py`. Any exception that is no InputError with the file's
+name is a finding; so are hangs (`-timeout`) and memory (`-rss_limit_mb`). What was found so far is
+in `tests/inputs/test_corpus.py`.
 """
 
 from __future__ import annotations
@@ -18,18 +18,17 @@ from pathlib import Path
 
 import atheris
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 with atheris.instrument_imports(include=["cmdmetric", "json", "csv", "zipfile", "tarfile", "PIL"]):
-    import corpus
-
-    from cmdmetric.captions import read_captions
+    from cmdmetric.encoders.preprocess import to_pixels
     from cmdmetric.errors import InputError
-    from cmdmetric.image_set import describe_failure
-    from cmdmetric.images import open_images
-    from cmdmetric.preprocess import to_pixels
+    from cmdmetric.inputs.captions import read_captions
+    from cmdmetric.inputs.image_set import describe_failure
+    from cmdmetric.inputs.images import open_images
     from cmdmetric.protocol import CLIP, GRGAN
-    from cmdmetric.sources import open_image_side
+    from cmdmetric.scoring.side import open_image_side
+    from tests.support import corpus
 
 CAPTIONS = (".json", ".jsonl", ".csv", ".tsv", ".txt")
 IMAGES = (".png", ".jpg", ".webp", ".gif", ".bmp", ".tif", ".zip", ".tar", ".tar.gz", ".ico",

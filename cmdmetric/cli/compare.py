@@ -1,0 +1,52 @@
+"""The command `cmdmetric compare`."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from cmdmetric.cli import completion
+from cmdmetric.cli.options import check_writable, explain, write
+
+
+@click.command(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="""\b
+Examples:
+  cmdmetric compare a.json b.json c.json
+  cmdmetric compare results/*.json --report compare.html
+""",
+)
+@click.argument("files", nargs=-1, required=True, shell_complete=completion.paths)
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table",
+              show_default=True, help="What goes to stdout.")  # fmt: skip
+@click.option("-o", "--output", metavar="FILE", shell_complete=completion.paths,
+              help="Write the JSON result to a file as well.")  # fmt: skip
+@click.option("--report", metavar="FILE", shell_complete=completion.paths,
+              help="Write a self-contained HTML report.")  # fmt: skip
+@explain
+def compare(files: tuple[str, ...], form: str, output: str | None, report: str | None) -> None:
+    """Rank the scores of several models, and tell which differ from the best beyond chance.
+
+    FILES are what `cmd-score ... -o FILE` wrote, all of one protocol, encoder and reference.
+    """
+    from cmdmetric.cli.tables import compare_table
+    from cmdmetric.compare import compare as compare_files
+
+    check_writable(output)
+    if report is not None:
+        from cmdmetric.report import check_report
+
+        check_report(report)
+    result = compare_files(files)
+    for note in result.warnings:
+        click.echo(f"warning: {note}", err=True)
+    text = json.dumps(result.to_dict(), indent=2)
+    if output:
+        write(output, text + "\n")
+    if report is not None:
+        from cmdmetric.report import write_compare_report
+
+        write_compare_report(result, report)
+    click.echo(text if form == "json" else compare_table(result))

@@ -1,0 +1,28 @@
+"""The commands `cmd-score` and `cmdmetric`: they parse, call one function each, and print."""
+
+from __future__ import annotations
+
+import click
+
+from cmdmetric.cli.cache import cache
+from cmdmetric.cli.compare import compare
+from cmdmetric.cli.completion_shells import register
+from cmdmetric.cli.doctor import doctor
+from cmdmetric.cli.moments import merge, moments
+from cmdmetric.cli.published import published
+from cmdmetric.cli.score import score
+from cmdmetric.version import __version__
+
+__all__ = ["main", "score"]
+
+register()
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="cmdmetric")
+def main() -> None:
+    """Reproducible scores for text-to-image models."""
+
+
+for command in (score, compare, moments, merge, published, cache, doctor):
+    main.add_command(command)

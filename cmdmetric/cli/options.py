@@ -1,0 +1,139 @@
+"""What the commands share: options, how mistakes are told, and files that are written."""
+
+from __future__ import annotations
+
+import functools
+import io
+import os
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cmdmetric.cli import completion
+
+INTERRUPTED = 130  # what a shell reports for Ctrl-C: 128 + SIGINT
+
+
+def explain(command: Callable[..., None]) -> Callable[..., None]:
+    """Turn a user's mistake into one message and exit status 2, warnings into lines on stderr.
+
+    Of several processes (`cmdmetric.features.workers`) the first speaks, and all share its status.
+    """
+
+    @functools.wraps(command)
+    def run(*args: Any, **kwargs: Any) -> None:
+        from cmdmetric.errors import InputError
+        from cmdmetric.features import workers as distributed
+        from cmdmetric.files import shown
+
+        def tell(message: str) -> None:
+            click.echo(shown(message, keep="\n\t"), err=True)
+
+        first = distributed.place()[0] == 0
+
+        def show(message: Warning | str, *_: Any, **__: Any) -> None:
+            if first:
+                tell(f"warning: {message}")
+
+        # Names of files may hold what the terminal's encoding does not.
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
+        status = 0
+        try:
+            with distributed.command(), warnings.catch_warnings():
+                warnings.simplefilter("default", UserWarning)
+                warnings.showwarning = show
+                try:
+                    command(*args, **kwargs)
+                except InputError as error:
+                    if first:
+                        tell(f"error: {error}")
+                    status = 2
+                except distributed.Finished as finished:
+                    status = finished.workers.told()
+                distributed.part(status)
+        except distributed.ProcessLost as error:
+            tell(f"error: {error}")
+            _exit(1)
+        except KeyboardInterrupt:
+            click.echo("interrupted", err=True)
+            _exit(INTERRUPTED)
+        if status:
+            sys.exit(status)
+
+    return run
+
+
+def _exit(status: int) -> None:
+    """At once: threads that still decode must not hold up the exit."""
+    sys.stdout.flush()
+    os._exit(status)
+
+
+def _cache(ctx: click.Context, _: click.Parameter, value: str | bool | None) -> None:
+    """--cache-dir and --no-cache are one argument `cache`: as in `cmdmetric.cmd`."""
+    chosen = ctx.params.setdefault("cache", True)
+    if value and chosen is not False:
+        ctx.params["cache"] = False if value is True else value
+
+
+def encoder_options(command: Callable[..., None]) -> Callable[..., None]:
+    for option in reversed(
+        (
+            click.option("--model", metavar="NAME|FOLDER", shell_complete=completion.models,
+                         help="An open_clip name, "
+                         "NAME/TAG or folder, or scenes-toy.  [default: ViT-B-32/openai]"),
+            click.option("--weights", metavar="FILE", shell_complete=completion.paths,
+                         help="Its weights.  [default: caches, then an announced download]"),
+            click.option("--protocol", default="grgan", show_default=True, metavar="NAME|FILE",
+                         shell_complete=completion.protocols,
+                         help="grgan (as published), clip, or JSON."),
+            click.option("--device", metavar="DEVICE", shell_complete=completion.devices,
+                         help="cpu, cuda:1, mps.  [default: a GPU]"),
+            click.option("--batch-size", default=32, show_default=True, help="Changes speed only."),
+            click.option("--dtype", type=click.Choice(["fp32", "bf16"]), default="fp32",
+                         show_default=True, help="The network's arithmetic."),
+            click.option("--on-error", type=click.Choice(["raise", "skip"]), default="raise",
+                         show_default=True, help="Undecodable images."),
+            click.option("--cache-dir", metavar="DIR", expose_value=False, callback=_cache,
+                         shell_complete=completion.paths, help="Where computed features are kept."),
+            click.option("--no-cache", is_flag=True, expose_value=False, callback=_cache,
+                         help="Compute every feature, keep none."),
+            click.option("-q", "--quiet", is_flag=True, help="No progress bars."),
+        )
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def check_writable(output: str | None) -> None:
+    """Tell of a wrong place before the work, not after it; a URL's only where it is unknown."""
+    from cmdmetric.errors import InputError
+    from cmdmetric.files import remote
+
+    if output is None:
+        return
+    if remote.is_url(output):
+        remote.filesystem(output)
+        return
+    output = remote.local(output)
+    folder = Path(output).absolute().parent
+    if not folder.is_dir():
+        raise InputError(f"cannot write {output}: {folder} is no folder")
+    if Path(output).is_dir() or not os.access(folder, os.W_OK):
+        raise InputError(f"cannot write {output}: it is a folder, or not yours to write")
+
+
+def write(path: str | Path, text: str) -> None:
+    from cmdmetric.files import remote, whole_file
+
+    if remote.is_url(path):
+        remote.write_bytes(str(path), text.encode())
+        return
+    with whole_file(remote.local(str(path))) as file:
+        file.write(text.encode())

@@ -1,0 +1,31 @@
+"""The command `cmdmetric published`."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from cmdmetric.cli.options import explain
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--table", "number", type=int, metavar="N", help="One table.  [default: all]")
+@click.option("--format", "form", type=click.Choice(["md", "json", "csv"]), default="md",
+              show_default=True, help="What goes to stdout.")  # fmt: skip
+@explain
+def published(number: int | None, form: str) -> None:
+    """The numbers of the paper that CMD was published in, as far as they are recorded here.
+
+    `cmd-score ... --check published:GR-GAN` compares a score with one of the rows.
+    """
+    from cmdmetric import published as data
+    from cmdmetric.published import formats as render
+
+    tables = data.tables() if number is None else (data.table(number),)
+    if form == "json":
+        click.echo(json.dumps(render.to_dict(data.load(), tables), indent=2))
+    elif form == "csv":
+        click.echo(render.to_csv(tables), nl=False)
+    else:
+        click.echo(render.to_markdown(data.load(), tables))

@@ -1,0 +1,195 @@
+"""The command `cmd-score`, which is also `cmdmetric score`."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cmdmetric.cli import completion
+from cmdmetric.cli.check import Gate, check_options
+from cmdmetric.cli.options import check_writable, encoder_options, explain, write
+from cmdmetric.cli.tables import compare_table, harm_table, score_table, versus_table
+from cmdmetric.scoring import METRICS
+from cmdmetric.version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cmdmetric.scoring import Wanted
+
+
+@click.command(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="""\b
+Examples:
+  cmd-score samples/ captions_val2014.json            # against MS-COCO, as published
+  cmd-score samples/ captions.json --real photos/     # against your own images
+  cmd-score a.zip captions.csv --real real.npz --format json -o score.json
+  cmd-score samples/ captions.json --check score.json --check 'cmd<=8.5'
+""",
+)
+@click.argument("generated", nargs=-1, required=True, shell_complete=completion.paths)
+@click.argument("captions", shell_complete=completion.paths)
+@click.option("--real", metavar="PATH|NAME", shell_complete=completion.references,
+              help="Real images, moments, or coco2014-val.  "
+              "[default: what the captions lead to]")  # fmt: skip
+@encoder_options
+@click.option("--metrics", default="", metavar="NAMES",
+              shell_complete=completion.listed((*METRICS, "all")),
+              help="More metrics: fid,clipscore,... or all.")  # fmt: skip
+@click.option("--inception-weights", metavar="FILE", shell_complete=completion.paths,
+              help="For fid, kid and is.")  # fmt: skip
+@click.option("--inception-real", metavar="PATH", shell_complete=completion.paths,
+              help="Their real side: images, or an .npz.")  # fmt: skip
+@click.option("--versus", metavar="PATH", shell_complete=completion.paths,
+              help="A second generator: do they differ?")  # fmt: skip
+@check_options
+@click.option("--worst", type=click.IntRange(min=1), metavar="N",
+              help="List what raises CMD most.", show_default=False)  # fmt: skip
+@click.option("--worst-csv", metavar="FILE", shell_complete=completion.paths,
+              help="What every image does to CMD.")  # fmt: skip
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table",
+              show_default=True, help="What goes to stdout.")  # fmt: skip
+@click.option("-o", "--output", metavar="FILE", shell_complete=completion.paths,
+              help="Write the JSON to a file as well.")  # fmt: skip
+@click.option("--report", metavar="FILE", shell_complete=completion.paths,
+              help="Write a self-contained HTML report.")  # fmt: skip
+@click.version_option(__version__, prog_name="cmd-score")
+@explain
+def score(
+    generated: tuple[str, ...],
+    captions: str,
+    real: str | None,
+    model: str | None,
+    weights: str | None,
+    protocol: str,
+    device: str | None,
+    batch_size: int,
+    dtype: str,
+    on_error: str,
+    cache: bool | str,
+    quiet: bool,
+    metrics: str,
+    inception_weights: str | None,
+    inception_real: str | None,
+    versus: str | None,
+    check: tuple[str, ...],
+    tolerance: str,
+    worst: int | None,
+    worst_csv: str | None,
+    form: str,
+    output: str | None,
+    report: str | None,
+) -> None:
+    """Cross Model Distance of generated images, CMD = Dis(f,r) + ITDis.
+
+    GENERATED is a folder, glob, zip, tar, array of images (.npy, .npz), features or moments (.npz);
+    several are ranked. CAPTIONS is COCO's or Karpathy's JSON, any JSON, JSONL, CSV, TSV or TXT.
+    """
+    one = {"--versus": versus, "--check": check, "--worst": worst, "--worst-csv": worst_csv}
+    for option, value in one.items():
+        if value and len(generated) > 1:
+            raise click.UsageError(f"{option} is of one generator, {len(generated)} were given")
+        if value and versus and option not in ("--versus", "--check"):
+            raise click.UsageError(f"{option} is of one generator; leave out --versus")
+    if report and versus:
+        raise click.UsageError("--report takes several GENERATED in place of --versus")
+    for path in (output, worst_csv):
+        check_writable(path)
+    gate = Gate(check, tolerance, output)
+    if report is not None:
+        from cmdmetric.report import check_report
+
+        check_report(report)
+    options: Any = {  # checked by click.Choice
+        "model": model,
+        "weights": weights,
+        "protocol": protocol,
+        "device": device,
+        "batch_size": batch_size,
+        "dtype": dtype,
+        "on_error": on_error,
+        "progress": not quiet,
+        "cache": cache,
+    }
+    if versus is None:
+        from cmdmetric.scoring import Wanted
+
+        wanted = Wanted(metrics, inception_weights, inception_real, device, batch_size)
+        content, table = _scores(
+            generated, captions, real, options, wanted, worst, worst_csv, report
+        )
+    else:
+        from cmdmetric.compare import versus as compare
+
+        options |= {
+            "metrics": metrics,
+            "inception_weights": inception_weights,
+            "inception_real": inception_real,
+        }
+        both = compare(generated[0], versus, captions, real, **options)
+        content, table = both.to_dict(), versus_table(both)
+    verdict = gate.verdict(content)
+    if verdict is not None:
+        content["check"] = verdict.to_dict()
+        table += f"\n\n{verdict}"
+    text = json.dumps(content, indent=2)
+    if output:
+        write(output, text + "\n")
+    click.echo(text if form == "json" else table)
+    gate.leave(verdict)
+
+
+def _scores(
+    generated: Sequence[str],
+    captions: str,
+    real: str | None,
+    options: Any,
+    wanted: Wanted,
+    worst: int | None,
+    worst_csv: str | None,
+    report: str | None,
+) -> tuple[dict[str, Any], str]:
+    """The result of one generator or of several, for JSON and as text."""
+    from cmdmetric.score import encoding_of
+    from cmdmetric.scoring import scored
+
+    found = scored(generated, captions, real, encoding_of(**options, encoder=None), wanted)
+    for note in dict.fromkeys(note for each in found for note in each.score.warnings):
+        warnings.warn(note, UserWarning, stacklevel=2)
+    if len(found) > 1:
+        from cmdmetric.compare import rank
+
+        ranking = rank(found)
+        if report is not None:
+            from cmdmetric.report import write_compare_report
+
+            write_compare_report(ranking, report)
+        scores = [each.score.to_dict() for each in found]
+        return {**ranking.to_dict(), "scores": scores}, compare_table(ranking)
+    (only,) = found
+    result = only.score
+    content, table = result.to_dict(), score_table(result)
+    if worst or worst_csv:
+        from cmdmetric.scoring import harm, harm_csv
+
+        rows = harm(*only.sides)
+        if worst:
+            content["worst"] = [asdict(row) for row in rows[:worst]]
+            table += f"\n\n{harm_table(rows[:worst])}"
+            bars = result.uncertainty
+            if bars is not None and bars.second_order > 1 / 3:
+                table += "\ngenerated and real images hardly differ: this order is mostly chance"
+        if worst_csv:
+            write(worst_csv, harm_csv(rows))
+    if report is not None:
+        from cmdmetric.report import look_at, write_report
+
+        taken = ("model", "weights", "protocol", "batch_size", "progress", "cache")
+        findings = look_at(only, generated[0], captions, real, *(options[name] for name in taken))
+        write_report(only, report, findings)
+    return content, table

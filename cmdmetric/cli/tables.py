@@ -1,0 +1,212 @@
+"""Results as text, for a terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from cmdmetric.compare import Against, Comparison, Versus
+    from cmdmetric.score import CMDScore
+    from cmdmetric.scoring import Harm
+    from cmdmetric.uncertainty import Gap, Value
+
+
+def score_table(result: CMDScore) -> str:
+    def count(n: int | None, noun: str) -> str:
+        return "count not recorded" if n is None else f"{n} {noun}"
+
+    paired = "" if result.paired is None else f", {result.paired} of them with a caption"
+    bars = result.uncertainty
+    rows = [
+        ("CMD", result.cmd, bars.cmd if bars else None, "Dis(f,r) + ITDis, lower is better"),
+        ("ITDis", result.itdis, bars.itdis if bars else None, "|Dis(f,l) - Dis(r,l)|, consistency"),
+        ("Dis(f,r)", result.dis_fr, bars.dis_fr if bars else None, "generated to real"),
+        ("Dis(f,l)", result.dis_fl, bars.dis_fl if bars else None, "generated to captions"),
+        ("Dis(r,l)", result.dis_rl, bars.dis_rl if bars else None, "real to captions"),
+    ]
+    lines = []
+    for name, value, bar, about in rows:
+        # Between two sides that are moments nothing was sampled.
+        sampled = bar is not None and (bar.standard_error > 0 or value == 0)
+        error = f" ± {bar.standard_error:.4f}" if bar is not None and sampled else ""
+        lines.append(f"{name:<10}{value:>10.4f}{error:<12} {about}")
+    if bars is not None:
+        lines += ["", f"± one standard error, of the sampling of {', '.join(bars.sides)}"]
+    if bars is not None and bars.cmd.debiased is not None:
+        lines += [
+            f"CMD without the excess of finite samples: {bars.cmd.debiased:.4f} "
+            f"(95 %: {bars.cmd.low:.4f} to {bars.cmd.high:.4f})"
+        ]
+    elif bars is not None:
+        why = "too few images, or of too few captions"
+        if "generated" not in bars.sides:
+            why = "the generated images are moments alone"
+        lines += [f"the excess of finite samples is not known: {why}"]
+    lines += _family(result.metrics)
+    lines += [
+        "",
+        f"generated f  {result.generated} ({count(result.n, 'images')}{paired})",
+        f"real r       {result.real} ({count(result.n_real, 'images')})",
+        f"captions l   {result.captions} ({count(result.n_captions, 'captions')})",
+        f"signature    {result.signature}",
+    ]
+    return "\n".join(lines)
+
+
+def versus_table(result: Versus) -> str:
+    difference = result.difference
+    tested = "not known: the numbers of images differ, and what that does to CMD is not known"
+    interval = ""
+    if difference.p_value is not None:
+        verdict = "significant" if difference.p_value < 0.05 else "not significant"
+        tested = f"{difference.p_value:.3g}, {verdict} at 5 %"
+        assert difference.low is not None and difference.high is not None
+        interval = f" (95 %: {_fixed(difference.low)} to {_fixed(difference.high)})"
+    best, how = difference.raw, ""
+    if difference.debiased is not None:
+        best, how = difference.debiased, ", without the excess of finite samples"
+    return "\n".join(
+        [
+            "first",
+            score_table(result.first),
+            "",
+            "second",
+            score_table(result.second),
+            "",
+            f"CMD first - second  {_fixed(difference.raw)} as scored",
+            f"                    {_fixed(best)} ± {difference.standard_error:.4f}{how}{interval}",
+            f"p-value             {tested}",
+            *_gaps(result.metrics),
+        ]
+    )
+
+
+def _fixed(value: float) -> str:
+    """With four decimals; what rounds to zero has no sign."""
+    return f"{round(value, 4) + 0.0:.4f}"
+
+
+def _gaps(metrics: Mapping[str, Gap]) -> list[str]:
+    """The differences of the family's numbers."""
+    if not metrics:
+        return []
+    rows: list[tuple[str, ...]] = [
+        ("", "first - second", "without excess", "95 %", "p-value", "at 5 %")
+    ]
+    for name, gap in metrics.items():
+        error = "" if gap.standard_error is None else f" ± {gap.standard_error:.4f}"
+        debiased = "-" if gap.debiased is None else _fixed(gap.debiased)
+        tested = ["-", "-", "not known"]
+        if gap.p_value is not None:
+            verdict = "significant" if gap.p_value < 0.05 else "not significant"
+            assert gap.low is not None and gap.high is not None
+            interval = f"{_fixed(gap.low)} to {_fixed(gap.high)}"
+            tested = [interval, f"{gap.p_value:.3g}", verdict]
+        rows.append((name, f"{_fixed(gap.value)}{error}", debiased, *tested))
+    return ["", *_aligned(rows)]
+
+
+def compare_table(result: Comparison) -> str:
+    """Models by rank, and what sets the others apart from the best."""
+    width = max(5, *(len(entry.name) for entry in result.entries))
+    head = f"{'model':<{width}}  {'CMD':>9} {'± SE':>8} {'unbiased':>9}  {'95 % interval':<18}"
+    lines = [f"{head} {'ITDis':>8} {'Dis(f,r)':>9} {'images':>8}"]
+    for entry in result.entries:
+        known = entry.low is not None and entry.high is not None
+        cells = [
+            f"{entry.cmd:>9.4f}",
+            f"{entry.standard_error:>8.4f}" if entry.standard_error is not None else f"{'-':>8}",
+            f"{entry.debiased:>9.4f}" if entry.debiased is not None else f"{'-':>9}",
+            f" {f'{entry.low:.3f} to {entry.high:.3f}' if known else '-':<18}",
+            f"{entry.itdis:>8.4f}",
+            f"{entry.dis_fr:>9.4f}",
+            f"{entry.n if entry.n is not None else '?':>8}",
+        ]
+        lines.append(f"{entry.name:<{width}}  {' '.join(cells)}")
+    how = {_how(each) for each in result.against_best}
+    if how:
+        alike = f", {next(iter(how))}" if len(how) == 1 else ""
+        lines += ["", f"against {result.entries[0].name}{alike}"]
+    for each in result.against_best:
+        verdict = "not tested, the numbers of images differ"
+        if each.p_value is not None and each.p_adjusted is not None:
+            of = f"p {each.p_value:.3g}, {each.p_adjusted:.3g} of {len(result.against_best)}"
+            verdict = f"{of}: {'significant' if each.p_adjusted < 0.05 else 'not significant'}"
+        own = f", {_how(each)}" if len(how) > 1 else ""
+        lines.append(
+            f"{each.name:<{width}}  {each.difference:+9.4f} ± {each.standard_error:.4f}  "
+            f"{verdict}{own}"
+        )
+    return "\n".join([*lines, *_families(result)])
+
+
+def _how(each: Against) -> str:
+    return "paired by caption" if each.paired else "as independent samples"
+
+
+def _families(result: Comparison) -> list[str]:
+    """The family's numbers, a line each, a column for every model."""
+    names = list(dict.fromkeys(name for entry in result.entries for name in entry.metrics))
+    if not names:
+        return []
+    from cmdmetric.scoring import BETTER
+
+    against = {each.name: each.metrics for each in result.against_best}
+    rows = [("", *(entry.name for entry in result.entries), "better")]
+    for name in names:
+        cells = []
+        for entry in result.entries:
+            value, gap = entry.metrics.get(name), against.get(entry.name, {}).get(name)
+            mark = ""
+            if gap is not None and gap.p_adjusted is None:
+                mark = " ?"
+            elif gap is not None and gap.p_adjusted is not None and gap.p_adjusted < 0.05:
+                mark = " *"
+            cells.append(f"{'-' if value is None else _with_error(value)}{mark}")
+        rows.append((name, *cells, BETTER.get(name, "")))
+    lines = ["", *_aligned(rows)]
+    gaps = [gap for each in against.values() for gap in each.values()]
+    if gaps:
+        unknown = any(gap.p_adjusted is None for gap in gaps)
+        more = "; ? whether it does is not known" if unknown else ""
+        lines += ["", f"* differs from {result.entries[0].name} at 5 %{more}"]
+    return lines
+
+
+def _with_error(value: Value) -> str:
+    error = "" if value.standard_error is None else f" ± {value.standard_error:.4f}"
+    return f"{value.value:.4f}{error}"
+
+
+def _family(metrics: Mapping[str, Value]) -> list[str]:
+    if not metrics:
+        return []
+    from cmdmetric.scoring import BETTER
+
+    lines = [""]
+    for name, value in metrics.items():
+        error = "" if value.standard_error is None else f" ± {value.standard_error:.4f}"
+        lines.append(f"{name:<14}{value.value:>10.4f}{error:<12} {BETTER[name]} is better")
+    return lines
+
+
+def harm_table(rows: Sequence[Harm]) -> str:
+    """The samples that raise CMD most."""
+    shown = [("raises CMD by", "", "name", "caption")]
+    shown += [(f"{row.share:.5f}", row.side, row.name, _cut(row.caption)) for row in rows]
+    return "\n".join(_aligned(shown))
+
+
+def _cut(text: str, width: int = 60) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Lines of columns."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]

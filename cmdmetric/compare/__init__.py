@@ -1,0 +1,26 @@
+"""Several generators side by side: two with a test, many in a ranking, stored scores."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cmdmetric.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from cmdmetric.compare.ranking import rank as rank
+    from cmdmetric.compare.stored_scores import (
+        Against as Against,
+        Comparison as Comparison,
+        Entry as Entry,
+        compare as compare,
+    )
+    from cmdmetric.compare.two_generators import Versus as Versus, versus as versus
+
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        "ranking": "rank",
+        "stored_scores": "Against Comparison Entry compare",
+        "two_generators": "Versus versus",
+    },
+)

@@ -1,0 +1,344 @@
+"""Scores of several models side by side, from the files that `cmd-score -o` wrote."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from cmdmetric.errors import InputError
+from cmdmetric.files import missing
+from cmdmetric.gate import DISTANCES, SAME_CAPTIONS, numbers, setting_of
+from cmdmetric.scoring import INCEPTION, OF_PAIRS, UNBIASED
+from cmdmetric.uncertainty import Gap, Sizes, Value, differ, gap_of
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One model's stored score."""
+
+    #: The file's name without its ending; the whole path where two have the same.
+    name: str
+    cmd: float
+    itdis: float
+    dis_fr: float
+    dis_fl: float
+    dis_rl: float
+    #: Generated images, the draws among them, and those with a caption; None if not recorded.
+    n: int | None
+    draws: int | None
+    paired: int | None
+    signature: str
+    protocol: str | None
+    model: str | None
+    real: str
+    generated: str
+    #: Of CMD; None where the score has no error bars, or too few samples for the last three.
+    standard_error: float | None
+    debiased: float | None
+    low: float | None
+    high: float | None
+    #: Whose sampling the standard error includes.
+    sides: tuple[str, ...] = ()
+    #: Of the family, those that were asked for.
+    metrics: Mapping[str, Value] = field(default_factory=dict)
+    #: Inception's weights and real side, where a metric is made of its features.
+    inception: Mapping[str, Any] | None = None
+
+    @property
+    def sizes(self) -> Sizes:
+        """What the excess of a finite sample depends on."""
+        return self.n, self.draws
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether its error bar tells what other generated images would score."""
+        return self.standard_error is not None and "generated" in self.sides
+
+
+@dataclass(frozen=True)
+class Against:
+    """One model against the best."""
+
+    name: str
+    #: CMD of the model minus that of the best, without the excess of finite samples where that is
+    #: known of both.
+    difference: float
+    standard_error: float | None
+    #: None, as what follows, where numbers of images differ and what that does is not known.
+    low: float | None
+    high: float | None
+    #: Two-sided, of equal CMD; the second adjusted for there being several models (Holm 1979).
+    p_value: float | None
+    p_adjusted: float | None
+    #: The same for the family's numbers that both have.
+    metrics: Mapping[str, Gap] = field(default_factory=dict)
+    #: Whether images of one caption are paired in it: what they have in common cancels.
+    paired: bool = False
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Several models, the best first."""
+
+    entries: tuple[Entry, ...]
+    #: Of the others those whose difference from the best has an error bar.
+    against_best: tuple[Against, ...]
+    #: What they are ranked by: "cmd", or "debiased" where their numbers of images differ.
+    ranked_by: str
+    warnings: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields, for JSON."""
+        return {
+            "ranked_by": self.ranked_by,
+            "models": [asdict(entry) for entry in self.entries],
+            "against_best": [asdict(each) for each in self.against_best],
+            "warnings": list(self.warnings),
+        }
+
+
+def compare(files: Sequence[str | os.PathLike[str]]) -> Comparison:
+    """Rank stored scores, the best first, and tell which differ from the best beyond chance.
+
+    They are ranked by CMD; where their numbers of generated images, or of draws among them, differ
+    by more than 1 %, by CMD without the excess of finite samples. Files do not tell which images
+    belong to one caption, so the samples count as independent: as a rule the errors are too large
+    where the models drew the same captions, and `cmd-score A captions.json --versus B` is sharper.
+
+    Raises InputError for fewer than two files, for what is no score, and where two were made
+    differently: under another protocol, with another encoder, or against another reference.
+    """
+    if len(files) < 2:
+        raise InputError("a comparison takes two scores or more")
+    contents = [(os.fspath(file), _read(Path(file))) for file in files]
+    first_name, first = contents[0]
+    for name, content in contents[1:]:
+        _refuse_differences(first_name, first, name, content)
+    stems = [Path(name).stem for name, _ in contents]
+    entries = [
+        entry_of(stem if stems.count(stem) == 1 else name, content)
+        for stem, (name, content) in zip(stems, contents, strict=True)
+    ]
+    order, ranked_by, notes = ranking_of(entries)
+    best, *others = [entries[i] for i in order]
+    sides = [entry.inception for entry in entries if entry.inception is not None]
+    if any(side != sides[0] for side in sides):
+        notes.append(
+            "the scores are of several real sides or weights of Inception: fid, kid do not compare"
+        )
+    tested = [other for other in others if other.has_errors and best.has_errors]
+    notes += untested(best, others)
+    against = against_best([(x.name, _gap(x, best), _gaps(x, best), False) for x in tested])
+    return Comparison((best, *others), against, ranked_by, tuple(notes))
+
+
+def ranking_of(entries: Sequence[Entry]) -> tuple[list[int], str, list[str]]:
+    """The order of the models, the best first, what it is by, and what a reader must know of it."""
+    notes = []
+    counts = [entry.n for entry in entries if entry.n is not None]
+    if len(counts) < len(entries):
+        notes.append("not every score says of how many images it is; they are taken for equal")
+    ranked_by = "cmd"
+    if any(differ(one.sizes, two.sizes) for one in entries for two in entries):
+        advice = "fewer images score higher for that alone, so the ranking may mean nothing"
+        if all(entry.debiased is not None for entry in entries):
+            ranked_by = "debiased"
+            advice = "they are ranked by CMD without the excess of finite samples"
+        of = f"{min(counts):,} to {max(counts):,} generated images"
+        if min(counts) == max(counts):
+            of = f"{counts[0]:,} generated images of different numbers of captions"
+        notes.append(f"the scores are of {of}: {advice}")
+    values = [e.cmd if ranked_by == "cmd" or e.debiased is None else e.debiased for e in entries]
+    return sorted(range(len(entries)), key=values.__getitem__), ranked_by, notes
+
+
+def untested(best: Entry, others: Sequence[Entry]) -> list[str]:
+    """Which models cannot be tested against the best, for a reader to know."""
+    names = [entry.name for entry in others if not (entry.has_errors and best.has_errors)]
+    if not names:
+        return []
+    why = best.name if not best.has_errors else ", ".join(names)
+    return [
+        f"not tested against {best.name}: {', '.join(names)}. {why}: no error bar includes the "
+        "generated images (moments alone, or images of one caption)"
+    ]
+
+
+def against_best(
+    tested: Sequence[tuple[str, Gap, Mapping[str, Gap], bool]],
+) -> tuple[Against, ...]:
+    """The differences of several models from the best, with p-values adjusted for their number.
+
+    Each is a name, the difference of CMD, those of the family, and whether images are paired.
+    """
+    adjusted = adjusted_gaps([{"": gap, **family} for _, gap, family, _ in tested])
+    rows = []
+    for (name, _, _, paired), family in zip(tested, adjusted, strict=True):
+        gap = family.pop("")
+        best = gap.value if gap.debiased is None else gap.debiased
+        rows.append(
+            Against(
+                name,
+                best,
+                gap.standard_error,
+                gap.low,
+                gap.high,
+                gap.p_value,
+                gap.p_adjusted,
+                family,
+                paired,
+            )
+        )
+    return tuple(rows)
+
+
+def _gap(one: Entry, two: Entry) -> Gap:
+    """The difference of CMD, as of independent samples."""
+    value, debiased = one.cmd - two.cmd, None
+    se = math.hypot(one.standard_error or 0.0, two.standard_error or 0.0)
+    if one.debiased is not None and two.debiased is not None and one.sides == two.sides:
+        debiased = one.debiased - two.debiased
+    if debiased is None and differ(one.sizes, two.sizes):
+        return Gap(value, None, se)
+    return gap_of(value, se, debiased, scale=max(one.dis_fl, two.dis_fl))
+
+
+def _gaps(one: Entry, two: Entry) -> dict[str, Gap]:
+    """The differences of the numbers that both have, as of independent samples; those that depend
+    on the numbers of samples are not tested where these differ, nor Inception's of other sides."""
+    found = {}
+    alike = not differ((*one.sizes, one.paired), (*two.sizes, two.paired))
+    single = all(entry.draws in (None, entry.n) for entry in (one, two))
+    for name in [name for name in one.metrics if name in two.metrics]:
+        ours, theirs = one.metrics[name], two.metrics[name]
+        errors = ours.standard_error, theirs.standard_error
+        known = [error for error in errors if error is not None]
+        se = math.hypot(*known) if len(known) == 2 else None
+        unbiased = name in UNBIASED and (single or name in OF_PAIRS)
+        if not (alike or unbiased) or (name in INCEPTION and one.inception != two.inception):
+            se = None
+        found[name] = gap_of(
+            ours.value - theirs.value, se, scale=max(abs(ours.value), abs(theirs.value))
+        )
+    return found
+
+
+def adjusted_gaps(models: Sequence[Mapping[str, Gap]]) -> list[dict[str, Gap]]:
+    """The differences of several models from one, with p-values adjusted number by number."""
+    found = [dict(gaps) for gaps in models]
+    for name in dict.fromkeys(name for gaps in models for name in gaps):
+        tested = [gaps for gaps in found if name in gaps and gaps[name].p_value is not None]
+        values = [gaps[name].p_value or 0.0 for gaps in tested]
+        for gaps, p in zip(tested, holm(values), strict=True):
+            gaps[name] = replace(gaps[name], p_adjusted=p)
+    return found
+
+
+def holm(values: Sequence[float]) -> list[float]:
+    """p-values adjusted by Holm's step-down procedure (1979).
+
+    >>> holm([0.01, 0.04, 0.03])
+    [0.03, 0.06, 0.06]
+    """
+    order = sorted(range(len(values)), key=values.__getitem__)
+    found, largest = [0.0] * len(values), 0.0
+    for rank, i in enumerate(order):
+        largest = max(largest, min(1.0, (len(values) - rank) * values[i]))
+        found[i] = largest
+    return found
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise missing(path) from None
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: not JSON: {error}") from None
+    if isinstance(content, Mapping) and ("models" in content or {"first", "second"} <= {*content}):
+        raise InputError(f"{path}: the result of several generators; score each with -o FILE")
+    if not isinstance(content, Mapping) or not isinstance(content.get("signature"), str):
+        raise InputError(f"{path}: not the JSON of a score; `cmd-score ... -o FILE` makes one")
+    known = numbers(content)
+    for key in DISTANCES:
+        value = known.get(key)
+        if value is None or not math.isfinite(value):
+            raise InputError(f"{path}: its {key} is {value}, not a number")
+    return content
+
+
+def _refuse_differences(
+    first_name: str, first: Mapping[str, Any], name: str, content: Mapping[str, Any]
+) -> None:
+    ours, theirs = setting_of(first), setting_of(content)
+    if ours["weights"] == theirs["weights"] is not None:
+        ours["model"] = theirs["model"]  # one network under two names
+    fields = [
+        f"{what}: {ours[what]!r} against {theirs[what]!r}"
+        for what in ours
+        if ours[what] != theirs[what]
+    ]
+    if not fields and abs(first["dis_rl"] - content["dis_rl"]) > SAME_CAPTIONS * first["dis_rl"]:
+        fields = [f"Dis(r,l): {first['dis_rl']:.4f} against {content['dis_rl']:.4f}"]
+    if fields:
+        raise InputError(
+            f"{first_name} and {name} were made differently and cannot be compared: "
+            f"{'; '.join(fields)}. Score both under the same protocol, encoder and reference."
+        )
+
+
+def entry_of(name: str, content: Mapping[str, Any]) -> Entry:
+    """A model's row from a score's JSON."""
+    known = numbers(content)
+    values = {key: float(known[key] or 0.0) for key in DISTANCES}
+    keys = ("standard_error", "debiased", "low", "high")
+    bars = {key: known.get(f"uncertainty.cmd.{key}") for key in keys}
+    if any(value is not None and not math.isfinite(value) for value in bars.values()):
+        bars = dict.fromkeys(keys)
+    n, draws, paired = (_whole(known.get(key)) for key in ("n", "draws", "paired"))
+    bounds = content.get("uncertainty") or {}
+    text = {key: content.get(key) for key in ("protocol", "model", "real", "generated")}
+    return Entry(
+        name=name,
+        cmd=values["cmd"],
+        itdis=values["itdis"],
+        dis_fr=values["dis_fr"],
+        dis_fl=values["dis_fl"],
+        dis_rl=values["dis_rl"],
+        n=n,
+        draws=draws,
+        paired=paired,
+        signature=content["signature"],
+        protocol=text["protocol"] and str(text["protocol"]),
+        model=text["model"] and str(text["model"]),
+        real=str(text["real"]),
+        generated=str(text["generated"]),
+        standard_error=bars["standard_error"],
+        debiased=bars["debiased"],
+        low=bars["low"],
+        high=bars["high"],
+        sides=tuple(map(str, bounds.get("sides") or ())),
+        metrics=_metrics(content, known),
+        inception=content.get("inception") or None,
+    )
+
+
+def _whole(number: float | None) -> int | None:
+    return None if number is None or not math.isfinite(number) else int(number)
+
+
+def _metrics(content: Mapping[str, Any], known: Mapping[str, float | None]) -> dict[str, Value]:
+    """The family's numbers of a score, as far as they are numbers."""
+    found = {}
+    for name in content.get("metrics") or ():
+        value, error = (known.get(f"metrics.{name}.{key}") for key in ("value", "standard_error"))
+        if value is not None and math.isfinite(value):
+            found[name] = Value(value, error if error is None or math.isfinite(error) else None)
+    return found

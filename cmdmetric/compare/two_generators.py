@@ -1,0 +1,103 @@
+"""Two generators on the same captions: is one better, beyond what sampling explains?"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cmdmetric.errors import InputError
+from cmdmetric.protocol import Protocol
+from cmdmetric.score import CMDScore, as_samples, encoding_of, groups_of
+from cmdmetric.scoring import Scored, Source, Wanted, scored
+from cmdmetric.uncertainty import Difference, Gap, gap, paired_difference
+
+if TYPE_CHECKING:
+    import torch
+
+    from cmdmetric.encoders import Dtype, Encoder
+    from cmdmetric.features import OnError
+
+
+@dataclass(frozen=True)
+class Versus:
+    """The scores of two generators and their difference."""
+
+    first: CMDScore
+    second: CMDScore
+    #: CMD of the first minus CMD of the second: negative where the first is better.
+    difference: Difference
+    #: Likewise of the other metrics that were asked for, by the names of their numbers.
+    metrics: Mapping[str, Gap] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields, for JSON."""
+        return {
+            "first": self.first.to_dict(),
+            "second": self.second.to_dict(),
+            "difference": {
+                **self.difference.to_dict(),
+                "metrics": {name: asdict(gap) for name, gap in self.metrics.items()},
+            },
+        }
+
+
+def versus(
+    first: Source,
+    second: Source,
+    captions: Source,
+    real: Source | None = None,
+    *,
+    model: str | Path | None = None,
+    weights: str | Path | None = None,
+    protocol: Protocol | str | Path = "grgan",
+    device: str | torch.device | None = None,
+    batch_size: int = 32,
+    dtype: Dtype = "fp32",
+    on_error: OnError = "raise",
+    progress: bool = False,
+    cache: bool | str | Path = True,
+    metrics: str | Iterable[str] = (),
+    inception_weights: str | Path | None = None,
+    inception_real: Source | None = None,
+    encoder: Encoder | None = None,
+) -> Versus:
+    """Score two sets of generated images against the same captions and real images.
+
+    Images of both that belong to one caption by their names are paired, which takes what they have
+    in common out of the error bar. Arguments as for `cmdmetric.cmd`.
+
+    Raises InputError as `cmd` does, and where either set is given as moments alone.
+    """
+    encoding = encoding_of(
+        model, weights, protocol, device, batch_size, dtype, on_error, progress, cache, encoder
+    )
+    wanted = Wanted(metrics, inception_weights, inception_real, device, batch_size)
+    one, two = scored([first, second], captions, real, encoding, wanted)
+    for side in (one.f, two.f):
+        if not side.has_features:
+            raise InputError(
+                f"{side.source} is moments alone: a difference needs the features of both sets; "
+                "give the images, or their features (.npz with `features`)"
+            )
+    for note in dict.fromkeys(one.score.warnings + two.score.warnings):
+        warnings.warn(note, UserWarning, stacklevel=2)
+    return Versus(one.score, two.score, difference_of(one, two), gaps_of(one, two))
+
+
+def difference_of(one: Scored, two: Scored) -> Difference:
+    """CMD of one minus CMD of two, which were scored together and have their features."""
+    (of_one, of_two, of_r), of_l = as_samples([one.f, two.f, one.r], one.l)
+    return paired_difference(of_one, of_two, of_r, of_l)
+
+
+def gaps_of(one: Scored, two: Scored) -> dict[str, Gap]:
+    """The family's numbers of one minus those of two, which were scored together."""
+    groups = dict(zip(("f1", "f2", "r"), groups_of([one.f, two.f, one.r], one.l), strict=True))
+    return {
+        name: gap(measured, two.measured[name], groups)
+        for name, measured in one.measured.items()
+        if name in two.measured
+    }

@@ -1,0 +1,310 @@
+"""Which network a name means, and where its weights are: a file, a folder, a cache, a download."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from cmdmetric.errors import InputError, NotAtHandError
+from cmdmetric.files import cache_folder, download, forbidden, sha256_of
+from cmdmetric.metrics import Provenance
+from cmdmetric.protocol import Protocol
+
+#: The encoder that published CMD numbers were made with.
+DEFAULT_MODEL = "ViT-B-32/openai"
+BUNDLED = {"scenes-toy": Path(__file__).parent / "bundled" / "scenes-toy"}
+OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
+OPENAI_STD = (0.26862954, 0.26130258, 0.27577711)
+#: Arithmetic of an encoder's network.
+Dtype = Literal["fp32", "bf16"]
+_HUB_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+#: Weights in a model folder, the first that is there, as open_clip prefers them.
+_FOLDER_FILES = (
+    "open_clip_model.safetensors",
+    "open_clip_pytorch_model.safetensors",
+    "open_clip_pytorch_model.bin",
+    "open_clip_pytorch_model.pth",
+    "model.safetensors",
+    "pytorch_model.bin",
+    "pytorch_model.pth",
+    "model.pth",
+)
+#: sha256 (hex) of a file: read, or remembered.
+Digest: TypeAlias = Callable[[Path], str]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """An architecture and the file that holds its weights."""
+
+    #: As it stands in a signature, e.g. "ViT-B-32/openai".
+    label: str
+    #: What open_clip builds the network and the tokeniser from: a name, or "local-dir:FOLDER".
+    architecture: str
+    #: The configuration of the network (open_clip's model_cfg).
+    config: dict[str, Any]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    file: Path
+    #: sha256 of the file, in hex.
+    sha256: str
+
+    @property
+    def architecture_sha256(self) -> str:
+        """sha256 (hex) of the configuration, in canonical JSON."""
+        return hashlib.sha256(json.dumps(self.config, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def image_size(self) -> int:
+        """The side of the square image that the network takes, in pixels. Raises InputError where
+        it takes others."""
+        size = self.config["vision_cfg"].get("image_size", 224)  # open_clip's default
+        width, height = (size, size) if isinstance(size, int) else size[::-1]
+        if width != height:
+            raise InputError(f"{self.label} takes images of {width}x{height}, not square")
+        return width
+
+    def provenance(
+        self, protocol: Protocol, side: str, source: str, dtype: Dtype = "fp32"
+    ) -> Provenance:
+        """What is stored with moments of its features; side is "image" or "text"."""
+        return Provenance(
+            protocol=protocol,
+            model=self.label,
+            weights=self.sha256,
+            architecture=self.architecture_sha256,
+            dtype=dtype,
+            side=side,
+            source=source,
+        )
+
+    @property
+    def is_torchscript(self) -> bool:
+        """Whether the file is an archive of the kind that OpenAI published."""
+        return _is_torchscript(self.file)
+
+
+def find_checkpoint(
+    model: str | Path | Checkpoint | None,
+    weights: str | Path | None = None,
+    digest: Digest = sha256_of,
+) -> Checkpoint:
+    """Resolve what a user calls a model.
+
+    model is "scenes-toy" (bundled), a folder in open_clip's format, NAME of open_clip's list or
+    NAME/TAG with one of its pretrained tags; None is DEFAULT_MODEL. weights is a file that takes
+    the place of the model's own: safetensors, a state dict, or OpenAI's TorchScript archive.
+    Otherwise caches are searched, and what they lack is downloaded, after saying so. digest gives
+    the sha256 of a file. A Checkpoint is itself. Folders are looked up without importing torch.
+
+    Raises InputError where the name is unknown or the weights cannot be had.
+    """
+    if isinstance(model, Checkpoint):
+        return model
+    name = name_of(model)
+    if weights is not None and not Path(weights).is_file():
+        raise InputError(f"{weights}: no such weights file")
+    folder = BUNDLED.get(name, Path(name).expanduser())
+    if folder.is_dir():
+        return _from_folder(folder, weights, digest)
+    import open_clip
+    from open_clip.pretrained import get_pretrained_cfg, list_pretrained_tags_by_model
+
+    name, _, tag = name.partition("/")
+    if name not in open_clip.list_models():
+        raise InputError(_unknown_model(name))
+    tags = list_pretrained_tags_by_model(name)
+    if tag and tag not in tags:
+        raise InputError(
+            f"open_clip knows no weights {tag!r} for {name}; it knows {', '.join(tags) or 'none'}"
+        )
+    if weights is not None:
+        return _from_file(name, tag, Path(weights), digest)
+    if not tag:
+        if "openai" not in tags:
+            raise InputError(
+                f"{name} needs weights: --weights FILE, or --model {name}/TAG with one of "
+                f"{', '.join(tags) or '(none)'}"
+            )
+        tag = "openai"
+    published = get_pretrained_cfg(name, tag)
+    file = _find_published(name, tag, published, digest)
+    return _checkpoint(name, tag, published, file, digest(file))
+
+
+def name_of(model: str | Path | None) -> str:
+    """A model as it is named: the default one where none is."""
+    return str(model) if model is not None else DEFAULT_MODEL
+
+
+def _from_folder(folder: Path, weights: str | Path | None, digest: Digest) -> Checkpoint:
+    config_file = folder / "open_clip_config.json"
+    try:
+        config = json.loads(config_file.read_text(encoding="utf-8"))
+        network = config["model_cfg"]
+        network["text_cfg"], network["vision_cfg"]
+        preprocess = config.get("preprocess_cfg", {})
+        mean = _channels(preprocess.get("mean", OPENAI_MEAN))
+        std = _channels(preprocess.get("std", OPENAI_STD))
+        if min(std) <= 0:
+            raise ValueError(f"the std is {std}, it must be positive")
+    except FileNotFoundError:
+        raise InputError(
+            f"{folder}: no model folder: it has no open_clip_config.json; a folder in open_clip's "
+            "format holds that and open_clip_model.safetensors"
+        ) from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise InputError(f"{config_file}: not a configuration of open_clip: {error!r}") from None
+    found = weights or _weights_in(folder)
+    if found is None:
+        raise InputError(f"{folder}: it holds no weights (open_clip_model.safetensors)")
+    _refuse_torchscript(Path(found), "none is published for a model folder")
+    return Checkpoint(
+        label=folder.resolve().name,
+        architecture=f"local-dir:{folder}",
+        config=network,
+        mean=mean,
+        std=std,
+        file=Path(found),
+        sha256=digest(Path(found)),
+    )
+
+
+def _channels(values: Any) -> tuple[float, float, float]:
+    """One number for each of red, green and blue. Raises ValueError or TypeError for others."""
+    red, green, blue = values
+    return float(red), float(green), float(blue)
+
+
+def _weights_in(folder: Path) -> Path | None:
+    """The weights of a model folder, as open_clip finds them."""
+    for name in _FOLDER_FILES:
+        if (folder / name).is_file():
+            return folder / name
+    endings = (".safetensors", ".bin", ".pth")
+    others = sorted(path for path in folder.iterdir() if path.suffix in endings)
+    # Among unusual names safetensors come first.
+    return min(others, key=lambda path: path.suffix != ".safetensors", default=None)
+
+
+def _from_file(name: str, tag: str, file: Path, digest: Digest) -> Checkpoint:
+    from open_clip.pretrained import get_pretrained_cfg
+
+    sha256 = digest(file)
+    published = get_pretrained_cfg(name, tag or "openai")
+    if published and sha256 == _openai_sha256(published):
+        return _checkpoint(name, tag or "openai", published, file, sha256)
+    _refuse_torchscript(file, f"OpenAI's {name} has {_openai_sha256(published) or 'none'}")
+    # A tag given beside a file says what kind of weights the file holds, no more.
+    kind = published if tag else {}
+    return _checkpoint(name, "local", kind, file, sha256)
+
+
+def _checkpoint(name: str, tag: str, published: dict[str, Any], file: Path, sha: str) -> Checkpoint:
+    import open_clip
+
+    config = dict(open_clip.get_model_config(name))
+    if published.get("quick_gelu"):  # OpenAI's weights need it where the configuration says GELU
+        config["quick_gelu"] = True
+    return Checkpoint(
+        label=f"{name}/{tag}",
+        architecture=name,
+        config=config,
+        mean=tuple(published.get("mean", OPENAI_MEAN)),
+        std=tuple(published.get("std", OPENAI_STD)),
+        file=file,
+        sha256=sha,
+    )
+
+
+def _openai_sha256(published: dict[str, Any]) -> str:
+    url = published.get("url", "")
+    return url.split("/")[-2] if "openaipublic" in url else ""
+
+
+def _find_published(name: str, tag: str, published: dict[str, Any], digest: Digest) -> Path:
+    """The file of a pretrained tag: from the caches (ours, clip's, the Hub's), or fetched."""
+    from huggingface_hub import try_to_load_from_cache
+
+    sha256, url = _openai_sha256(published), published.get("url", "")
+    looked: list[str] = []
+    if sha256:
+        caches = (cache_folder() / "weights", Path.home() / ".cache" / "clip")
+        for candidate in (folder / url.rsplit("/", 1)[-1] for folder in caches):
+            looked.append(str(candidate))
+            if candidate.is_file():
+                if digest(candidate) == sha256:
+                    return candidate
+                print(f"warning: {candidate} has a wrong sha256: ignored", file=sys.stderr)
+    repository, _, file = published.get("hf_hub", "").rpartition("/")
+    for hub_file in (file,) if file else _HUB_FILES:
+        looked.append(f"{hub_file} of {repository} in the Hub's cache")
+        cached = try_to_load_from_cache(repository, hub_file) if repository else None
+        if isinstance(cached, str):
+            return Path(cached)
+    try:
+        if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
+            raise InputError("HF_HUB_OFFLINE forbids a download")
+        if reason := forbidden():
+            raise InputError(reason)
+        target = cache_folder() / "weights"
+        if sha256:
+            return download(url, target / url.rsplit("/", 1)[-1], sha256, f"weights {name}/{tag}")
+        return _download_from_hub(repository, file, target, f"weights {name}/{tag}")
+    except InputError as error:
+        raise NotAtHandError(
+            f"the weights of {name}/{tag} are not at hand (looked for {'; '.join(looked)}) and "
+            f"{error}. Three ways to provide them: give a file with --weights FILE; put it at "
+            f"{looked[0]}; or run once with a connection, so that they are downloaded."
+        ) from None
+
+
+def _download_from_hub(repository: str, file: str, target: Path, what: str) -> Path:
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+
+    reasons = []
+    for name in (file,) if file else _HUB_FILES:
+        url = hf_hub_url(repository, name)
+        try:
+            metadata = get_hf_file_metadata(url)
+        except Exception as error:  # the Hub's client raises its HTTP library's errors, which vary
+            reasons.append(f"{url} does not answer: {str(error).splitlines()[0]}")
+            continue
+        # Large files of the Hub carry their sha256 as the entity tag.
+        path = target / f"{repository.replace('/', '--')}--{name}"
+        return download(url, path, str(metadata.etag), what)
+    raise InputError("; ".join(reasons))
+
+
+def _refuse_torchscript(file: Path, published: str) -> None:
+    if _is_torchscript(file):
+        raise InputError(
+            f"{file}: a TorchScript archive can run code, so only the published ones are opened: "
+            f"its sha256 is {sha256_of(file)}, {published}. Save the weights as safetensors instead"
+        )
+
+
+def _is_torchscript(file: Path) -> bool:
+    if not zipfile.is_zipfile(file):
+        return False
+    with zipfile.ZipFile(file) as archive:
+        return any("/code/" in name for name in archive.namelist())
+
+
+def _unknown_model(name: str) -> str:
+    import open_clip
+
+    near = get_close_matches(name, [*open_clip.list_models(), *BUNDLED], n=3)
+    hint = f"; did you mean {' or '.join(near)}?" if near else ""
+    return (
+        f"no model {name!r}: it is {', '.join(BUNDLED)} (bundled), a name of open_clip's list "
+        f"(NAME or NAME/TAG), or a folder in open_clip's format{hint}"
+    )

@@ -1,0 +1,45 @@
+"""Files of any place and kind: whole writes, numpy archives, paths, URLs, announced downloads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cmdmetric.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from cmdmetric.files.atomic import whole_file as whole_file
+    from cmdmetric.files.downloads import (
+        cache_folder as cache_folder,
+        download as download,
+        forbidden as forbidden,
+        no_downloads as no_downloads,
+        sha256_of as sha256_of,
+    )
+    from cmdmetric.files.file_lock import exclusive as exclusive
+    from cmdmetric.files.lookahead import ahead as ahead, fetched as fetched
+    from cmdmetric.files.npz import (
+        Arrays as Arrays,
+        load as load,
+        opened as opened,
+        read_header as read_header,
+        reading as reading,
+        write_npz as write_npz,
+    )
+    from cmdmetric.files.paths import (
+        missing as missing,
+        natural_key as natural_key,
+        natural_sorted as natural_sorted,
+        shown as shown,
+    )
+
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        "atomic": "whole_file",
+        "downloads": "cache_folder download forbidden no_downloads sha256_of",
+        "file_lock": "exclusive",
+        "lookahead": "ahead fetched",
+        "npz": "Arrays load opened read_header reading write_npz",
+        "paths": "missing natural_key natural_sorted shown",
+    },
+)

@@ -1,0 +1,31 @@
+"""What the user has, read: images and captions in any form, and which belong to which."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cmdmetric.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from cmdmetric.inputs.captions import Captions as Captions, read_captions as read_captions
+    from cmdmetric.inputs.decoding import (
+        Failure as Failure,
+        decoded as decoded,
+        prepared as prepared,
+    )
+    from cmdmetric.inputs.image_set import ImageItem as ImageItem, ImageSet as ImageSet
+    from cmdmetric.inputs.images import open_images as open_images
+    from cmdmetric.inputs.pairing import Pairing as Pairing, pair as pair
+    from cmdmetric.inputs.shards import Shard as Shard, ShardRecord as ShardRecord
+
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        "captions": "Captions read_captions",
+        "decoding": "Failure decoded prepared",
+        "image_set": "ImageItem ImageSet",
+        "images": "open_images",
+        "pairing": "Pairing pair",
+        "shards": "Shard ShardRecord",
+    },
+)

@@ -1,0 +1,273 @@
+"""Images in arrays, tensors, lists and iterables. Torch is recognised, never imported."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from cmdmetric.errors import InputError
+from cmdmetric.files import Arrays, missing, read_header, reading
+from cmdmetric.inputs.image_set import ImageItem, ImageSet, file_item, members_of
+
+_CHANNELS = (1, 3, 4)
+
+#: Pillow's lazily opened images are not safe to load in two threads, and one may be given twice.
+_PIL_LOCK = Lock()
+
+
+# --- arrays ----------------------------------------------------------------------------------
+
+
+def open_npy(source: str, path: Path) -> ImageSet:
+    """The images of a .npy file, which is mapped into memory, not read."""
+    return _open_array(source, np.load(path, mmap_mode="r", allow_pickle=False), path)
+
+
+def open_npz(source: str, path: Path) -> ImageSet:
+    """The images of the array `images`, else `arr_0`, else the first one of a .npz file.
+
+    It is read forwards, image by image, whether compressed or not.
+    """
+    with zipfile.ZipFile(path) as archive:
+        members = [name for name in archive.namelist() if name.endswith(".npy")]
+        if not members:
+            raise InputError(f"{source}: no array in it")
+        preferred = [name for name in ("images.npy", "arr_0.npy") if name in members]
+        member = (preferred or members)[0]
+        with archive.open(member) as file:
+            shape, fortran_order, dtype = read_header(file)
+    what = f"{source}: its array {member.removesuffix('.npy')!r}"
+    if fortran_order:
+        with reading(path, "numpy file"), Arrays(np.load(path, allow_pickle=False)) as npz:
+            return _open_array(source, npz[member.removesuffix(".npy")], path)
+    channels_first = _channels_first(shape, dtype, what)
+    names = _numbered(shape[0])
+
+    def items() -> Iterator[ImageItem]:
+        size = int(np.prod(shape[1:]))
+        with zipfile.ZipFile(path) as archive, archive.open(member) as file:
+            read_header(file)
+            for name in names:
+                data = file.read(size)
+                if len(data) < size:
+                    raise InputError(f"{what} ends before image {name}: the file is truncated")
+                row = np.frombuffer(data, np.uint8).reshape(shape[1:])
+                yield _row_item(name, row, channels_first)
+
+    return ImageSet(source, items, names, files=partial(members_of, path, names))
+
+
+def _open_array(source: str, array: np.ndarray, path: Path | None = None) -> ImageSet:
+    """The images of an array: of a file, where there is a path."""
+    channels_first = _channels_first(array.shape, array.dtype, source)
+    names = _numbered(len(array))
+
+    def items() -> Iterator[ImageItem]:
+        for name, row in zip(names, array, strict=True):
+            if path is None:
+                yield ImageItem(name, partial(_to_image, row, channels_first))
+            else:
+                yield _row_item(name, row, channels_first)
+
+    if path is None:
+        return ImageSet(source, items, names)
+    return ImageSet(source, items, names, files=partial(members_of, path, names))
+
+
+def _row_item(name: str, row: np.ndarray, channels_first: bool) -> ImageItem:
+    """An image of a file of arrays, whose content is its shape and its pixels."""
+    load = partial(_to_image, row, channels_first)
+    what = f"{row.shape} {channels_first}\n".encode()
+    return ImageItem(name, load, lambda: what + row.tobytes(), lambda _: load())
+
+
+def _numbered(count: int) -> list[str]:
+    return [f"#{index}" for index in range(count)]
+
+
+def _to_image(row: np.ndarray, channels_first: bool) -> Image.Image:
+    """uint8 (H, W), (H, W, C) or (C, H, W) -> L, RGB or RGBA."""
+    if channels_first:
+        row = row.transpose(1, 2, 0)
+    if row.ndim == 3 and row.shape[2] == 1:
+        row = row[..., 0]
+    return Image.fromarray(np.ascontiguousarray(row))
+
+
+def _channels_first(shape: tuple[int, ...], dtype: Any, what: str) -> bool:
+    """Whether a stack of images is (N, C, H, W); else it is (N, H, W, C) or (N, H, W).
+
+    Raises InputError if it is none of them, could be two of them, is empty, or is not uint8.
+    """
+    kind = str(dtype).removeprefix("torch.")
+    if kind != "uint8":
+        advice = "cast them to uint8"
+        if kind == "bool":
+            advice = "multiply them by 255 and cast to uint8"
+        if "float" in kind:
+            advice = "multiply by 255 (if they are in [0, 1]), round and cast to uint8"
+        raise InputError(f"{what} is {kind}; images are uint8 with values 0 to 255: {advice}")
+    if 0 in shape:
+        raise InputError(f"{what} is empty: its shape is {shape}")
+    if len(shape) == 3:
+        if shape[2] in _CHANNELS or shape[0] in (3, 4):
+            raise InputError(
+                f"{what} of shape {shape} may be one image in colours or several in grey; add an "
+                "axis: (1, H, W, C) or (N, H, W, 1)"
+            )
+        return False
+    if len(shape) != 4 or not (shape[1] in _CHANNELS or shape[3] in _CHANNELS):
+        raise InputError(
+            f"{what} has the shape {shape}; images are (N, H, W, C) or (N, C, H, W) with 1, 3 or "
+            "4 channels, or (N, H, W) in grey"
+        )
+    if shape[1] in _CHANNELS and shape[3] in _CHANNELS:
+        raise InputError(
+            f"{what} of shape {shape} may have its channels second or last; give PIL images, or "
+            "larger ones"
+        )
+    return shape[1] in _CHANNELS
+
+
+def _as_array(value: Any, what: str) -> np.ndarray | None:
+    """The value as a numpy array if it is an array or tensor of any library, on any device."""
+    if isinstance(value, np.ndarray):
+        return value
+    if isinstance(value, Image.Image) or not (hasattr(value, "shape") and hasattr(value, "dtype")):
+        return None
+    is_tensor = any(kind.__module__.partition(".")[0] == "torch" for kind in type(value).__mro__)
+    if is_tensor:
+        # Before numpy sees it: it has no bfloat16.
+        _channels_first((2, 2, 2, 3), value.dtype, what)
+        value = value.detach().cpu().numpy()
+    return np.asarray(value)
+
+
+# --- lists and iterables ---------------------------------------------------------------------
+
+
+def open_values(values: Any) -> ImageSet:
+    """The images of whatever is no path: see `cmdmetric.inputs.images.open_images`."""
+    kind = type(values).__name__
+    if isinstance(values, Image.Image):
+        values = [values]
+    array = _as_array(values, kind)
+    if array is not None:
+        return _open_array(f"{kind} {'x'.join(map(str, array.shape))}", array)
+    if isinstance(values, (list, tuple)):
+        source = f"{kind} of {len(values)}"
+        found = [item for i, value in enumerate(values) for item in _expand(value, f"{kind}[{i}]")]
+        if not found:
+            raise InputError(f"{source}: no images")
+        items = [_named(item, i) for i, item in enumerate(found)]
+        files = [
+            item.read and (os.path.abspath(os.path.expanduser(item.name)), "") for item in items
+        ]
+        return ImageSet(
+            source, lambda: iter(items), [item.name for item in items], files=lambda: files
+        )
+    indexable = hasattr(values, "__getitem__") and hasattr(values, "__len__")
+    if isinstance(values, (bytes, Mapping)) or not (isinstance(values, Iterable) or indexable):
+        raise InputError(
+            f"images cannot be read from {kind}: give a path, an array, a list or an iterable"
+        )
+    return ImageSet(kind, _stream(kind, values))
+
+
+def _stream(source: str, values: Any) -> Callable[[], Iterator[ImageItem]]:
+    one_pass = hasattr(values, "__next__")
+    spent = False
+
+    def items() -> Iterator[ImageItem]:
+        nonlocal spent
+        if one_pass and spent:
+            raise InputError(
+                f"{source}: it can be iterated once, and was; give a list, or what makes it anew"
+            )
+        spent = True
+        # A torch Dataset has a length, and need not end the iteration that Python derives.
+        derived = not isinstance(values, Iterable)
+        each = (values[i] for i in range(len(values))) if derived else values
+        count = 0
+        for position, value in enumerate(each):
+            for found in _expand(value, f"{source}: item {position}", reused=True):
+                yield _named(found, count)
+                count += 1
+        if not count:
+            raise InputError(f"{source}: no images")
+
+    return items
+
+
+def _named(item: ImageItem, position: int) -> ImageItem:
+    return item if item.name else replace(item, name=f"#{position}")
+
+
+def _expand(value: Any, what: str, reused: bool = False) -> Iterator[ImageItem]:
+    """The images in one element of a list or iterable; the name is "" where they have none.
+
+    Whoever yields an image may overwrite it for the next one: `reused` ones are copied.
+    """
+    array = _as_array(value, what)
+    if array is not None:
+        batch = array if array.ndim == 4 else array[None]
+        channels_first = _channels_first(batch.shape, batch.dtype, what)
+        batch = batch.copy() if reused else batch
+        for row in batch:
+            yield ImageItem("", partial(_to_image, row, channels_first))
+    elif isinstance(value, Image.Image):
+        name = os.fspath(getattr(value, "filename", None) or "")
+        yield ImageItem(name, _copied(value) if reused else partial(_load, value))
+    elif isinstance(value, (str, os.PathLike)):
+        path = Path(value).expanduser()
+        if not os.path.isfile(path):
+            exists = os.path.exists(path)
+            raise InputError(f"{what}: {path} is no file") if exists else missing(path)
+        yield file_item(os.fspath(value), str(path))
+    elif isinstance(value, Mapping) and ("image" in value or "images" in value):
+        yield from _expand(value["image" if "image" in value else "images"], what, reused)
+    elif isinstance(value, tuple) and value:
+        yield from _expand(value[0], what, reused)
+    elif isinstance(value, list) and value:
+        # DataLoaders make lists of pairs, [batch, labels]; a list of images is a batch.
+        is_batch = getattr(value[0], "ndim", 0) < 4 and (
+            all(map(_is_pixels, value)) or all(isinstance(v, (str, os.PathLike)) for v in value)
+        )
+        for image in value if is_batch else value[:1]:
+            yield from _expand(image, what, reused)
+    else:
+        raise InputError(
+            f"{what} is no image but {type(value).__name__}: give paths, PIL images, uint8 arrays "
+            "or tensors, batches of them, or tuples that begin with one"
+        )
+
+
+def _is_pixels(value: Any) -> bool:
+    return isinstance(value, Image.Image) or getattr(value, "ndim", 0) in (2, 3)
+
+
+def _load(image: Image.Image) -> Image.Image:
+    with _PIL_LOCK:
+        image.load()
+    return image
+
+
+def _copied(image: Image.Image) -> Callable[[], Image.Image]:
+    try:
+        copy = image.copy()  # decodes it
+    except Exception as error:
+        return partial(_fail, error)
+    return lambda: copy
+
+
+def _fail(error: Exception) -> Image.Image:
+    raise error

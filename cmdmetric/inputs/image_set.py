@@ -1,0 +1,235 @@
+"""What a set of images is, and how one of them is decoded."""
+
+from __future__ import annotations
+
+import copy
+import io
+import os
+import struct
+import tarfile
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from itertools import chain, islice
+from pathlib import Path
+from typing import BinaryIO
+
+from PIL import Image, UnidentifiedImageError
+
+from cmdmetric.errors import InputError
+from cmdmetric.files import natural_sorted
+from cmdmetric.inputs.shards import Listing, Shard
+
+#: No image file is larger.
+MAX_BYTES = 1 << 30
+#: Formats that Pillow only identifies and cannot decode by itself, and EPS, for which it would
+#: run Ghostscript, a whole interpreter, on the file.
+_NOT_DECODED = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
+
+
+@dataclass(frozen=True)
+class ImageItem:
+    """One image that has not been decoded yet.
+
+    Args:
+        name: unique in its set where the source has names: a path relative to the folder, a
+            member of the archive; "#7" for the eighth image of an array or an iterable.
+        load: decodes it, completely; of an animation the first frame. Safe to call in any
+            thread. Raises what Pillow raises: `describe_failure` puts that in words.
+        read: the bytes that decide on the image, such as those of its file; None where nothing
+            is to be remembered of it.
+        parse: decodes what `read` returned; `load` does both.
+    """
+
+    name: str
+    load: Callable[[], Image.Image]
+    read: Callable[[], bytes] | None = None
+    parse: Callable[[bytes], Image.Image] = lambda content: decode(io.BytesIO(content))
+
+
+class ImageSet:
+    """A set of images in a stable order.
+
+    Attributes:
+        source: how the user named it.
+        names: the items' names, in order; None where only a pass through the source would tell.
+        count: how many there are; None likewise.
+        files: where each lies, the absolute path of a file and a member of it ("" where the file is
+            the image); None for one that is in no file, or where nothing is known of any.
+
+    A set may be made of parts, files whose images are only known when they are read.
+
+    Iterating gives `ImageItem`s. A set made from a generator can be iterated once; a second time
+    raises InputError. Sets without a known count raise InputError when they turn out to be
+    empty, or to hold what is no image.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        items: Callable[[], Iterator[ImageItem]],
+        names: Sequence[str] | None = None,
+        count: int | None = None,
+        files: Callable[[], Sequence[tuple[str, str] | None]] | None = None,
+        parts: Sequence[ImageSet] = (),
+    ) -> None:
+        self.source = source
+        self.names = None if names is None else tuple(names)
+        self.count = count if self.names is None else len(self.names)
+        self._items = items
+        self._files = files
+        self._parts = parts
+
+    @property
+    def files(self) -> Sequence[tuple[str, str] | None] | None:
+        files = self._files() if self._files else None
+        return files if files is None or len(files) == self.count else None
+
+    def __iter__(self) -> Iterator[ImageItem]:
+        return self._items()
+
+    def listing(self) -> Listing:
+        """Its names, or those of its parts. Raises InputError where it does not know them."""
+        if self.names is not None:
+            return Listing.of("images", self.names)
+        if self._parts:
+            bases = (part.source.rpartition("/")[2] for part in self._parts)
+            return Listing.of("archives", bases)
+        raise InputError(
+            f"{self.source}: it cannot be cut into shards: what is in it is only known at its "
+            "end; give a folder, an archive or an array"
+        )
+
+    def shard(self, shard: Shard) -> ImageSet:
+        """One share of it, which may be empty: of its parts where there are enough of them."""
+        share = copy.copy(self)
+        if self.names is not None:
+            mine = shard.range(len(self.names))
+            share.names, share.count = self.names[mine.start : mine.stop], len(mine)
+            share._items = lambda: islice(self, mine.start, mine.stop)
+            if self._files is not None:
+                share._files = lambda: (self.files or ())[mine.start : mine.stop]
+        elif len(self._parts) >= shard.count:
+            own = Shard(shard.index, shard.count).range(len(self._parts))
+            share._parts = self._parts[own.start : own.stop]
+            share._items = lambda: chain.from_iterable(share._parts)
+        else:
+            share._items = lambda: shard.stride(self)
+        return share
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it has no image; a set that does not know is read up to its first."""
+        return not self.count if self.count is not None else next(iter(self), None) is None
+
+    def __repr__(self) -> str:
+        return f"ImageSet({self.source!r}, count={self.count})"
+
+
+@lru_cache(maxsize=1)
+def endings() -> frozenset[str]:
+    """The endings, lower case and with the dot, of the files that are taken for images."""
+    known = Image.registered_extensions().items()
+    return frozenset(ending for ending, form in known if form in formats())
+
+
+@lru_cache(maxsize=1)
+def formats() -> tuple[str, ...]:
+    """The formats that are decoded, whatever a file's ending says."""
+    Image.init()
+    return tuple(form for form in Image.OPEN if form not in _NOT_DECODED)
+
+
+def is_image_name(name: str) -> bool:
+    """Whether a file of this relative name counts as an image: by its ending, and not hidden."""
+    if os.path.splitext(name)[1].lower() not in endings():
+        return False
+    if "/" not in name and "\\" not in name:
+        return name[0] != "."
+    parts = name.replace("\\", "/").split("/")
+    return not any(part == "__MACOSX" or (part[:1] == "." and part.strip(".")) for part in parts)
+
+
+def image_names(source: str, names: Iterable[str], verb: str = "holds") -> list[str]:
+    """Those that are images, in natural order.
+
+    Raises InputError if none is: what is there instead, and what was looked for.
+    """
+    names = list(names)
+    images = natural_sorted(filter(is_image_name, names))
+    if images:
+        return images
+    counts = Counter(os.path.splitext(name)[1].lower() or "no ending" for name in names)
+    there = ", ".join(f"{ending} {count}" for ending, count in counts.most_common(5))
+    usual = [
+        e for e in (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif") if e in endings()
+    ]
+    raise InputError(
+        f"{source}: no images; it {verb} {len(names)} files{': ' if there else ''}{there}. Images "
+        f"end in {', '.join(usual)} or one of {len(endings()) - len(usual)} more that Pillow "
+        "decodes, in any case"
+    )
+
+
+def decode(file: BinaryIO | Path | str) -> Image.Image:
+    """The image of a file, decoded; the first frame of an animation."""
+    with Image.open(file, formats=formats()) as image:
+        image.load()
+        return image
+
+
+def file_item(name: str, path: str) -> ImageItem:
+    """The image of a file."""
+    return ImageItem(name, partial(decode, path), partial(_read, path))
+
+
+def members_of(path: Path, names: Sequence[str]) -> list[tuple[str, str]]:
+    """Where the images of an archive lie: `ImageSet.files`."""
+    place = os.path.abspath(path)
+    return [(place, name) for name in names]
+
+
+def _read(path: str) -> bytes:
+    with open(path, "rb") as file:
+        check_size(os.fstat(file.fileno()).st_size)
+        return file.read()
+
+
+def check_size(size: int) -> None:
+    """Raise ValueError for more bytes than an image file has, before they fill the memory."""
+    if size > MAX_BYTES:
+        raise ValueError(f"has {size:,} bytes, more than any image file")
+
+
+def describe_failure(error: BaseException) -> str:
+    """Why an image could not be opened or decoded, in one line and without its name.
+
+    >>> describe_failure(OSError("image file is truncated (3 bytes not processed)"))
+    'truncated or damaged: image file is truncated (3 bytes not processed)'
+    """
+    text = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, InputError):
+        return text
+    if isinstance(error, Image.DecompressionBombError):
+        return f"a decompression bomb? {text}. PIL.Image.MAX_IMAGE_PIXELS is the limit's half"
+    if isinstance(error, UnidentifiedImageError):
+        return "not an image that Pillow decodes, or an empty file"
+    if isinstance(error, PermissionError):
+        return "permission denied"
+    if isinstance(error, FileNotFoundError):
+        return "does not exist (any more)"
+    if isinstance(error, MemoryError):
+        return "too large for the memory that is left"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    if "encrypted" in text:
+        return "encrypted; give an archive without a password"
+    if isinstance(error, NotImplementedError):
+        return f"compressed in a way that is not supported: {text}"
+    damaged = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, LookupError)
+    if isinstance(error, (*damaged, zipfile.BadZipFile, tarfile.TarError)):
+        return f"truncated or damaged: {text}"
+    return f"{type(error).__name__}: {text}"

@@ -1,0 +1,163 @@
+"""Images from any form that users have them in, as one type: an `ImageSet`."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from cmdmetric.errors import InputError
+from cmdmetric.files import missing, natural_sorted, remote
+from cmdmetric.inputs import archives, arrays
+from cmdmetric.inputs.image_set import (
+    ImageItem,
+    ImageSet,
+    describe_failure,
+    file_item,
+    formats,
+    image_names,
+)
+from cmdmetric.inputs.remote_images import open_url
+from cmdmetric.inputs.tar_images import open_tars
+from cmdmetric.inputs.tars import TAR_ENDINGS, find_tars
+
+__all__ = ["ImageItem", "ImageSet", "describe_failure", "open_images"]
+
+
+def open_images(source: Any) -> ImageSet:
+    """The images of anything that holds images. Nothing is decoded, nothing is written to disk.
+
+    - A folder: recursive; every ending that Pillow decodes, in any case; hidden files and
+      `__MACOSX` left out; a folder that links lead to twice is read once. Natural order.
+    - A glob pattern, with `**` for folders of any depth. The same files count.
+    - An image file.
+    - `.zip`, `.tar`, `.tar.gz` (`.tgz`), `.tar.bz2`, `.tar.xz`: the same rules. Natural order,
+      but compressed tars, which can only be read forwards, in their own.
+    - Tars in WebDataset's layout: a pattern with braces or a glob, `shards-{000..009}.tar`; read
+      forwards, tar by tar, and what is in them is only known then.
+    - A URL of a folder, a pattern, an image, a zip or tars: s3://, gs://, hf://, https:// and what
+      else fsspec knows. file:// is a path.
+    - `.npy`, `.npz` (its key `images`, else `arr_0`, else its first); numpy arrays, torch tensors:
+      uint8, (N, H, W, C) or (N, C, H, W) with C one of 1, 3, 4, or (N, H, W) of greys.
+    - A list or tuple of paths, PIL images or arrays.
+    - A torch Dataset or DataLoader, or any iterable, of images or batches of them; of tuples
+      (and of the lists and dictionaries that DataLoaders collate) the first member, or the one
+      under "image" or "images", counts.
+    - An ImageSet: itself.
+
+    Raises InputError: nothing there, no image in it, an array that is not uint8 or whose axes are
+    ambiguous.
+    """
+    if isinstance(source, ImageSet):
+        return source
+    if not isinstance(source, (str, os.PathLike)):
+        return arrays.open_values(source)
+    name = remote.local(os.fspath(source))
+    if (tars := find_tars(name)) is not None:
+        return open_tars(name, tars)
+    if remote.is_url(name):
+        return open_url(name)
+    path = Path(name).expanduser()
+    if os.path.isdir(path):
+        return _open_files(name, path, image_names(name, _walk(path)))
+    if not os.path.exists(path):
+        if glob.has_magic(name):
+            return _open_glob(name)
+        raise missing(path)
+    if not os.path.isfile(path):
+        raise InputError(f"{name}: neither a file nor a folder")
+    ending = path.name.lower()
+    try:
+        if ending.endswith(".zip"):
+            return archives.open_zip(name, path)
+        if ending.endswith(TAR_ENDINGS):
+            return archives.open_tar(name, path)
+        if ending.endswith(".npy"):
+            return arrays.open_npy(name, path)
+        if ending.endswith(".npz"):
+            return arrays.open_npz(name, path)
+        with path.open("rb") as file, Image.open(file, formats=formats()):
+            pass
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(
+            f"{name}: {describe_failure(error)}; images are read from folders, archives (.zip, "
+            ".tar, .tar.gz), arrays (.npy, .npz) and image files"
+        ) from None
+    return _open_files(name, path.parent, [path.name])
+
+
+def _open_files(source: str, root: Path, names: list[str]) -> ImageSet:
+    place = os.path.join(os.path.abspath(root), "")
+
+    def items() -> Iterator[ImageItem]:
+        for name in names:
+            yield file_item(name, place + name)
+
+    return ImageSet(source, items, names, files=lambda: [(place + name, "") for name in names])
+
+
+def _walk(root: Path, depth: int | None = None) -> Iterator[str]:
+    """The files below a folder, relative and with slashes, without what is hidden.
+
+    A folder is read once, however many links lead to it: loops end, and trees of links stay small.
+    Links to nothing count as files: an image that is missing is to be reported, not left out.
+    """
+    stack = [("", 1)]
+    seen = set()
+    while stack:
+        below, level = stack.pop()
+        place = root / below
+        try:
+            status = place.stat()
+            if (status.st_dev, status.st_ino) in seen:
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            with os.scandir(place) as scan:
+                entries = natural_sorted(scan, lambda entry: entry.name)
+        except OSError as error:
+            raise InputError(
+                f"{place}: cannot be listed: {error.strerror}; what is in it would be missing "
+                "from the score"
+            ) from None
+        folders = []
+        for entry in entries:
+            if entry.name.startswith(".") or entry.name == "__MACOSX":
+                continue
+            # What a link leads to may be missing, or be the link itself.
+            linked = entry.is_symlink()
+            if os.path.isdir(entry) if linked else entry.is_dir():
+                folders.append((f"{below}{entry.name}/", level + 1))
+            elif entry.is_file() if not linked else not _is_special(entry):
+                yield below + entry.name
+        if depth is None or level < depth:
+            stack.extend(reversed(folders))
+
+
+def _is_special(path: os.DirEntry[str]) -> bool:
+    return os.path.exists(path) and not os.path.isfile(path)
+
+
+def _open_glob(pattern: str) -> ImageSet:
+    parts = Path(pattern).expanduser().parts
+    fixed = next(i for i, part in enumerate(parts) if glob.has_magic(part))
+    root, wanted = Path(*parts[:fixed]), parts[fixed:]
+    if not os.path.isdir(root):
+        raise missing(root)
+    depth = None if "**" in wanted else len(wanted)
+    found = [name for name in _walk(root, depth) if _matches(name.split("/"), wanted)]
+    return _open_files(pattern, root, image_names(pattern, found, "matches"))
+
+
+def _matches(parts: Sequence[str], pattern: Sequence[str]) -> bool:
+    if not pattern:
+        return not parts
+    if pattern[0] == "**":
+        return any(_matches(parts[i:], pattern[1:]) for i in range(len(parts) + 1))
+    return bool(parts) and fnmatchcase(parts[0], pattern[0]) and _matches(parts[1:], pattern[1:])

@@ -1,0 +1,155 @@
+"""Which captions belong to which images, by their names."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cmdmetric.inputs.captions import Captions
+
+#: Only known endings are taken off: a name such as "scene.v2" has none.
+IMAGE_ENDINGS = {"png", "jpg", "jpeg", "jpe", "jfif", "gif", "webp", "bmp", "tif", "tiff", "avif"}
+IMAGE_ENDINGS |= {"jp2", "j2k", "ppm", "pgm", "pbm", "pnm", "tga", "ico"}
+#: What the released sampling codes of GR-GAN and DM-GAN add to the name of the real image.
+_SAMPLE = re.compile(r"_s-1(?:_[0-9]+)?$")
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """Images and captions by their positions.
+
+    Args:
+        caption_of: for each image, its captions (none if it was not paired).
+        unpaired_images: images without a caption, ascending.
+        unpaired_captions: captions without an image, ascending.
+    """
+
+    caption_of: tuple[tuple[int, ...], ...]
+    unpaired_images: tuple[int, ...]
+    unpaired_captions: tuple[int, ...]
+
+
+def _base(name: str) -> str:
+    return name.replace("\\", "/").rpartition("/")[2]
+
+
+def _without_ending(name: str) -> str:
+    stem, _, ending = name.rpartition(".")
+    return stem if stem and ending.lower() in IMAGE_ENDINGS else name
+
+
+def _unsampled(stem: str) -> str:
+    return _SAMPLE.sub("", stem) if "_s-1" in stem else stem
+
+
+def _number(stem: str) -> str:
+    """COCO_val2014_000000318219 -> "318219": the digits that the stem ends with, or "".
+
+    "#7" is a place in an array, not a name that ends in a number.
+    """
+    if stem.startswith("#"):
+        return ""
+    digits = stem[len(stem.rstrip("0123456789")) :]
+    return digits.lstrip("0") or digits[:1]
+
+
+def _identity(name: str) -> str:
+    """Equal for the passes of one released sample (x_s-1_0.png, x_s-1_1.png), else the name."""
+    whole = _without_ending(name)
+    stem = _unsampled(whole)
+    return name if stem == whole else stem
+
+
+def pair(image_names: Sequence[str], captions: Captions) -> Pairing:
+    """Pairs images with captions by the images' names.
+
+    The first of these that agrees: the whole name; its last part; that without ending; that
+    without what released GR-GAN and DM-GAN samples add (`_s-1`, `_s-1_<pass>`); the number at
+    its end, where one side is that number alone (COCO_val2014_000000318219 and 318219). Numbers
+    count only if they pair at least half of the smaller side: images numbered 0, 1, 2, ... meet
+    ids by chance. A name that could mean two images, or two captioned names, pairs with none;
+    several passes over one caption all pair with it.
+
+    >>> from cmdmetric.inputs.captions import Captions
+    >>> captions = Captions(("a cat", "a dog", "a bird"), ("cat.jpg", "dog.jpg", "bird.jpg"))
+    >>> pair(["dog.png", "cat_s-1.png", "cow.png"], captions)
+    Pairing(caption_of=((1,), (0,), ()), unpaired_images=(2,), unpaired_captions=(2,))
+    """
+    indices: dict[str, list[int]] = defaultdict(list)
+    for index, name in enumerate(captions.images):
+        if name is not None:
+            indices[name].append(index)
+    found: dict[int, str] = {}
+    # What is left of either side, with the keys that the names have been reduced to.
+    images = dict(enumerate(image_names))
+    named = {name: name for name in indices}
+    for reduce_image, reduce_caption in (
+        (str, str),
+        (_base, _base),
+        (_without_ending, _without_ending),
+        (_unsampled, str),
+        (_number, _number),
+    ):
+        stems = images, named
+        images = {index: reduce_image(key) for index, key in images.items()}
+        named = {name: reduce_caption(key) for name, key in named.items()}
+        agreed = _agree(images, named, image_names)
+        if reduce_image is _number:
+            agreed = _plausible(agreed, *stems, min(_distinct(images), _distinct(named)))
+        found |= agreed
+        for index, name in agreed.items():
+            del images[index]
+            named.pop(name, None)
+        if not images or not named:
+            break
+    caption_of = tuple(
+        tuple(indices[found[i]]) if i in found else () for i in range(len(image_names))
+    )
+    used = {index for group in caption_of for index in group}
+    return Pairing(
+        caption_of,
+        tuple(i for i, group in enumerate(caption_of) if not group),
+        tuple(i for i in range(len(captions.texts)) if i not in used),
+    )
+
+
+def _agree(
+    images: dict[int, str], named: dict[str, str], image_names: Sequence[str]
+) -> dict[int, str]:
+    """Image -> captioned name where both have the same key and nothing else has it."""
+    name_of: dict[str, str] = {}
+    ambiguous = {""}
+    for name, key in named.items():
+        if name_of.setdefault(key, name) is not name:
+            ambiguous.add(key)
+    first: dict[str, str] = {}
+    for index, key in images.items():
+        image = image_names[index]
+        other = first.setdefault(key, image)
+        if other != image and _identity(other) != _identity(image):
+            ambiguous.add(key)
+    return {
+        index: name_of[key]
+        for index, key in images.items()
+        if key in name_of and key not in ambiguous
+    }
+
+
+def _plausible(
+    agreed: dict[int, str], image_stems: dict[int, str], name_stems: dict[str, str], possible: int
+) -> dict[int, str]:
+    """Of pairs by number, those with the bare number on one side, unless they are too few."""
+    kept = {
+        index: name
+        for index, name in agreed.items()
+        if image_stems[index].isdecimal() or name_stems[name].isdecimal()
+    }
+    return kept if 2 * len(set(kept.values())) >= possible else {}
+
+
+def _distinct(keys: dict[Any, str]) -> int:
+    return len(set(keys.values()) - {""})

@@ -1,0 +1,72 @@
+"""The metrics as pure functions of arrays and moments: numpy and scipy, nothing else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cmdmetric.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from cmdmetric.metrics.clipscore import (
+        clip_scores as clip_scores,
+        ref_clip_scores as ref_clip_scores,
+    )
+    from cmdmetric.metrics.cmd import (
+        CrossModelDistance as CrossModelDistance,
+        cross_model_distance as cross_model_distance,
+    )
+    from cmdmetric.metrics.cmmd import cmmd_influence as cmmd_influence
+    from cmdmetric.metrics.distance_influence import (
+        DistanceInfluence as DistanceInfluence,
+        End as End,
+        frechet_influence as frechet_influence,
+    )
+    from cmdmetric.metrics.fid import DIMENSIONS as DIMENSIONS, fid_influence as fid_influence
+    from cmdmetric.metrics.fjd import fjd_influence as fjd_influence
+    from cmdmetric.metrics.frechet import frechet_distance as frechet_distance
+    from cmdmetric.metrics.inception import (
+        SPLITS as SPLITS,
+        inception_score as inception_score,
+        inception_score_influence as inception_score_influence,
+    )
+    from cmdmetric.metrics.kid import (
+        clip_kid_influence as clip_kid_influence,
+        kid_influence as kid_influence,
+        kid_of_subsets as kid_of_subsets,
+    )
+    from cmdmetric.metrics.mmd import MMDInfluence as MMDInfluence
+    from cmdmetric.metrics.moments import (
+        Moments as Moments,
+        Provenance as Provenance,
+        read_count as read_count,
+        read_provenance as read_provenance,
+        refuse_differences as refuse_differences,
+    )
+    from cmdmetric.metrics.prdc import NEIGHBOURS as NEIGHBOURS, prdc_scores as prdc_scores
+    from cmdmetric.metrics.retrieval import ranks as ranks, wins as wins
+    from cmdmetric.metrics.vectors import BLOCK as BLOCK, blocks as blocks, unit as unit
+    from cmdmetric.metrics.vendi import (
+        vendi_influence as vendi_influence,
+        vendi_score as vendi_score,
+    )
+
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        "clipscore": "clip_scores ref_clip_scores",
+        "cmd": "CrossModelDistance cross_model_distance",
+        "cmmd": "cmmd_influence",
+        "distance_influence": "DistanceInfluence End frechet_influence",
+        "fid": "DIMENSIONS fid_influence",
+        "fjd": "fjd_influence",
+        "frechet": "frechet_distance",
+        "inception": "SPLITS inception_score inception_score_influence",
+        "kid": "clip_kid_influence kid_influence kid_of_subsets",
+        "mmd": "MMDInfluence",
+        "moments": "Moments Provenance read_count read_provenance refuse_differences",
+        "prdc": "NEIGHBOURS prdc_scores",
+        "retrieval": "ranks wins",
+        "vectors": "BLOCK blocks unit",
+        "vendi": "vendi_influence vendi_score",
+    },
+)

@@ -1,0 +1,38 @@
+"""The scores of the paper from three sets of moments: f generated, r real, l captions."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from cmdmetric.metrics.frechet import frechet_distance
+from cmdmetric.metrics.moments import Moments
+
+
+class CrossModelDistance(NamedTuple):
+    """The three Fréchet distances that the scores are made of, and the scores."""
+
+    dis_fr: float
+    dis_fl: float
+    dis_rl: float
+
+    @property
+    def itdis(self) -> float:
+        """ITDis = |Dis(f, l) - Dis(r, l)| (Eq. 10): image-text consistency."""
+        return abs(self.dis_fl - self.dis_rl)
+
+    @property
+    def cmd(self) -> float:
+        """CMD = Dis(f, r) + ITDis: quality and consistency."""
+        return self.dis_fr + self.itdis
+
+
+def cross_model_distance(f: Moments, r: Moments, l: Moments) -> CrossModelDistance:  # noqa: E741
+    """The distances of generated images f, real images r and captions l; lower is better.
+
+    Raises InputError as `frechet_distance` does.
+    """
+    return CrossModelDistance(
+        dis_fr=frechet_distance(f, r),
+        dis_fl=frechet_distance(f, l),
+        dis_rl=frechet_distance(r, l),
+    )

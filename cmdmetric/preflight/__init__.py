@@ -1,0 +1,27 @@
+"""A look at inputs and setup before a network runs over them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cmdmetric.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from cmdmetric.preflight.facts import (
+        ImageFacts as ImageFacts,
+        Looked as Looked,
+        look_over as look_over,
+    )
+    from cmdmetric.preflight.finding import Finding as Finding
+    from cmdmetric.preflight.image_findings import mixed_endings as mixed_endings
+    from cmdmetric.preflight.look import Preflight as Preflight, preflight as preflight
+
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        "facts": "ImageFacts Looked look_over",
+        "finding": "Finding",
+        "image_findings": "mixed_endings",
+        "look": "Preflight preflight",
+    },
+)

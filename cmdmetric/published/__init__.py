@@ -1,0 +1,29 @@
+"""The paper's tables as data."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cmdmetric.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from cmdmetric.published.paper import (
+        DECIMALS as DECIMALS,
+        Claim as Claim,
+        Contradiction as Contradiction,
+        Published as Published,
+        Row as Row,
+        Table as Table,
+        load as load,
+        parse as parse,
+        row as row,
+        table as table,
+        tables as tables,
+    )
+
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        "paper": "Claim Contradiction DECIMALS Published Row Table load parse row table tables",
+    },
+)

@@ -1,0 +1,151 @@
+"""The data of a report, computed from a score and its three sides."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+
+import numpy as np
+from scipy import linalg
+
+from cmdmetric import published
+from cmdmetric.metrics import Moments
+from cmdmetric.preflight import Finding
+from cmdmetric.report.data import Grid, Published, ReportData, Spectrum
+from cmdmetric.report.hashes import content_hash
+from cmdmetric.report.projection import scale
+from cmdmetric.report.samples import clouds, grids as grids_of, names_of
+from cmdmetric.report.similarity import similarity as similarity_of, why_unpaired
+from cmdmetric.score import CMDScore, as_samples
+from cmdmetric.scoring import Side, harm
+from cmdmetric.uncertainty import SideLike, Step, growth
+
+NAMES = {"f": "generated images", "r": "real images", "l": "captions"}
+
+
+def gather(
+    score: CMDScore,
+    f: Side,
+    r: Side,
+    l: Side,  # noqa: E741
+    *,
+    command: str = "",
+    findings: Sequence[Finding] = (),
+    seed: int = 0,
+) -> ReportData:
+    """The data of a report on three sides and their score.
+
+    command: how it was called. findings: of a preflight check. seed: of the samples that are shown.
+    """
+    sides = {"f": f, "r": r, "l": l}
+    missing: dict[str, str] = {}
+    bare = [NAMES[key] for key, side in sides.items() if not side.has_features]
+    if bare:
+        missing["features"] = f"Of the {' and '.join(bare)} only moments were given."
+    (of_f, of_r), of_l = as_samples([f, r], l)
+    samples: dict[str, SideLike] = {"f": of_f, "r": of_r, "l": of_l}
+    similarity = similarity_of(f, r, l)
+    if similarity is None:
+        missing["similarity"] = why_unpaired(f, l)
+    steps: tuple[Step, ...] = ()
+    if len(bare) < 3:
+        steps = growth(of_f, of_r, of_l, seed=seed)
+    if len(steps) < 2:
+        missing["growth"] = "It takes the features of at least one side, of 16 samples or more."
+    grids: tuple[Grid, ...] = ()
+    if not f.has_features:
+        missing["grids"] = "The generated side is moments: which image did what is not in them."
+    else:
+        shares = {row.name: row.share for row in harm(f, r, l) if row.side == "image"}
+        grids = grids_of(f, l, np.array([shares[name] for name in names_of(f)]), similarity)
+    return ReportData(
+        score=score,
+        published=comparable(score),
+        clouds=clouds(sides, samples, seed),
+        spectrum=spectrum(f.moments, r.moments, l.moments),
+        growth=steps,
+        similarity=similarity,
+        grids=grids,
+        findings=_findings(score, findings),
+        command=command,
+        versions=versions(),
+        hashes=_hashes(score, sides),
+        missing=missing,
+    )
+
+
+def comparable(score: CMDScore) -> tuple[Published, ...]:
+    """The published scores of the same protocol, encoder and reference, best first."""
+    return published_of(score.protocol, score.model, score.real, score.signature)
+
+
+def published_of(
+    protocol: str | None, model: str | None, real: str, signature: str
+) -> tuple[Published, ...]:
+    """The published scores of a setting, best first; none where nothing was published of it."""
+    # A reference stands in the signature by its name, a folder of that name by its number.
+    setting = (protocol, model, real if f"|r:{real}|" in signature else None)
+    found = [
+        Published(row.name, table.number, row.values["cmd"], row.values.get("itdis"))
+        for table in published.tables()
+        for row in table.rows
+        if (of := table.setting) is not None
+        and "cmd" in row.values
+        and (of.protocol, of.model, of.reference) == setting
+    ]
+    return tuple(sorted(found, key=lambda each: each.cmd))
+
+
+def spectrum(f: Moments, r: Moments, l: Moments) -> Spectrum:  # noqa: E741
+    """The eigenvalues of the covariances, and how much of the real variance is generated."""
+    values = {}
+    for name, moments in (("f", f), ("l", l)):
+        values[name] = linalg.eigvalsh(moments.cov)[::-1] / (scale(moments) ** 2 or 1.0)
+    of_r, axes = linalg.eigh(r.cov)
+    of_r, axes = of_r[::-1], axes[:, ::-1]
+    along = np.einsum("di,de,ei->i", axes, f.cov, axes)
+    rank = len(of_r) if r.n is None else min(len(of_r), r.n - 1)
+    there = np.arange(len(of_r)) < rank
+    there &= of_r > 1e-9 * of_r[0]
+    ratio = along[there] / of_r[there] * (scale(r) / (scale(f) or 1.0)) ** 2
+    of_r = of_r / (scale(r) ** 2 or 1.0)
+    return Spectrum(
+        np.clip(values["f"], 0, None), np.clip(of_r, 0, None), np.clip(values["l"], 0, None), ratio
+    )
+
+
+def _findings(score: CMDScore, found: Sequence[Finding]) -> tuple[Finding, ...]:
+    """Those of the check before the score, and what only the score could tell."""
+    # Both begin alike where they tell the same.
+    told = {each.message.partition(":")[0] for each in found}
+    notes = [
+        Finding("warning", "score", "score", note)
+        for note in score.warnings
+        if note.partition(":")[0] not in told
+    ]
+    order = ("error", "warning", "note")
+    return tuple(sorted([*notes, *found], key=lambda each: order.index(each.severity)))
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of the libraries that a number may depend on."""
+    found = {"Python": platform.python_version(), "platform": platform.platform(terse=True)}
+    for name in ("cmdmetric", "torch", "open_clip_torch", "numpy", "scipy", "pillow"):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _hashes(score: CMDScore, sides: Mapping[str, Side]) -> dict[str, str]:
+    """sha256 of what the score was made of."""
+    found = {}
+    if score.weights:
+        found["weights of the encoder"] = score.weights
+    for key, side in sides.items():
+        digest = content_hash(side)
+        if digest:
+            found[NAMES[key]] = digest
+    return found

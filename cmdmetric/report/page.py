@@ -1,0 +1,89 @@
+"""Self-contained HTML pages: nothing is loaded, sent or run but what is in the file."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cmdmetric.errors import InputError
+from cmdmetric.files import shown as visible, whole_file
+from cmdmetric.version import __version__
+
+if TYPE_CHECKING:
+    import jinja2
+
+
+def check_report(path: str | os.PathLike[str]) -> None:
+    """Raise InputError if no report could be written there: told before the work, not after it."""
+    absent = [name for name in ("jinja2", "matplotlib") if find_spec(name) is None]
+    if absent:
+        raise InputError(f"a report needs {' and '.join(absent)}: pip install 'cmdmetric[report]'")
+    folder = Path(path).absolute().parent
+    if not folder.is_dir():
+        raise InputError(f"cannot write {path}: {folder} is no folder")
+    if Path(path).is_dir():
+        raise InputError(f"cannot write {path}: it is a folder")
+    if not os.access(folder, os.W_OK):
+        raise InputError(f"cannot write {path}: {folder} is not yours to write to")
+
+
+def page(template: str, **values: Any) -> str:
+    """A template of this package filled in, its styles and script inline and allowed by hash."""
+    environment = _environment()
+    css, js = (_read(name) for name in ("page.css", "page.js"))
+    # Nothing is loaded, sent or run but what is in this file: not even what a caption smuggles in.
+    policy = "; ".join(
+        (
+            "default-src 'none'",
+            "img-src data:",
+            f"style-src {_hash(css)}",
+            f"script-src {_hash(js)}",
+            "base-uri 'none'",
+            "form-action 'none'",
+        )
+    )
+    from markupsafe import Markup
+
+    return environment.get_template(template).render(
+        css=Markup(css), js=Markup(js), policy=Markup(policy), version=__version__, **values
+    )
+
+
+def write_page(text: str, path: str | os.PathLike[str]) -> None:
+    """Write a page so that it appears whole or not at all. Raises InputError."""
+    with whole_file(path) as file:
+        file.write(text.encode("utf-8"))
+
+
+def shown(text: str, longest: int) -> str:
+    """A user's text as it may be shown: what cannot be seen is escaped, and it is not endless."""
+    text = visible(str(text)[: longest + 1], keep="\n\t")
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def _environment() -> jinja2.Environment:
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_read),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["shown"] = shown
+    environment.globals["zip"] = zip
+    return environment
+
+
+def _read(name: str) -> str:
+    return files("cmdmetric.report").joinpath(f"templates/{name}").read_text(encoding="utf-8")
+
+
+def _hash(text: str) -> str:
+    return "'sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() + "'"

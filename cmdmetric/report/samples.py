@@ -1,0 +1,139 @@
+"""The samples that a report shows one by one: those of the clouds, and those of the grids."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from cmdmetric.report.data import Array, Clouds, Example, Grid, Point, Similarity
+from cmdmetric.report.projection import aligned_view, joint_view
+from cmdmetric.report.thumbnails import thumbnails
+from cmdmetric.score import pairing_of
+from cmdmetric.scoring import Side
+from cmdmetric.uncertainty import Sample, SideLike
+
+#: What bounds the file's size: points of each cloud, pictures of each grid, and their pixels.
+POINTS, POINT_PIXELS = 320, 96
+GRID, GRID_PIXELS = 12, 208
+
+
+def grids(
+    f: Side,
+    l: Side,  # noqa: E741
+    share: Array,
+    similarity: Similarity | None,
+) -> tuple[Grid, ...]:
+    """The generated images that fit and matter most and least.
+
+    share (n,): by how much CMD would be lower without each of them.
+    """
+    order = np.argsort(share, kind="stable")
+    chosen = [
+        ("Most harmful", "Without them the score would fall most.", order[::-1][:GRID]),
+    ]
+    fit: dict[int, float] = {}
+    if similarity is not None:
+        fit = dict(zip(similarity.rows.tolist(), similarity.f.tolist(), strict=True))
+        by_fit = similarity.rows[np.argsort(similarity.f, kind="stable")]
+        chosen += [
+            ("Worst fit", "Least like their own captions, by CLIP's cosine.", by_fit[:GRID]),
+            ("Best fit", "Most like their own captions.", by_fit[::-1][:GRID]),
+        ]
+    chosen.append(("Most helpful", "Without them the score would rise most.", order[:GRID]))
+    pictures = _pictures(f, {int(i) for _, _, rows in chosen for i in rows}, GRID_PIXELS)
+    pairing = pairing_of(f, l)
+    names = names_of(f)
+    grids = []
+    for title, about, rows in chosen:
+        examples = []
+        for i in map(int, rows):
+            own = pairing.caption_of[i] if pairing is not None else ()
+            texts = tuple(l.texts.texts[c] for c in own) if l.texts is not None else ()
+            name = short_name(names[i])
+            examples.append(Example(name, pictures.get(i), texts, fit.get(i), -float(share[i])))
+        grids.append(Grid(title, about, tuple(examples)))
+    return tuple(grids)
+
+
+def _pictures(side: Side, rows: set[int], pixels: int) -> dict[int, str]:
+    """Data URIs of some images of a side, where it has any to look at."""
+    if side.images is None or side.names is None:
+        return {}
+    found = thumbnails(side.images, {side.names[i]: pixels for i in rows})
+    return {i: found[side.names[i]] for i in rows if side.names[i] in found}
+
+
+def clouds(sides: Mapping[str, Side], samples: Mapping[str, SideLike], seed: int) -> Clouds:
+    moments = {key: side.moments for key, side in sides.items()}
+    views = (joint_view(moments), aligned_view(moments))
+    chosen, paired = _choose(samples, seed)
+    points: list[Point] = []
+    for key, rows in chosen.items():
+        side = sides[key]
+        numbers = [row for row, _ in rows]
+        pictures = _pictures(side, set(numbers), POINT_PIXELS)
+        places = [view.points(key, np.asarray(side.features)[numbers]) for view in views]
+        for position, (row, group) in enumerate(rows):
+            xy = tuple((float(p[position, 0]), float(p[position, 1])) for p in places)
+            points.append(Point(key, xy, group, _label(side, row), pictures.get(row)))  # type: ignore[arg-type]
+    return Clouds(views, tuple(points), moments, paired)
+
+
+def _label(side: Side, row: int) -> str:
+    if side.texts is not None:
+        return side.texts.texts[side.kept[row]]
+    return short_name(names_of(side)[row])
+
+
+def names_of(side: Side) -> Sequence[str]:
+    """The images' names, or their places where they have none."""
+    return side.names or [f"#{i}" for i in range(side.moments.n or 0)]
+
+
+def short_name(name: str) -> str:
+    """An image's name, of an absolute path its last part."""
+    return os.path.basename(name) if os.path.isabs(name) else name
+
+
+def _choose(
+    samples: Mapping[str, SideLike], seed: int
+) -> tuple[dict[str, list[tuple[int, int]]], bool]:
+    """By side (row, group) of the samples that are drawn, those of one group where there are any.
+
+    The sides are gone through in order: what the first has chosen, the next take the partners of.
+    """
+    random = np.random.default_rng(seed)
+    chosen: dict[str, list[tuple[int, int]]] = {}
+    wanted: dict[Any, int] = {}  # group of the samples -> number of the group of points
+    paired, count = False, 0
+    for key, sample in samples.items():
+        if not isinstance(sample, Sample):
+            continue
+        n = len(sample.features)
+        groups = None if sample.groups is None else sample.groups.tolist()
+        order = random.permutation(n).tolist()
+        rows: list[tuple[int, int]] = []
+        seen = set()
+        if groups is not None and wanted:
+            for row in range(n):
+                group = groups[row]
+                if group in wanted and group not in seen:
+                    seen.add(group)
+                    rows.append((row, wanted[group]))
+            paired |= bool(rows)
+        taken = {row for row, _ in rows}
+        for row in order:
+            if len(rows) >= min(POINTS, n):
+                break
+            if row in taken or (groups is not None and groups[row] in seen):
+                continue
+            rows.append((row, count))
+            if groups is not None:
+                seen.add(groups[row])
+                wanted[groups[row]] = count
+            count += 1
+        chosen[key] = rows
+    return chosen, paired

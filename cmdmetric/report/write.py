@@ -1,0 +1,175 @@
+"""A score as one self-contained HTML page: no network, no other files, light and dark."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cmdmetric.cache import FeatureCache, open_cache, remembered
+from cmdmetric.inputs import ImageSet
+from cmdmetric.preflight import Finding, ImageFacts, Looked, look_over
+from cmdmetric.protocol import Protocol
+from cmdmetric.report.data import ReportData
+from cmdmetric.report.gather import gather
+from cmdmetric.report.page import check_report, page, shown, write_page
+from cmdmetric.scoring import Scored, Side, Source
+
+
+def write_report(
+    found: Scored, path: str | os.PathLike[str], findings: Sequence[Finding] = ()
+) -> None:
+    """Write the report of a score and its sides; the file appears whole or not at all.
+
+    findings: of a preflight check. Raises InputError where it cannot be written.
+    """
+    check_report(path)
+    write_page(
+        render(gather(found.score, *found.sides, command=_command(), findings=findings)), path
+    )
+
+
+def look_at(
+    found: Scored,
+    generated: Source,
+    captions: Source,
+    real: Source | None,
+    model: str | Path | None,
+    weights: str | Path | None,
+    protocol: Protocol | str | Path,
+    batch_size: int,
+    progress: bool,
+    cache: bool | str | Path,
+) -> tuple[Finding, ...]:
+    """What `cmdmetric doctor` finds in inputs that lie in files, of which `found` is the score.
+
+    The other arguments are those of `cmd`. Sets that the cache knows are not decoded again.
+    """
+    from cmdmetric.preflight import preflight
+
+    sources = [source for source in (generated, captions, real) if source is not None]
+    if not all(isinstance(source, (str, os.PathLike)) for source in sources):
+        return ()  # a look would consume what can be iterated once
+    sides = {"generated": found.f, "real": found.r}
+    with open_cache(cache) or contextlib.nullcontext() as known:
+        looked = preflight(
+            generated,
+            captions,
+            real,
+            model=model,
+            weights=weights,
+            protocol=protocol,
+            batch_size=batch_size,
+            probe=False,
+            progress=progress,
+            look=lambda subject, *what: _recalled(sides[subject], known, *what),
+        )
+    # The score is there: whatever weights it took were at hand.
+    return tuple(each for each in looked.findings if each.check != "weights")
+
+
+def _recalled(
+    side: Side, cache: FeatureCache | None, images: ImageSet, protocol: Protocol, progress: bool
+) -> Looked:
+    """`look_over(images, protocol)`, or what the cache has of it. The side is of these images."""
+
+    def compute() -> dict[str, Any]:
+        facts, failed = look_over(images, protocol, progress)
+        return {"facts": facts, "failed": failed}
+
+    if side.names is None or side.skipped:  # a side is known by the images that it has kept
+        return look_over(images, protocol, progress)
+    known_by = [side.identity, *(json.dumps(x).encode() for x in (side.names, protocol.to_dict()))]
+    found = remembered(cache, "facts of images", known_by, compute)
+    return [ImageFacts(*fact) for fact in found["facts"]], [(n, why) for n, why in found["failed"]]
+
+
+def _command() -> str:
+    """The command line, where one of this package's commands is running."""
+    context = click.get_current_context(silent=True)
+    name = context and context.find_root().info_name
+    return shlex.join([name, *sys.argv[1:]]) if name else ""
+
+
+def render(data: ReportData) -> str:
+    """The report as HTML. Needs jinja2 and matplotlib (the extra `report`)."""
+    from cmdmetric.report import plots
+    from cmdmetric.report.hashes import FOLDER_COMMAND
+
+    score, bars = data.score, data.score.uncertainty
+    gauge = plots.gauge_bars(score, data.published)
+    drawn = len(data.growth) > 1
+    figures = {
+        "gauge": plots.gauge(gauge),
+        "clouds": [plots.clouds(data.clouds, view, f"clouds{view}") for view in (0, 1)],
+        "labels": [plots.clouds_label(data.clouds, view) for view in (0, 1)],
+        "spectrum": plots.spectra(data.spectrum),
+        "ratio": plots.ratios(data.spectrum),
+        "growth": plots.growth(data.growth, score) if drawn else "",
+        "similarity": plots.similarity(data.similarity) if data.similarity else "",
+    }
+    texts = {
+        "spectrum": plots.spectrum_text(data.spectrum),
+        "ratio": plots.ratio_text(data.spectrum),
+        "growth": plots.growth_text(data.growth) if drawn else "",
+        "similarity": plots.similarity_text(data.similarity) if data.similarity else "",
+    }
+    names = ("cmd", "itdis", "dis_fr", "dis_fl", "dis_rl")
+    titles = ("CMD", "ITDis", "Dis(f,r)", "Dis(f,l)", "Dis(r,l)")
+    quantities = [
+        (title, getattr(score, name), bars and getattr(bars, name))
+        for title, name in zip(titles, names, strict=True)
+    ]
+    sections = [
+        ("score", "Score"),
+        *([("findings", "Findings")] if data.findings else []),
+        ("gauge", "Published"),
+        ("clouds", "Clouds"),
+        ("diversity", "Diversity"),
+        ("samples-n", "Sample size and fit"),
+        ("samples", "Images"),
+        ("reproduce", "Reproduce"),
+    ]
+    sides = {"f": "Generated", "r": "Real", "l": "Caption"}
+    points = [
+        {"side": p.side, "group": p.group, "label": shown(p.label, 300), "image": p.image}
+        for p in data.clouds.points
+    ]
+    return page(
+        "report.html",
+        data=data,
+        title=_title(score.generated),
+        score=score,
+        bars=bars,
+        gauge=gauge,
+        unsplit=any(bar.itdis is None for bar in gauge),
+        figures=_markup(figures),
+        texts=texts,
+        quantities=quantities,
+        sections=sections,
+        names=sides,
+        points={"points": points, "names": sides},
+        dimensions=len(data.spectrum.r),
+        folder_command=FOLDER_COMMAND,
+    )
+
+
+def _title(source: str) -> str:
+    """The last part of a path, or what else the source is called."""
+    return re.split(r"[/\\]", source.rstrip("/\\"))[-1] or source
+
+
+def _markup(figures: dict[str, Any]) -> dict[str, Any]:
+    """The figures, which are markup already; their labels stay text."""
+    from markupsafe import Markup
+
+    marked: dict[str, Any] = {k: Markup(v) for k, v in figures.items() if isinstance(v, str)}
+    return {**marked, "clouds": [Markup(v) for v in figures["clouds"]], "labels": figures["labels"]}

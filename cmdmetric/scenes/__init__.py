@@ -1,0 +1,17 @@
+"""Procedural captioned scenes, and the encoder that was trained on them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cmdmetric.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from cmdmetric.scenes.drawing import draw_scene as draw_scene
+
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        "drawing": "draw_scene",
+    },
+)

@@ -1,0 +1,82 @@
+"""One set of images or captions, or a shard of it, as what a file of moments holds."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from cmdmetric.errors import InputError
+from cmdmetric.inputs import Captions, Shard, ShardRecord
+from cmdmetric.protocol import Protocol
+from cmdmetric.score import encoding_of, side_of
+from cmdmetric.scoring.set_files import StoredSet
+from cmdmetric.scoring.side import Side, Source, left_out, open_image_side, open_text_side
+
+if TYPE_CHECKING:
+    import torch
+
+    from cmdmetric.encoders import Dtype, Encoder
+    from cmdmetric.features import OnError
+
+
+def stored_set(
+    source: Source,
+    side: Literal["image", "text"] | None = None,
+    *,
+    shard: Shard | str | None = None,
+    features: bool = False,
+    model: str | Path | None = None,
+    weights: str | Path | None = None,
+    protocol: Protocol | str | Path = "grgan",
+    device: str | torch.device | None = None,
+    batch_size: int = 32,
+    dtype: Dtype = "fp32",
+    on_error: OnError = "raise",
+    progress: bool = False,
+    cache: bool | str | Path = True,
+    encoder: Encoder | None = None,
+) -> StoredSet:
+    """What `cmdmetric moments` writes; the arguments that are not here are those of `cmd`.
+
+    side is by default "text" for a file that ends like captions do (.json, .csv, ...), else
+    "image".
+    shard: only this share of the set, such as "3/64", counted from 0.
+    features: keep them, for error bars.
+
+    Raises InputError as `cmd` does, for a shard that there is not, and for shards of what is only
+    known at its end.
+    """
+    text = (side or side_of(source)) == "text"
+    with encoding_of(
+        model, weights, protocol, device, batch_size, dtype, on_error, progress, cache, encoder
+    ) as encoding:
+        opened = open_text_side(source) if text else open_image_side(source)
+        record = None
+        if shard is not None:
+            if isinstance(opened, Side):
+                raise InputError(f"{opened.source}: moments and features have no shards")
+            shard = Shard.parse(shard) if isinstance(shard, str) else shard
+            record = ShardRecord(shard, opened.listing())
+            opened = opened.shard(shard)
+            if opened.is_empty:
+                return StoredSet(None, record)
+        made = encoding.side(opened)
+    for note in left_out(made):
+        warnings.warn(note, UserWarning, stacklevel=2)
+    captions = None
+    if made.texts is not None:
+        texts, images = made.texts.texts, made.texts.images
+        captions = Captions(
+            tuple(texts[i] for i in made.kept), tuple(images[i] for i in made.kept), made.source
+        )
+    return StoredSet(
+        made.moments,
+        record,
+        made.features if features else None,
+        made.names,
+        captions,
+        made.skipped,
+        made.truncated,
+        made.empty,
+    )

@@ -1,0 +1,70 @@
+"""Which images and captions raise CMD most, by their influence on it (docs/uncertainty.md)."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import astuple, dataclass, fields
+
+from cmdmetric.errors import InputError
+from cmdmetric.score import as_samples, pairing_of
+from cmdmetric.scoring.side import Side
+from cmdmetric.uncertainty import influences
+
+
+@dataclass(frozen=True)
+class Harm:
+    """What one sample does to CMD: without it, CMD would be lower by about `share`.
+
+    That is to first order. Where generated and real images cannot be told apart CMD is all noise of
+    the second, and the order says little (`Uncertainty.second_order` is near 1/2).
+    """
+
+    side: str
+    name: str
+    share: float
+    #: Captions of the image, or the caption itself.
+    caption: str
+
+
+def harm(f: Side, r: Side, l: Side) -> list[Harm]:  # noqa: E741
+    """All generated images, and the captions where their features are at hand, worst first.
+
+    share is the sample's influence over the number of samples of its side. Those of a side add up
+    to zero: a negative one is of a sample that CMD would be higher without.
+
+    Raises InputError where the features of the generated images are not at hand.
+    """
+    if not f.has_features:
+        raise InputError(
+            f"{f.source} is moments alone: which image did what is not in them. Give the images"
+        )
+    (of_f, of_r), of_l = as_samples([f, r], l)
+    found = influences(of_f, of_r, of_l)
+    of_images = found.cmd("f")
+    names = f.names or tuple(f"#{i}" for i in range(len(of_images)))
+    pairing = pairing_of(f, l)
+    texts = l.texts.texts if l.texts else ()
+    captions = [
+        " | ".join(texts[i] for i in own) for own in (pairing.caption_of if pairing else ())
+    ] or [""] * len(names)
+    rows = [
+        Harm("image", name, float(share) / len(names), caption)
+        for name, share, caption in zip(names, of_images, captions, strict=True)
+    ]
+    if l.has_features and l.texts:
+        of_captions = found.cmd("l")
+        rows += [
+            Harm("caption", l.texts.images[i] or f"#{i}", float(share) / len(of_captions), texts[i])
+            for i, share in zip(l.kept, of_captions, strict=True)
+        ]
+    return sorted(rows, key=lambda row: -row.share)
+
+
+def harm_csv(rows: list[Harm]) -> str:
+    """The rows as CSV, with a line of names."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(field.name for field in fields(Harm))
+    writer.writerows(astuple(row) for row in rows)
+    return file.getvalue()

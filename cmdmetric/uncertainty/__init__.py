@@ -1,0 +1,57 @@
+"""What sampling does to a number: draws, influences, excess of finite samples, error bars."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cmdmetric.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from cmdmetric.uncertainty.draws import (
+        Array as Array,
+        Drawn as Drawn,
+        apart as apart,
+        groups_of_images as groups_of_images,
+        number_of_draws as number_of_draws,
+        numbers_of_draws as numbers_of_draws,
+        replicated as replicated,
+        sections as sections,
+        units as units,
+    )
+    from cmdmetric.uncertainty.error_bars import (
+        Difference as Difference,
+        Estimate as Estimate,
+        Uncertainty as Uncertainty,
+        paired_difference as paired_difference,
+        uncertainty as uncertainty,
+    )
+    from cmdmetric.uncertainty.estimate import (
+        Gap as Gap,
+        Groups as Groups,
+        Measured as Measured,
+        Sizes as Sizes,
+        Value as Value,
+        differ as differ,
+        gap as gap,
+        gap_of as gap_of,
+    )
+    from cmdmetric.uncertainty.influence import (
+        Sample as Sample,
+        SideLike as SideLike,
+        influences as influences,
+    )
+    from cmdmetric.uncertainty.sample_size import Step as Step, growth as growth
+
+__getattr__, __dir__, __all__ = lazy_exports(
+    __name__,
+    {
+        "draws": (
+            "Array Drawn apart groups_of_images number_of_draws numbers_of_draws "
+            "replicated sections units"
+        ),
+        "error_bars": "Difference Estimate Uncertainty paired_difference uncertainty",
+        "estimate": "Gap Groups Measured Sizes Value differ gap gap_of",
+        "influence": "Sample SideLike influences",
+        "sample_size": "Step growth",
+    },
+)

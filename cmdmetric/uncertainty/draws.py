@@ -1,0 +1,100 @@
+"""What was drawn together, and the variance of sums over samples that follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cmdmetric.inputs import Pairing
+
+Array = NDArray[np.float64]
+
+#: A number of samples; None where it is not known.
+_N = TypeVar("_N", int, int | None)
+
+
+class Drawn(NamedTuple):
+    """The samples of one side: how many, and their groups (n,), integers or strings, or None.
+
+    What has the same group, on this side or another, is one draw: an image and its captions, the
+    captions of one image, the images that two models made of one caption. Without groups every
+    sample is a draw of its own.
+    """
+
+    n: int
+    groups: NDArray[np.generic] | None = None
+
+
+def groups_of_images(pairing: Pairing, prompts: Sequence[int]) -> NDArray[np.int_]:
+    """The groups (n,) of images that were paired by name with captions of the groups `prompts`.
+
+    Images without a caption are each a group of their own, from -1 down.
+    """
+    own = pairing.caption_of
+    return np.array([prompts[of[0]] if of else -1 - image for image, of in enumerate(own)], int)
+
+
+def units(sides: Sequence[Drawn]) -> tuple[list[NDArray[np.intp]], int]:
+    """Which independent draw every sample of every side belongs to, and how many there are."""
+    named = [side.groups for side in sides if side.groups is not None]
+    labels, codes = np.unique(np.concatenate(named), return_inverse=True) if named else ((), None)
+    count, seen, found = len(labels), 0, []
+    for side in sides:
+        if side.groups is None:
+            found.append(np.arange(count, count + side.n))
+            count += side.n
+        else:
+            assert codes is not None
+            found.append(codes[seen : seen + side.n])
+            seen += side.n
+    return found, count
+
+
+def replicated(sides: Sequence[Drawn]) -> bool:
+    """Whether every side has two draws or more: a single one, such as many images of one caption,
+    tells nothing of others."""
+    return all(count > 1 for count in numbers_of_draws(sides))
+
+
+def apart(sides: Sequence[Drawn]) -> bool:
+    """Whether every sample, of whichever side, is a draw of its own."""
+    return units(sides)[1] == sum(side.n for side in sides)
+
+
+def numbers_of_draws(sides: Sequence[Drawn]) -> list[int]:
+    """How many draws the samples of each side are."""
+    return [number_of_draws(*side) for side in sides]
+
+
+def number_of_draws(n: _N, groups: NDArray[np.generic] | None) -> _N | int:
+    """How many draws n samples of these groups are."""
+    return n if groups is None else len(np.unique(groups))
+
+
+def covariance(sides: Sequence[Drawn], shares: Sequence[Array]) -> tuple[Array, int]:
+    """(c, c) covariance of the sums of all shares, and the number of draws.
+
+    shares are an array (n, c) for each side: by how much each sample raises c numbers.
+    """
+    units_of, count = units(sides)
+    sums = np.zeros((count, shares[0].shape[1]))
+    for unit, share in zip(units_of, shares, strict=True):
+        for column, values in enumerate(share.T):
+            sums[:, column] += np.bincount(unit, values, minlength=count)
+    return sums.T @ sums * (count / max(1, count - 1)), count
+
+
+def sections(side: Drawn, parts: int, seed: int) -> NDArray[np.intp]:
+    """(n,) in which of `parts` random sections each sample is; one draw is in one, on all sides.
+
+    Groups are whole numbers. A section is a function of the group and the seed alone, so that two
+    generators of the same captions are parted alike.
+    """
+    labels = np.arange(side.n) if side.groups is None else side.groups
+    mixed = labels.astype(np.int64).astype(np.uint64) + np.uint64(seed * 0x9E3779B97F4A7C15 % 2**64)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):  # splitmix64
+        mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
+    return ((mixed ^ (mixed >> np.uint64(31))) % np.uint64(parts)).astype(np.intp)

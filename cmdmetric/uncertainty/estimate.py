@@ -1,0 +1,194 @@
+"""A metric's number with what each sample does to it: its standard error, and differences."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cmdmetric.uncertainty.draws import Array, Drawn, covariance, replicated
+
+#: 95 % of a normal distribution are within this many standard deviations.
+Z95 = 1.959963984540054
+
+#: A difference below this share of what it is between is rounding: images in another order.
+ROUNDING = 1e-7
+
+#: Numbers of samples that differ by more than this share make biased numbers incomparable.
+SAMPLES = 0.01
+
+#: By side "f", "r": what was drawn together (n,), or None, as in `cmdmetric.uncertainty.Drawn`.
+Groups = Mapping[str, NDArray[np.generic] | None]
+
+#: Numbers of samples; None for one that is not known.
+Sizes = tuple[int | None, ...]
+
+
+@dataclass(frozen=True)
+class Value:
+    """One number of a metric, and the standard error that the sampling of both sides gives it."""
+
+    value: float
+    #: None where none is known.
+    standard_error: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """One number of a metric, and what its error bar is made of.
+
+    Args:
+        shares: by side, how much each sample raises the number: its influence over their number.
+        excess: variance that the shares count although the number does not have it: second-order
+            noise counts twice in them.
+        least: the part of it that is left at least: half, where all of it is such noise.
+        chance: the variance that the number has from random numbers of its own.
+        sections: (t, b) the number in each of b random sections of both sides, in t partitions.
+            Where it has no influence function this takes the place of the shares: a section's
+            variance over b is that of the whole, as far as variances fall as 1 / n.
+        bias: how much too high it is for its numbers of samples, on average; None if not known.
+        sizes: the numbers of samples that it depends on, such as images and draws among them.
+
+    A share is NaN where a sample has no part in the number, as an image without a caption.
+    """
+
+    value: float
+    shares: Mapping[str, Array] = field(default_factory=dict)
+    excess: float = 0.0
+    least: float = 0.5
+    chance: float = 0.0
+    sections: Array | None = None
+    bias: float | None = 0.0
+    sizes: Sizes = ()
+
+    @property
+    def has_error(self) -> bool:
+        """Whether anything is known of its error."""
+        return bool(self.shares) or self.sections is not None
+
+    @property
+    def freedom(self) -> float:
+        """How many differences the standard error is found from; infinite where it is by shares."""
+        return math.inf if self.sections is None else self.sections.size - len(self.sections)
+
+    def standard_error(self, groups: Groups) -> float | None:
+        """The square root of the variance; None where nothing is known of it."""
+        if self.sections is not None:
+            variances = self.sections.var(axis=1, ddof=1) / self.sections.shape[1]
+            return float(np.sqrt(variances.mean()))
+        if not self.shares:
+            return None
+        sides, shares = [], []
+        for side, share in self.shares.items():
+            there, own = ~np.isnan(share), groups.get(side)
+            sides.append(Drawn(int(there.sum()), None if own is None else own[there]))
+            shares.append(share[there, None])
+        if not replicated(sides):
+            return None
+        variance = covariance(sides, shares)[0].item()
+        return math.sqrt(max(variance - self.excess, self.least * variance) + self.chance)
+
+    def to_value(self, groups: Groups) -> Value:
+        """The number and its standard error."""
+        return Value(self.value, self.standard_error(groups))
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A metric of a first generator less that of a second, scored against the same real side."""
+
+    #: As scored.
+    value: float
+    #: Without what their numbers of samples do to both; None where that is not known.
+    debiased: float | None
+    #: None, as what follows, where the standard error of either is not known; what follows also
+    #: where numbers of samples differ and what that does is not known.
+    standard_error: float | None
+    #: The 95 % interval, around `debiased` where that is known.
+    low: float | None = None
+    high: float | None = None
+    #: Two-sided, of the hypothesis that both have the same; of a normal distribution, or of
+    #: Student's where the error itself is found from few sections.
+    p_value: float | None = None
+    #: Adjusted for there being several models (Holm 1979), where there are.
+    p_adjusted: float | None = None
+
+
+def gap(one: Measured, two: Measured, groups: Groups) -> Gap:
+    """The difference of two numbers of one metric.
+
+    groups are those of "f1", "f2", the images of either, and of the other sides by their names.
+    What both have in common there, and images of one draw, cancels.
+    """
+    value = one.value - two.value
+    debiased = None
+    if one.bias is not None and two.bias is not None:
+        debiased = value - (one.bias - two.bias)
+    sections = None
+    if one.sections is not None and two.sections is not None:
+        if one.sections.shape != two.sections.shape:
+            return Gap(value, debiased, None)
+        sections = one.sections - two.sections
+    if not (one.has_error and two.has_error):
+        return Gap(value, debiased, None)
+    shares = {"f1": one.shares.get("f"), "f2": _negative(two.shares.get("f"))}
+    for side in (one.shares.keys() | two.shares.keys()) - {"f"}:
+        shares[side] = one.shares[side] - two.shares[side]
+    both = Measured(
+        value,
+        {side: share for side, share in shares.items() if share is not None},
+        one.excess + two.excess,
+        min(one.least, two.least),
+        one.chance + two.chance,
+        sections,
+    )
+    se = both.standard_error(groups)
+    if debiased is None and differ(one.sizes, two.sizes):
+        return Gap(value, None, se)
+    return gap_of(value, se, debiased, both.freedom, max(abs(one.value), abs(two.value)))
+
+
+def gap_of(
+    value: float,
+    se: float | None,
+    debiased: float | None = None,
+    freedom: float = math.inf,
+    scale: float = 0.0,
+) -> Gap:
+    """A difference with its interval and p-value, where its standard error is known.
+
+    scale: the size of what it is between; a share of ROUNDING of it is no difference.
+    """
+    if se is None:
+        return Gap(value, debiased, None)
+    best, reach = value if debiased is None else debiased, Z95
+    if abs(best) <= ROUNDING * scale:
+        best = 0.0
+    if math.isinf(freedom):
+        p = two_sided(best, se)
+    else:
+        from scipy.special import stdtr, stdtrit
+
+        t = abs(best) / se if se else (math.inf if best else 0.0)
+        p, reach = float(2 * stdtr(freedom, -t)), float(stdtrit(freedom, 0.975))
+    return Gap(value, debiased, se, best - reach * se, best + reach * se, p)
+
+
+def two_sided(value: float, se: float) -> float:
+    """The p-value of a value with a normal standard error, of the hypothesis that it is zero."""
+    return math.erfc(abs(value) / se / math.sqrt(2)) if se else float(value == 0)
+
+
+def differ(one: Sizes, two: Sizes) -> bool:
+    """Whether numbers of samples differ by so much that biased numbers do not compare."""
+    return any(
+        n is not None and m is not None and abs(n - m) > SAMPLES * max(n, m)
+        for n, m in zip(one, two, strict=True)
+    )
+
+
+def _negative(share: Array | None) -> Array | None:
+    return None if share is None else -share

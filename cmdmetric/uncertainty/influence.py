@@ -1,0 +1,156 @@
+"""How much each sample moves CMD and the three distances that it is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from cmdmetric.errors import InputError
+from cmdmetric.metrics import CrossModelDistance, End, Moments, frechet_influence
+from cmdmetric.uncertainty.draws import Drawn, numbers_of_draws
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One side whose features are at hand.
+
+    Args:
+        features: (n, d), any real dtype.
+        groups: (n,) integers or strings, or None, as in `cmdmetric.uncertainty.draws.Drawn`.
+        moments: those of the features, where they are already there.
+
+    Raises InputError for features that are no (n, d) array of at least 2 finite samples, and for
+    groups of another length.
+    """
+
+    features: NDArray[Any]
+    groups: NDArray[Any] | None = None
+    moments: Moments = None  # type: ignore[assignment]  # filled below
+
+    def __post_init__(self) -> None:
+        features = np.asanyarray(self.features)  # a memory map stays one
+        moments = Moments.from_features(features) if self.moments is None else self.moments
+        if features.shape != (moments.n, moments.d):
+            raise InputError(f"features of shape {features.shape} do not belong to {moments}")
+        if len(features) < 2:
+            raise InputError("an error bar needs at least 2 samples, there is 1")
+        if self.groups is not None:
+            groups = np.asarray(self.groups)
+            if groups.shape != (len(features),):
+                raise InputError(
+                    f"{len(features)} samples need as many groups, not shape {groups.shape}"
+                )
+            object.__setattr__(self, "groups", groups)
+        object.__setattr__(self, "features", features)
+        object.__setattr__(self, "moments", moments)
+
+    @property
+    def drawn(self) -> Drawn:
+        """How many samples there are, and what was drawn together."""
+        return Drawn(len(self.features), self.groups)
+
+
+#: A side as a user has it: features (n, d), with groups if known, or no more than moments.
+SideLike: TypeAlias = Sample | Moments | ArrayLike
+
+
+class Sides(NamedTuple):
+    """The three sides, those with features as Sample: f generated, r real, l captions."""
+
+    f: Sample | Moments
+    r: Sample | Moments
+    l: Sample | Moments  # noqa: E741
+
+    @classmethod
+    def of(cls, f: SideLike, r: SideLike, l: SideLike) -> Sides:  # noqa: E741
+        """From what a user has. Raises InputError where no side has its features."""
+        sides = cls(
+            *(s if isinstance(s, (Sample, Moments)) else Sample(np.asarray(s)) for s in (f, r, l))
+        )
+        if not sides.samples:
+            raise InputError(
+                "an error bar needs the features of at least one side, there are only moments"
+            )
+        if len({moments.d for moments in sides.moments}) > 1:
+            raise InputError(f"the sides have different dimensions: {sides.moments}")
+        return sides
+
+    @property
+    def moments(self) -> tuple[Moments, Moments, Moments]:
+        f, r, l = (s.moments if isinstance(s, Sample) else s for s in self)  # noqa: E741
+        return f, r, l
+
+    @property
+    def samples(self) -> dict[str, Sample]:
+        """The sides whose features are at hand, by their names "f", "r", "l"."""
+        return {
+            name: side
+            for name, side in zip(self._fields, self, strict=True)
+            if isinstance(side, Sample)
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Influences:
+    """The influence of each sample on the three distances, for the sides with features.
+
+    of: by side "f", "r", "l" an array (n, 3), columns Dis(f,r), Dis(f,l), Dis(r,l). Each column
+    has mean zero; leaving sample k out lowers the distance by about of[side][k] / n.
+    """
+
+    distances: CrossModelDistance
+    of: dict[str, Array]
+    #: (3,) by distance, the variance of the second-order term under Gaussian noise.
+    second_order: Array
+    #: (3,) by distance, the finite-sample excess to second order, of all sides with features.
+    bias: Array
+
+    def cmd(self, side: str = "f") -> Array:
+        """(n,) influence on CMD of each sample of a side; the largest are the worst samples.
+
+        Raises InputError for a side without features.
+        """
+        if side not in self.of:
+            raise InputError(f"the features of side {side} are not at hand")
+        return self.of[side] @ cmd_weights(self.distances.dis_fl - self.distances.dis_rl)
+
+
+def cmd_weights(signed_itdis: float) -> Array:
+    """(3,) the derivative of CMD = Dis(f,r) + |Dis(f,l) - Dis(r,l)| by the three distances."""
+    sign = 1.0 if signed_itdis >= 0 else -1.0
+    return np.array([1.0, sign, -sign])
+
+
+def influences(f: SideLike, r: SideLike, l: SideLike) -> Influences:  # noqa: E741
+    """The influence of every sample at hand on Dis(f,r), Dis(f,l) and Dis(r,l).
+
+    f, r, l are Sample, features (n, d) or Moments; only the first two have influences. Raises
+    InputError where no side has features or the dimensions differ.
+    """
+    sides = Sides.of(f, r, l)
+    samples = sides.samples
+    counts = numbers_of_draws([sample.drawn for sample in samples.values()])
+    draws = dict(zip(samples, counts, strict=True))
+    ends = {
+        name: End(moments, samples[name].features, draws[name]) if name in samples else End(moments)
+        for name, moments in zip(sides._fields, sides.moments, strict=True)
+    }
+    of = {name: np.zeros((len(sample.features), 3)) for name, sample in samples.items()}
+    found = []
+    for column, (a, b) in enumerate((("f", "r"), ("f", "l"), ("r", "l"))):
+        pair = frechet_influence(ends[a], ends[b])
+        found.append(pair)
+        for name, influence in ((a, pair.of_a), (b, pair.of_b)):
+            if influence is not None:
+                of[name][:, column] = influence
+    return Influences(
+        CrossModelDistance(*(pair.distance for pair in found)),
+        of,
+        np.array([pair.second_order for pair in found]),
+        np.array([pair.bias for pair in found]),
+    )

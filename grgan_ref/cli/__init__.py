@@ -1,0 +1,1 @@
+"""The command `grgan`: it parses, calls one function, and prints."""

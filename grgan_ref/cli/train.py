@@ -1,0 +1,283 @@
+"""The commands `grgan train-itm`, `train-damsm`, `import-damsm` and `train`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from cmdmetric.cli import completion
+from grgan_ref.cli.options import (
+    PATH,
+    base_option,
+    complete_presets,
+    complete_settings,
+    device_option,
+    settings_of,
+)
+from grgan_ref.config import Config, presets
+
+
+def _training_options(command: Callable[..., None]) -> Callable[..., None]:
+    for option in reversed(
+        [
+            click.option(
+                "--preset",
+                required=True,
+                metavar="NAME|FILE",
+                shell_complete=complete_presets,
+                help=f"Configuration: {', '.join(presets())}, or a TOML file.",
+            ),
+            base_option,
+            click.option("--out", type=PATH, required=True, help="The run's folder."),
+            click.option("--data", type=PATH, help="Folder of the data set (none for scenes)."),
+            click.option(
+                "--val", type=PATH, help="Folder of the held-out data, where it is another one."
+            ),
+            click.option("--steps", type=click.IntRange(min=1), help="Stop after so many steps."),
+            click.option(
+                "--set",
+                "settings",
+                multiple=True,
+                metavar="KEY=VALUE",
+                shell_complete=complete_settings,
+                help="Change one key of the configuration, e.g. train.batch=16. Repeatable.",
+            ),
+            device_option,
+            click.option(
+                "--workers",
+                type=click.IntRange(min=0),
+                default=0,
+                show_default=True,
+                help="Processes that read data. Changes the speed, never the numbers.",
+            ),
+            click.option(
+                "--tensorboard", is_flag=True, help="Log to TensorBoard as well (an extra)."
+            ),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+def _train_matcher(
+    kind: str,
+    preset: str,
+    base: str | None,
+    out: Path,
+    data: Path | None,
+    val: Path | None,
+    steps: int | None,
+    settings: tuple[str, ...],
+    device: str | None,
+    workers: int,
+    tensorboard: bool,
+) -> None:
+    from grgan_ref.data import open_data
+    from grgan_ref.training import distributed, train_matcher
+
+    config = Config.load(preset, settings_of(settings) | {"model.matcher": kind}, base)
+    if steps is not None:
+        config = replace(config, **{kind: replace(config.matcher, steps=steps)})
+    smallest = config.matcher.image_size
+    training = open_data(config.data, data, "train", smallest)
+    held_out = open_data(config.data, val or data, "val", smallest)
+    place = distributed.start(device)
+    losses = train_matcher(
+        config,
+        training,
+        held_out,
+        out,
+        device=place,
+        workers=workers,
+        tensorboard=tensorboard,
+    )
+    _done(losses, out)
+
+
+@click.command("train-itm")
+@_training_options
+def train_itm_command(
+    preset: str,
+    base: str | None,
+    out: Path,
+    data: Path | None,
+    val: Path | None,
+    steps: int | None,
+    settings: tuple[str, ...],
+    device: str | None,
+    workers: int,
+    tensorboard: bool,
+) -> None:
+    """Train the Image-Text Matcher on a frozen CLIP.
+
+    \b
+    grgan train-itm --preset scenes-small --out runs/itm
+    grgan train-itm --preset coco --data ~/coco --out runs/itm --workers 8
+    grgan train-itm --preset coco --set data.kind=folder --data photos/ --out runs/itm \\
+        --set itm.clip=ViT-B-32-quickgelu --set itm.weights=ViT-B-32.pt --set itm.region_layer=9
+
+    --data ROOT holds, for data.kind coco: annotations/ and train2014/ as unpacked; for cub:
+    CUB_200_2011's files and its captions in text/; for folder: images and a captions.json.
+
+    Killed at any moment, the same command goes on where the last checkpoint left off.
+    """
+    _train_matcher(
+        "itm", preset, base, out, data, val, steps, settings, device, workers, tensorboard
+    )
+
+
+@click.command("train-damsm")
+@_training_options
+def train_damsm_command(
+    preset: str,
+    base: str | None,
+    out: Path,
+    data: Path | None,
+    val: Path | None,
+    steps: int | None,
+    settings: tuple[str, ...],
+    device: str | None,
+    workers: int,
+    tensorboard: bool,
+) -> None:
+    """Train DAMSM, the matcher of AttnGAN and DM-GAN.
+
+    \b
+    grgan train-damsm --preset scenes-small --out runs/damsm
+    grgan train-damsm --preset attn-da --data ~/coco --out runs/damsm --workers 8 \\
+        --set damsm.weights=inception_v3_google-0cc3c7bd.pth
+
+    On photographs its image side is Inception-v3 with torchvision's ImageNet weights, which you
+    give as a file; on scenes it is a small network that is trained with the rest.
+
+    Killed at any moment, the same command goes on where the last checkpoint left off.
+    """
+    _train_matcher(
+        "damsm", preset, base, out, data, val, steps, settings, device, workers, tensorboard
+    )
+
+
+@click.command("import-damsm")
+@click.argument("text_encoder", type=PATH)
+@click.argument("image_encoder", type=PATH)
+@click.argument("vocabulary", type=PATH)
+@click.option("--out", type=PATH, required=True, help="The folder that --matcher then takes.")
+@click.option(
+    "--preset",
+    default="dmgan-da",
+    show_default=True,
+    shell_complete=complete_presets,
+    help="Whose sizes the encoders have.",
+)
+def import_damsm_command(
+    text_encoder: Path, image_encoder: Path, vocabulary: Path, out: Path, preset: str
+) -> None:
+    """Bring the public DAMSM encoders into a folder for grgan train --matcher.
+
+    \b
+    grgan import-damsm text_encoder100.pth image_encoder100.pth captions.pickle --out damsm/
+
+    VOCABULARY is AttnGAN's captions.pickle, of which nothing but lists, numbers and strings is
+    read, or a list of its words in the order of their numbers: .txt (a word a line) or .json.
+    """
+    from grgan_ref.matching import load_released_damsm, save_matcher
+
+    config = Config.load(preset, {"model.matcher": "damsm"})
+    save_matcher(load_released_damsm(text_encoder, image_encoder, vocabulary, config), config, out)
+    click.echo(f"{out}: DAMSM, for grgan train --matcher {out}", err=True)
+
+
+@click.command("train")
+@_training_options
+@click.option(
+    "--matcher",
+    "--itm",
+    "matcher",
+    type=PATH,
+    required=True,
+    help="A run folder of grgan train-itm or train-damsm, whichever the preset names.",
+)
+@click.option(
+    "--score-every",
+    type=click.IntRange(min=0),
+    help="Steps between scores by cmdmetric of samples for held-out captions; 0: none.",
+)
+@click.option(
+    "--score-model",
+    shell_complete=completion.models,
+    help="Encoder that scores.  [default: scenes-toy for scenes]",
+)
+@click.option("--score-weights", type=PATH, help="A file with that encoder's weights.")
+def train_command(
+    preset: str,
+    base: str | None,
+    out: Path,
+    data: Path | None,
+    val: Path | None,
+    steps: int | None,
+    settings: tuple[str, ...],
+    device: str | None,
+    workers: int,
+    tensorboard: bool,
+    matcher: Path,
+    score_every: int | None,
+    score_model: str | None,
+    score_weights: Path | None,
+) -> None:
+    """Train the generator and its discriminators beside a trained matcher.
+
+    \b
+    grgan train --preset scenes-small --matcher runs/itm --out runs/gan --score-every 2000
+    grgan train --preset attn-da --base scenes-small --matcher runs/damsm --out runs/attngan
+    grgan train --preset coco --matcher runs/itm --data ~/coco --out runs/gan --workers 8
+    torchrun --nproc-per-node 8 -m grgan_ref train --preset coco --matcher runs/itm \\
+        --data ~/coco --out runs/gan --workers 4 --set train.precision=bfloat16
+
+    OUT gets metrics.jsonl, samples/ (grids with captions), checkpoints/, and model/, which grgan
+    sample reads. The batch of the configuration is that of all processes together.
+
+    Killed at any moment, the same command goes on where the last checkpoint left off, to the same
+    numbers.
+    """
+    from grgan_ref.data import open_data
+    from grgan_ref.matching import load_matcher
+    from grgan_ref.training import distributed, train
+
+    config = Config.load(preset, settings_of(settings), base)
+    changes = {"steps": steps, "score_every": score_every}
+    changes = {key: value for key, value in changes.items() if value is not None}
+    config = replace(config, train=replace(config.train, **changes))
+    smallest = config.model.stages[-1].size
+    training = open_data(config.data, data, "train", smallest)
+    held_out = open_data(config.data, val or data, "val", smallest)
+    trained = load_matcher(matcher, config)
+    if score_model is None and config.data.kind == "scenes":
+        score_model = "scenes-toy"
+    place = distributed.start(device)
+    losses = train(
+        config,
+        trained,
+        training,
+        held_out,
+        out,
+        device=place,
+        workers=workers,
+        tensorboard=tensorboard,
+        score_with=(score_model, None if score_weights is None else str(score_weights)),
+    )
+    _done(losses, out)
+
+
+def _done(losses: dict[str, float], out: Path) -> None:
+    from grgan_ref.training import distributed
+
+    if not distributed.is_main():
+        return
+    if losses:
+        click.echo(json.dumps(losses))
+    else:
+        click.echo(f"{out}: already trained that far; --steps continues it", err=True)

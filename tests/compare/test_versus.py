@@ -1,0 +1,87 @@
+"""Two generators on the same captions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cmdmetric import Encoder, InputError, Moments, cmd, versus
+from cmdmetric.scenes.drawing import draw_scene
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*too few for:UserWarning", "ignore:.*taken on trust:UserWarning"
+)
+
+
+@pytest.fixture(scope="module")
+def encoder() -> Encoder:
+    return Encoder("scenes-toy")
+
+
+@pytest.fixture(scope="module")
+def scenes() -> tuple[np.ndarray, list[str], np.ndarray]:
+    """Images of 100 scenes, a caption of each, and the images of 100 others."""
+
+    def images(seeds: range) -> np.ndarray:
+        return np.stack([np.asarray(draw_scene(seed).render(64)) for seed in seeds])
+
+    captions = [draw_scene(seed).captions(1)[0] for seed in range(100)]
+    return images(range(100)), captions, images(range(100, 200))
+
+
+def test_difference_of_the_scores(
+    encoder: Encoder, scenes: tuple[np.ndarray, list[str], np.ndarray]
+) -> None:
+    good, captions, real = scenes
+    dark = (good * 0.3).astype(np.uint8)
+    result = versus(dark, good, captions, real, encoder=encoder)
+    assert result.first.cmd == cmd(dark, captions, real, encoder=encoder).cmd
+    assert result.difference.raw == pytest.approx(result.first.cmd - result.second.cmd, abs=1e-9)
+    assert result.difference.p_value < 1e-6 and result.difference.low > 0
+    back = versus(good, dark, captions, real, encoder=encoder).difference
+    assert back.raw == pytest.approx(-result.difference.raw, abs=1e-9)
+
+
+def test_a_generator_is_no_better_than_itself(
+    encoder: Encoder, scenes: tuple[np.ndarray, list[str], np.ndarray], tmp_path: Path
+) -> None:
+    from PIL import Image
+
+    good, captions, real = scenes
+    for k, picture in enumerate(good):
+        Image.fromarray(picture).save(tmp_path / f"{k}.png")
+    named = {f"{k}.png": caption for k, caption in enumerate(captions)}
+    # The same images under the same names are paired: nothing is left to chance.
+    paired = versus(tmp_path, tmp_path, named, real, encoder=encoder).difference
+    assert paired.raw == 0 and paired.standard_error < 1e-6
+    # Unpaired, two sets that happen to be equal could as well have differed.
+    unpaired = versus(good, good, captions, real, encoder=encoder).difference
+    assert unpaired.standard_error > 0.01 and unpaired.p_value > 0.99
+
+
+def test_moments_alone_do_not_do(
+    encoder: Encoder, scenes: tuple[np.ndarray, list[str], np.ndarray]
+) -> None:
+    good, captions, real = scenes
+    stored = Moments.from_features(encoder.encode_pixels(good))
+    with pytest.raises(InputError, match="needs the features of both"):
+        versus(good, stored, captions, real, encoder=encoder)
+
+
+def test_the_family_is_compared_too(
+    encoder: Encoder, scenes: tuple[np.ndarray, list[str], np.ndarray]
+) -> None:
+    good, captions, real = scenes
+    named = {f"#{i}": caption for i, caption in enumerate(captions)}
+    dim = (good * 0.8).astype(np.uint8)
+    result = versus(good, dim, named, real, metrics="clipscore,cmmd,prdc", encoder=encoder)
+    assert list(result.metrics) == list(result.first.metrics)
+    for name, gap in result.metrics.items():
+        values = [score.metrics[name].value for score in (result.first, result.second)]
+        assert gap.value == values[0] - values[1]
+    own = result.first.metrics["clipscore"], result.metrics["clipscore"]
+    assert own[1].standard_error < own[0].standard_error, "images of one caption are paired"
+    assert own[1].p_value < 0.05 and own[1].low > 0, "what is dimmed fits its caption less"
+    assert result.to_dict()["difference"]["metrics"]["cmmd"]["high"] == result.metrics["cmmd"].high

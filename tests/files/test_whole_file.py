@@ -1,0 +1,63 @@
+"""Files that appear whole or not at all."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from cmdmetric.errors import InputError
+from cmdmetric.files.atomic import whole_file
+
+
+def test_it_appears_at_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_bytes(b"old")
+    with whole_file(path) as file:
+        file.write(b"new")
+        file.flush()
+        assert path.read_bytes() == b"old"
+    assert path.read_bytes() == b"new"
+    assert os.listdir(tmp_path) == ["a.json"]
+
+
+def test_what_fails_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_bytes(b"old")
+    with pytest.raises(KeyboardInterrupt), whole_file(path) as file:
+        file.write(b"ne")
+        raise KeyboardInterrupt
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["a.json"]
+
+
+@pytest.mark.parametrize("name", ["absent/a", "folder", "a\0b", "x" * 400])
+def test_what_cannot_be_written(tmp_path: Path, name: str) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(InputError, match="cannot write"), whole_file(tmp_path / name) as file:
+        file.write(b"x")
+
+
+def test_links(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    target, link = tmp_path / "there" / "a", tmp_path / "link"
+    link.symlink_to(target)
+    # What somebody else laid where the unfinished file will be is not written through.
+    trap = tmp_path / "there" / f".a.{os.getpid()}.part"
+    trap.symlink_to(tmp_path / "victim")
+    (tmp_path / "victim").write_bytes(b"precious")
+    with whole_file(link) as file:
+        file.write(b"new")
+    assert target.read_bytes() == b"new" and link.is_symlink()
+    assert (tmp_path / "victim").read_bytes() == b"precious"
+    assert os.listdir(tmp_path / "there") == ["a"]
+
+
+def test_a_pipe_is_written_to_and_stays(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    with whole_file(pipe) as file:
+        file.write(b"x")
+    assert os.read(reader, 9) == b"x"
+    os.close(reader)
+    assert pipe.is_fifo()

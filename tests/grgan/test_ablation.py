@@ -1,0 +1,302 @@
+"""Every system of the tables builds and trains; `grgan ablate` resumes; its table is true."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from functools import cache
+
+import pytest
+import torch
+from PIL import Image
+
+from grgan_ref import losses
+from grgan_ref.ablation.rows import TABLES, Row, choose
+from grgan_ref.ablation.table import to_markdown
+from grgan_ref.config import Config
+from grgan_ref.errors import GrganError
+from grgan_ref.networks.discriminator import build_discriminators
+from grgan_ref.networks.generator import Generator
+from grgan_ref.training import gan_step
+from tests.support.grgan_runs import clip_folder, flags, folder, grgan, settings, succeed
+
+SYSTEMS = [row for table in TABLES.values() for row in table.rows]
+SYSTEMS = list({row.key: row for row in SYSTEMS}.values())
+B, L = 4, 6
+
+
+class Eye:
+    """A matcher that sees regions and a code by two fixed projections; counts what it is shown."""
+
+    def __init__(self, dim):
+        torch.manual_seed(1)
+        self.region, self.code, self.shown = torch.randn(dim, 3), torch.randn(dim, 3), []
+
+    def encode_image(self, images):
+        self.shown.append(images.shape[2])
+        regions = torch.einsum("ec,bchw->behw", self.region, images[:, :, ::4, ::4])
+        return regions, images.mean(dim=(2, 3)) @ self.code.t()
+
+
+def config_of(row):
+    small = settings()
+    return row.config("scenes-tiny", {key: str(value) for key, value in small.items()})
+
+
+def one_step(config):
+    """Losses of one step from fixed weights and text, the matcher and the models behind it."""
+    torch.manual_seed(0)
+    generator, discriminators = Generator(config).train(), build_discriminators(config).train()
+    dim, model = config.model.embedding_dim, config.model
+    torch.manual_seed(2)
+    lengths = torch.tensor([6, 4, 4, 2])
+    batch = gan_step.Batch(
+        images=[torch.rand(B, 3, s.size, s.size) * 2 - 1 for s in model.stages],
+        sentence=torch.randn(B, dim),
+        words=torch.randn(B, dim, L),
+        mask=torch.arange(L) >= lengths[:, None],
+        lengths=lengths,
+    )
+    matcher = Eye(dim)
+    terms = gan_step.gan_step(
+        generator,
+        discriminators,
+        matcher,
+        torch.optim.Adam(generator.parameters(), 1e-3),
+        [torch.optim.Adam(d.parameters(), 1e-3) for d in discriminators],
+        batch,
+        torch.randn(B, model.noise_dim),
+        torch.randn(B, model.condition_dim),
+        config,
+    )
+    return terms, matcher, generator
+
+
+@pytest.mark.parametrize("row", SYSTEMS, ids=lambda row: row.key)
+def test_every_system_trains(row):
+    config = config_of(row)
+    terms, matcher, generator = one_step(config)
+    assert all(torch.isfinite(term).all() for term in terms.values())
+    matched = {name for name in terms if name.startswith(("sentence", "word"))}
+    kinds = [stage.kind for stage in config.model.stages]
+    expected = set()
+    if row.weights != (0, 0) and "none" not in row.preset and row.preset != "plain":
+        for k, kind in enumerate(kinds, 1):
+            if kind == "S":
+                expected |= {f"sentence_{k}"}
+            elif kind == "W" or (kind == "J" and k == len(kinds)):
+                expected |= {f"sentence_{k}", f"word_{k}"}
+    assert matched == expected
+    assert len(matcher.shown) == len({name[-1] for name in expected})
+    # Every parameter is there for something, but for what the repeated sentence makes idle, and
+    # what the matching losses would have to reach.
+    idle = ("memory.key", "memory.gate", "attention.project")
+    for name, parameter in generator.named_parameters():
+        assert parameter.grad is not None or any(part in name for part in idle), name
+
+
+def test_the_systems_differ():
+    results = {}
+    for row in TABLES["2"].rows:
+        terms, _, generator = one_step(config_of(row))
+        shape = sum(parameter.numel() for parameter in generator.parameters())
+        adversarial = float(terms["adversarial_3"])
+        results[row.key] = (shape, round(adversarial, 6), "word_3" in terms)
+    assert len({results[key][0] for key in ("attn-da", "dmgan-da", "plain")}) == 3
+    for backbone in ("attn", "dmgan"):
+        none, da, grg = (results[f"{backbone}-{m}"] for m in ("none", "da", "da-grg"))
+        assert none[0] == da[0]  # the generator's size is not the module's matter
+        assert (none[2], da[2], grg[2]) == (False, True, True)
+        assert da[1] != grg[1]
+
+
+def test_joint_generator_loss():
+    """Both judgements of every stage count, with nothing else but the KL term."""
+    config = config_of(Row("", "dmgan-none"))
+    terms, _, _ = one_step(config)
+    parts = [terms[f"adversarial_{k}"] for k in (1, 2, 3)] + [config.loss.kl * terms["kl"]]
+    assert float(terms["generator"]) == pytest.approx(float(sum(parts)), rel=1e-6)
+
+    torch.manual_seed(3)
+    discriminator = build_discriminators(config)[0].eval()
+    dim = config.model.embedding_dim
+    images, sentence = torch.rand(B, 3, 8, 8), torch.randn(B, dim)
+    output = type(
+        "Output", (), {"images": [images], "mu": torch.zeros(1), "logvar": torch.zeros(1)}
+    )
+    features = discriminator.features(images)
+    expected = losses.real_loss(discriminator.unconditional(features)) + losses.real_loss(
+        discriminator.conditional(features, sentence)
+    )
+    one_stage = Config.load(
+        "dmgan-none",
+        {"model.stages": [{"kind": "J", "size": 8}], "order": "J", **settings()},
+        "scenes-tiny",
+    )
+    batch = gan_step.Batch([images], sentence, None, None, None)
+    found = gan_step.generator_losses(output, [discriminator], None, batch, one_stage)
+    torch.testing.assert_close(found["adversarial_1"], expected)
+
+
+# --- rows --------------------------------------------------------------------------------------
+
+
+def test_rows_of_equal_configuration_share_their_key():
+    shared = {"dmgan-it-grg": {"2", "4", "6"}, "dmgan-it": {"2", "4"}}
+    for key, tables in shared.items():
+        assert {name for name, t in TABLES.items() if key in {r.key for r in t.rows}} == tables
+    by_key = {}
+    for row in (row for table in TABLES.values() for row in table.rows):
+        config = row.config("scenes-tiny", {})
+        assert by_key.setdefault(row.key, config) == config
+    different = {json.dumps(config.to_dict()) for config in by_key.values()}
+    assert len(different) == len(by_key)
+
+
+def test_weights_are_factors_of_the_bases():
+    base = Config.load("scenes-tiny").loss
+    loss = Row("", "dmgan-it-grg", weights=(4, 0)).config("scenes-tiny", {}).loss
+    assert (loss.lambda1, loss.lambda2) == (4 * base.lambda1, 0)
+
+
+def test_orders_of_table_6():
+    kinds = [
+        "".join(s.kind for s in row.config("scenes-tiny", {}).model.stages)
+        for row in TABLES["6"].rows
+    ]
+    assert kinds == ["ISW", "IWS", "SWI"]
+
+
+def test_choice_of_rows():
+    assert [row.key for row in choose("2", ["attn-da", "DM-GAN+IT"])] == ["attn-da", "dmgan-it"]
+    assert len(choose("2", [])) == 11
+    with pytest.raises(GrganError, match="table 6 has no row 'attn-da'; there is dmgan-it-grg, "):
+        choose("6", ["attn-da"])
+
+
+# --- the command -------------------------------------------------------------------------------
+
+SETTINGS = {
+    "itm__steps": 2,
+    "damsm__steps": 2,
+    "damsm__batch": 8,
+    "train__checkpoint_every": 2,
+}
+
+
+def arguments(out, table, rows, *more):
+    start = ["ablate", table, "--out", out, f"--rows={rows}", f"--score-model={clip_folder()}"]
+    return [*start, "--samples=30", "--device=cpu", *flags(**SETTINGS), *more]
+
+
+@cache
+def grid():
+    """Two rows of Table 2, two steps each, never interrupted."""
+    out = folder() / "grid"
+    succeed(*arguments(out, "2", "dmgan-none,dmgan-it-grg", "--steps=2"))
+    return out
+
+
+def test_a_table_of_two_rows():
+    table = json.loads((grid() / "table2.json").read_text())
+    assert [row["key"] for row in table["rows"]] == ["dmgan-none", "dmgan-it-grg"]
+    for row in table["rows"]:
+        (run,) = row["runs"]
+        (stage,) = run["stages"]
+        assert (stage["stage"], stage["size"]) == (3, 32)
+        assert stage["cmd"] == pytest.approx(stage["dis_fr"] + stage["itdis"])
+        assert stage["standard_error"]["cmd"] > 0
+        with Image.open(grid() / "grids" / f"{row['key']}-seed0.png") as picture:
+            assert picture.width == 8 * 128
+    assert table["training_images"]["cmd"] > 0
+    text = (grid() / "table2.md").read_text()
+    assert text == to_markdown(table)
+    assert "| DM-GAN+IT+GRG (GR-GAN) | 3 (32 px) |" in text
+    assert "| 22.58 |" in text  # the published FID of GR-GAN
+    assert "f:30|r:30|l:150|" in text
+
+
+def test_a_finished_table_is_not_computed_again(monkeypatch):
+    before = (grid() / "table2.json").read_text()
+
+    def never(*arguments, **options):
+        raise AssertionError("a finished row was sampled again")
+
+    monkeypatch.setattr("grgan_ref.model.TextToImage._batch", never)
+    monkeypatch.setattr("grgan_ref.ablation.run.write_samples", lambda *a, **o: None)
+    result = succeed(
+        *arguments(grid(), "2", "dmgan-none,dmgan-it-grg", "--steps=2", "--format=json")
+    )
+    assert json.loads(result.stdout) == json.loads(before)
+    assert (grid() / "table2.json").read_text() == before
+
+
+def test_killed_and_resumed_ends_in_the_same_table(tmp_path):
+    command = arguments(tmp_path, "2", "dmgan-none,dmgan-it-grg", "--steps=2")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "grgan_ref", *map(str, command)],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "table2.json").exists():  # the first row is done, the second begins
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert len(json.loads((tmp_path / "table2.json").read_text())["rows"]) == 1
+    succeed(*command)
+    assert (tmp_path / "table2.json").read_text() == (grid() / "table2.json").read_text()
+
+
+def test_seeds_and_stages_of_table_6(tmp_path):
+    succeed(*arguments(tmp_path, "6", "S-W-I", "--steps=1", "--seeds=3,4"))
+    table = json.loads((tmp_path / "table6.json").read_text())
+    (row,) = table["rows"]
+    assert [run["seed"] for run in row["runs"]] == [3, 4]
+    assert [stage["size"] for stage in row["runs"][0]["stages"]] == [8, 16, 32]
+    values = [run["stages"][0]["cmd"] for run in row["runs"]]
+    assert values[0] != values[1]
+    text = (tmp_path / "table6.md").read_text()
+    assert "CMD of seeds 3, 4" in text
+    assert f"| {values[0]:.2f}, {values[1]:.2f} |" in text
+    assert f"| S-W-I | 1 (8 px) | {sum(values) / 2:.2f} ± " in text
+
+
+def test_a_row_that_diverges_is_noted_and_the_next_begins(tmp_path):
+    rate = "--set=train.generator_rate=1e30"
+    succeed(*arguments(tmp_path, "2", "dmgan-none", "--steps=3", rate))
+    table = json.loads((tmp_path / "table2.json").read_text())
+    assert "step " in table["rows"][0]["runs"][0]["failed"]
+    assert "| DM-GAN, no matching, seed 0 |  | step " in (tmp_path / "table2.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["ablate", "3"], "'3' is not one of"),
+        (["ablate", "2", "--rows=attn"], "table 2 has no row 'attn'"),
+        (["ablate", "2", "--seeds=a"], "write numbers separated by commas"),
+        (["ablate", "2", "--seeds=1,1"], "a seed comes twice"),
+        (["ablate", "2", "--preset=nowhere"], "'nowhere': neither a preset"),
+        (["ablate", "2", "--set=train.bach=3"], "nearest known is 'train.batch'"),
+        (["ablate", "2", "--preset=coco"], "give --data ROOT"),
+    ],
+)
+def test_wrong_usage(tmp_path, arguments, message):
+    result = grgan(*arguments, "--out", tmp_path / "out")
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert not result.stdout
+    assert not (tmp_path / "out").exists()
+
+
+def test_another_configuration_in_the_same_folder_is_refused():
+    result = grgan(
+        *arguments(grid(), "2", "dmgan-none", "--steps=4"), "--set=model.residual_blocks=2"
+    )
+    assert result.exit_code == 2
+    assert "residual_blocks: 1 -> 2" in result.stderr

@@ -1,0 +1,172 @@
+"""Two gloo processes on the CPU against one process with the same batch."""
+
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+import torch
+import torch.multiprocessing as mp
+
+from grgan_ref.config import LossConfig
+from grgan_ref.files.checkpoint import read_model
+from grgan_ref.losses import sentence_loss, word_loss
+from grgan_ref.training import distributed
+from grgan_ref.training.log import read_log
+from tests.support.grgan_runs import flags, grgan, itm_run, succeed, train
+
+
+def free_port() -> int:
+    with socket.socket() as opened:
+        opened.bind(("127.0.0.1", 0))
+        return opened.getsockname()[1]
+
+
+# --- the two functions that everything rests on ------------------------------------------------
+
+
+def network():
+    torch.manual_seed(0)
+    return torch.nn.Linear(6, 5).double()
+
+
+def batch():
+    torch.manual_seed(1)
+    return torch.randn(4, 6).double(), torch.randn(4, 5, 7).double(), torch.tensor([7, 2, 5, 1])
+
+
+def contrastive(net, x, words, lengths):
+    """Both matching losses of the batch of all processes, from a parameter's output."""
+    gather = distributed.gather
+    code = gather(net(x))
+    regions = gather(net(x)[:, :, None, None] * torch.ones(1, 1, 2, 3, dtype=x.dtype))
+    sentences = sentence_loss(code, gather(words)[:, :, 0], LossConfig())
+    return sum(sentences) + sum(word_loss(regions, gather(words), gather(lengths), LossConfig()))
+
+
+def one_of_two(rank, ports, folder, training):
+    """What each process does: the losses above, then whole trainings by the command line."""
+    os.environ |= {
+        "MASTER_ADDR": "127.0.0.1",
+        "WORLD_SIZE": "2",
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+    }
+    torch.set_num_threads(1)
+    ports = iter(ports)
+
+    os.environ["MASTER_PORT"] = str(next(ports))
+    distributed.start("cpu")
+    net = network()
+    x, words, lengths = (part[2 * rank : 2 * rank + 2] for part in batch())
+    loss = contrastive(net, x, words, lengths)
+    loss.backward()
+    distributed.average_gradients(net.parameters())
+    norm = torch.nn.BatchNorm1d(2)
+    norm.running_mean.fill_(float(rank))
+    distributed.average_buffers(norm)
+    result = {
+        "loss": loss.detach(),
+        "mean": distributed.average(torch.tensor(float(rank))),
+        "running_mean": norm.running_mean,
+        **{name: p.grad for name, p in net.named_parameters()},
+    }
+    torch.save(result, folder / f"{rank}.pt")
+    distributed.stop()
+
+    for out, more, code in (
+        ("whole", ["--steps=6"], 0),
+        ("parts", ["--steps=3"], 0),
+        ("parts", ["--steps=6"], 0),
+        ("uneven", ["--set=train.batch=5"], 2),
+    ):
+        os.environ["MASTER_PORT"] = str(next(ports))
+        result = grgan(*training, "--out", folder / out, *more)
+        assert result.exit_code == code, (result.output, result.exception)
+        (folder / f"{out}-{rank}.txt").write_text(result.output)
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    """The folder that two processes have left."""
+    folder = tmp_path_factory.mktemp("two")
+    training = ["train", "--preset=scenes-tiny", "--itm", itm_run(), "--device=cpu", *flags()]
+    ports = [free_port() for _ in range(5)]
+    mp.spawn(one_of_two, (ports, folder, training), nprocs=2)
+    return folder
+
+
+def test_gathered_losses_have_the_gradients_of_one_process(two):
+    net = network()
+    loss = contrastive(net, *batch())
+    loss.backward()
+    for rank in range(2):
+        result = torch.load(two / f"{rank}.pt", weights_only=True)
+        # float64 sums in another order.
+        assert float(result["loss"]) == pytest.approx(loss.item(), rel=1e-12)
+        for name, parameter in net.named_parameters():
+            torch.testing.assert_close(result[name], parameter.grad, rtol=1e-10, atol=1e-12)
+        assert float(result["mean"]) == 0.5
+        assert result["running_mean"].tolist() == [0.5, 0.5]
+
+
+def test_gan_training_resumes_to_the_same_numbers(two, tmp_path):
+    logs = [read_log(two / name / "metrics.jsonl") for name in ("whole", "parts")]
+    assert len(logs[0]) == 6
+    assert logs[0] == logs[1]
+    train(tmp_path, "--steps=1")
+    one = read_log(tmp_path / "metrics.jsonl")[0]
+    # The first discriminator has seen the same real images and similar fakes: on the CPU batch
+    # norm sees the half of the batch that its process has, which keeps this from being closer.
+    assert logs[0][0]["discriminator_1"] == pytest.approx(one["discriminator_1"], rel=0.1)
+
+
+def test_only_one_process_prints(two):
+    assert (two / "whole-0.txt").read_text().count('"discriminator_1"') == 1
+    assert "discriminator_1" not in (two / "whole-1.txt").read_text()
+
+
+def test_uneven_batches_are_told_before_training(two):
+    for rank in range(2):
+        message = (two / f"uneven-{rank}.txt").read_text()
+        assert "batch 5 does not divide over 2 processes" in message
+    assert not (two / "uneven" / "checkpoints").exists()
+
+
+def test_a_single_process_needs_no_group():
+    tensor = torch.ones(2, requires_grad=True)
+    assert distributed.gather(tensor) is tensor
+    assert (distributed.rank(), distributed.world_size()) == (0, 1)
+    distributed.average_gradients([tensor])
+    distributed.barrier()
+
+
+# --- under torchrun ---------------------------------------------------------------------------
+
+
+def torchrun(*arguments):
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2"]
+    command += [f"--master-port={free_port()}", "-m", "grgan_ref", *map(str, arguments)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done
+
+
+def test_itm_training_on_two_processes_equals_one(tmp_path):
+    arguments = ["train-itm", "--preset=scenes-tiny", "--steps=4", "--device=cpu", *flags()]
+    done = torchrun(*arguments, "--out", tmp_path / "two")
+    assert len(done.stdout.splitlines()) == 1  # one process prints
+    succeed(*arguments, "--out", tmp_path / "one")
+    one, two = (
+        [line for line in read_log(tmp_path / name / "metrics.jsonl") if "total" in line]
+        for name in ("one", "two")
+    )
+    assert len(two) == 4
+    for ours, theirs in zip(two, one, strict=True):
+        # float32 sums in another order, then Adam: its first steps have the gradient's sign.
+        assert ours == pytest.approx(theirs, rel=1e-4)
+    states = [read_model(tmp_path / n / "model" / "itm.safetensors")[0] for n in ("one", "two")]
+    for key, value in states[0].items():
+        torch.testing.assert_close(states[1][key], value, rtol=1e-3, atol=1e-4)

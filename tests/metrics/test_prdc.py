@@ -1,0 +1,94 @@
+"""Precision, recall, density, coverage against the definitions with all distances at once."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings, strategies as st
+from scipy.spatial.distance import cdist
+
+from cmdmetric import InputError
+from cmdmetric.metrics.prdc import prdc_scores
+
+rngs = st.integers(0, 2**32 - 1).map(np.random.default_rng)
+
+
+def definition(f: np.ndarray, r: np.ndarray, k: int) -> tuple[float, float, float, float]:
+    def reach(x: np.ndarray) -> np.ndarray:
+        return np.sort(cdist(x, x), axis=1)[:, k]  # the zeroth is the vector itself
+
+    between = cdist(f, r)
+    in_real, in_generated = between <= reach(r)[None, :], between <= reach(f)[:, None]
+    return (
+        in_real.any(axis=1).mean(),
+        in_generated.any(axis=0).mean(),
+        in_real.sum() / (k * len(f)),
+        (between.min(axis=0) <= reach(r)).mean(),
+    )
+
+
+@settings(max_examples=30, deadline=None)
+@given(rngs, st.integers(6, 40), st.integers(6, 40), st.integers(1, 8), st.integers(1, 5))
+def test_equals_the_definitions(rng: np.random.Generator, n: int, m: int, d: int, k: int) -> None:
+    f, r = 0.7 * rng.standard_normal((n, d)) + 0.5, rng.standard_normal((m, d))
+    assert prdc_scores(f, r, k=k) == pytest.approx(definition(f, r, k), rel=1e-12)
+
+
+def test_precision_and_recall_equal_torch_fidelity() -> None:
+    import torch
+    from torch_fidelity.metric_prc import prc_features_to_metric
+
+    rng = np.random.default_rng(0)
+    f, r = 0.7 * rng.standard_normal((300, 8)) + 0.5, rng.standard_normal((250, 8))
+    theirs = prc_features_to_metric(
+        torch.from_numpy(f), torch.from_numpy(r), prc_neighborhood=3, verbose=False
+    )
+    ours = prdc_scores(f, r, k=3)
+    # theirs counts in float32
+    assert ours.precision == pytest.approx(theirs["precision"], rel=1e-6)
+    assert ours.recall == pytest.approx(theirs["recall"], rel=1e-6)
+    assert 0 < ours.recall < ours.precision
+
+
+def test_blocks_scale_and_place_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    from cmdmetric.metrics import prdc as module
+
+    rng = np.random.default_rng(1)
+    f, r = 0.7 * rng.standard_normal((70, 6)), rng.standard_normal((90, 6))
+    whole = prdc_scores(f, r)
+    assert prdc_scores(10 * f + 1000, 10 * r + 1000) == whole
+    monkeypatch.setattr(module, "_ROWS", 11)
+    assert prdc_scores(f, r) == whole
+
+
+def test_what_each_of_them_says() -> None:
+    rng = np.random.default_rng(2)
+    r = rng.standard_normal((1000, 4))
+    same = prdc_scores(rng.standard_normal((1000, 4)), r)
+    assert same.precision > 0.95 and same.recall > 0.95
+    assert same.density == pytest.approx(1, abs=0.05)
+    assert same.coverage == pytest.approx(1 - 2.0**-5, abs=0.02)  # Naeem et al., Lemma 2
+    narrow = prdc_scores(0.2 * rng.standard_normal((1000, 4)), r)  # mode dropping
+    assert narrow.precision == 1 and narrow.density > 1
+    assert narrow.recall < 0.3 and narrow.coverage < 0.5
+    far = prdc_scores(rng.standard_normal((1000, 4)) + 20, r)
+    assert far == (0, 0, 0, 0)
+
+
+def test_copies_count_as_within_reach() -> None:
+    r = np.repeat(np.random.default_rng(3).standard_normal((20, 512)), 7, axis=0)
+    # Every neighbour is a copy at distance zero, which rounding must not make an outsider.
+    assert prdc_scores(r[::-1], r) == (1, 1, 7 / 5, 1)
+    collapsed = np.repeat(r[:1], 50, axis=0)
+    assert prdc_scores(collapsed, r) == (1, 1 / 20, 7 / 5, 1 / 20)
+
+
+def test_what_is_refused() -> None:
+    x = np.random.default_rng(4).standard_normal((6, 3))
+    assert prdc_scores(x, x) == (1, 1, 6 / 5, 1)
+    with pytest.raises(InputError, match="5 real images are too few: it takes at least 6"):
+        prdc_scores(x, x[:5])
+    with pytest.raises(InputError, match="k is 0"):
+        prdc_scores(x, x, k=0)
+    with pytest.raises(InputError, match="they come from two encoders"):
+        prdc_scores(x, x[:, :2])

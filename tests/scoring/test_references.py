@@ -1,0 +1,95 @@
+"""Named references: found where the user says, checked, and clear when they are not at hand."""
+
+from __future__ import annotations
+
+import io
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from cmdmetric import InputError, frechet_distance
+from cmdmetric.files.downloads import cache_folder, download, sha256_of
+from cmdmetric.scoring.references import COCO2014_VAL, find_reference_file, load_reference
+from tests.conftest import SHARED, shared
+
+
+def test_released_statistics_are_the_ones_meant(monkeypatch: pytest.MonkeyPatch) -> None:
+    shared("reference/coco2014-val.real.npz")
+    monkeypatch.setenv("CMDMETRIC_REFERENCES", str(SHARED / "reference"))
+    real, text = load_reference("coco2014-val", "image"), load_reference("coco2014-val", "text")
+    assert real.n is None and real.d == text.d == 512
+    assert frechet_distance(real, text) == pytest.approx(91.759443969, abs=1e-8)
+
+
+def test_the_authors_file_names_are_found_too(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "image_feature.npz").symlink_to(shared("reference/coco2014-val.real.npz"))
+    monkeypatch.setenv("CMDMETRIC_REFERENCES", str(tmp_path))
+    found = find_reference_file(COCO2014_VAL, "image")
+    assert found == tmp_path / "image_feature.npz"
+
+
+def test_another_content_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "coco2014-val.real.npz").write_bytes(b"other")
+    monkeypatch.setenv("CMDMETRIC_REFERENCES", str(tmp_path))
+    with pytest.raises(InputError, match="not the released coco2014-val statistics"):
+        find_reference_file(COCO2014_VAL, "image")
+
+
+def test_without_a_connection_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise urllib.error.URLError("no network")
+
+    monkeypatch.setattr(urllib.request, "urlopen", refuse)
+    with pytest.raises(InputError, match=r"no network.*CMDMETRIC_REFERENCES") as caught:
+        find_reference_file(COCO2014_VAL, "text")
+    assert "sent_feature.npz" in str(caught.value)
+
+
+class Answer(io.BytesIO):
+    def __init__(self, url: str = "https://example.org/file") -> None:
+        super().__init__(b"hello")
+        self.headers = {"Content-Length": "5"}
+        self.url = url
+
+    def geturl(self) -> str:
+        return self.url
+
+
+def test_download_announces_and_checks(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(urllib.request, "urlopen", lambda *_, **__: Answer())
+    right = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
+    target = tmp_path / "folder" / "file"
+    download("https://example.org/file", target, right, "a greeting")
+    assert sha256_of(target) == right
+    announced = capsys.readouterr().err
+    for part in ("a greeting", "0.0 MB", "https://example.org/file", str(target)):
+        assert part in announced
+    with pytest.raises(InputError, match="nothing was kept"):
+        download("https://example.org/file", tmp_path / "other", "0" * 64, "x")
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+def test_only_https(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="only https"):
+        download("http://example.org/file", tmp_path / "x", "0" * 64, "x")
+
+
+def test_only_https_after_a_redirection(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    answer = Answer("http://example.org/elsewhere")
+    monkeypatch.setattr(urllib.request, "urlopen", lambda *_, **__: answer)
+    with pytest.raises(InputError, match="which is not https"):
+        download("https://example.org/file", tmp_path / "x", "0" * 64, "x")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_cache_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CMDMETRIC_CACHE", "~/here")
+    assert cache_folder() == Path.home() / "here"
+    monkeypatch.delenv("CMDMETRIC_CACHE")
+    assert cache_folder().name == "cmdmetric"

@@ -1,0 +1,331 @@
+"""The whole path from images and captions to a score."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from cmdmetric import CMDScore, Encoder, InputError, Moments, Protocol, clip_fd, cmd, itdis
+from cmdmetric.metrics.cmd import cross_model_distance
+from cmdmetric.score import moments_of
+from cmdmetric.uncertainty.error_bars import uncertainty
+from tests.conftest import SHARED, shared
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*too few for:UserWarning", "ignore:.*taken on trust:UserWarning"
+)
+
+
+@pytest.fixture(scope="module")
+def encoder(tiny_clip: Path) -> Encoder:
+    return Encoder(tiny_clip)
+
+
+@pytest.fixture(scope="module")
+def pictures() -> np.ndarray:
+    """(40, 32, 32, 3) uint8: flat colours with noise, so that features differ."""
+    rng = np.random.default_rng(0)
+    base = rng.integers(0, 256, (40, 1, 1, 3))
+    return (base + rng.integers(-40, 40, (40, 32, 32, 3))).clip(0, 255).astype(np.uint8)
+
+
+CAPTIONS = [f"a {colour} {thing}" for colour in ("red", "blue", "old") for thing in
+            ("cat", "dog", "boat", "house", "tree", "kite", "bus", "cup")]  # fmt: skip
+
+
+def write(folder: Path, pictures: np.ndarray) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for k, picture in enumerate(pictures):
+        Image.fromarray(picture).save(folder / f"{k}.png")
+    return folder
+
+
+def test_golden_score() -> None:
+    folder = shared("golden/protocol")
+    expected = np.load(folder / "expected.npz", allow_pickle=False)
+    with pytest.warns(UserWarning, match="taken on trust"):
+        score = cmd(
+            shared("data/photos"), folder / "captions.json", folder / "real.npz", model=folder
+        )
+    for key in ("cmd", "itdis", "dis_fr", "dis_fl", "dis_rl"):
+        # 21 images in 48 dimensions: float32 features enter a singular covariance.
+        assert getattr(score, key) == pytest.approx(float(expected[key]), rel=1e-3), key
+    assert (score.n, score.n_real, score.n_captions) == (21, None, 200)
+
+
+def test_score_is_what_the_formula_says(encoder: Encoder, pictures: np.ndarray) -> None:
+    f, r = pictures[:25], pictures[15:]
+    score = cmd(f, CAPTIONS, r, encoder=encoder)
+    sides = [
+        Moments.from_features(encoder.encode_pixels(f)),
+        Moments.from_features(encoder.encode_pixels(r)),
+        Moments.from_features(encoder.encode_texts(CAPTIONS)),
+    ]
+    expected = cross_model_distance(*sides)
+    assert float(score) == score.cmd == pytest.approx(expected.cmd, rel=1e-6)
+    assert score.itdis == abs(score.dis_fl - score.dis_rl)
+    assert score.cmd == score.dis_fr + score.itdis
+    assert itdis(f, CAPTIONS, r, encoder=encoder) == score.itdis
+    assert clip_fd(f, r, encoder=encoder) == score.dis_fr
+
+
+def test_every_form_gives_the_same_score(
+    encoder: Encoder, pictures: np.ndarray, tmp_path: Path
+) -> None:
+    f, r = pictures[:25], pictures[15:]
+    expected = cmd(f, CAPTIONS, r, encoder=encoder).cmd
+    folder = write(tmp_path / "f", f)
+    np.save(tmp_path / "f.npy", f)
+    encode = encoder.encode_pixels
+    np.savez(tmp_path / "features.npz", features=encode(f))
+    np.save(tmp_path / "features.npy", encode(f))
+    Moments.from_features(encode(f)).save(tmp_path / "moments.npz")
+    forms = [
+        folder,
+        f"{folder}/*.png",
+        sorted(folder.iterdir()),
+        [Image.fromarray(picture) for picture in f],
+        torch.from_numpy(f).permute(0, 3, 1, 2),
+        (batch for batch in np.array_split(f, 4)),
+        tmp_path / "f.npy",
+        tmp_path / "features.npz",
+        tmp_path / "features.npy",
+        tmp_path / "moments.npz",
+        encode(f),
+        Moments.from_features(encode(f)),
+    ]
+    for form in forms:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            got = cmd(form, CAPTIONS, r, encoder=encoder).cmd
+        assert got == pytest.approx(expected, abs=1e-4), form  # as above: 1e-6 of Dis(r,l)
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 64])
+def test_batch_size_changes_nothing(tiny_clip: Path, pictures: np.ndarray, batch_size: int) -> None:
+    base = cmd(pictures[:25], CAPTIONS, pictures[15:], model=tiny_clip)
+    other = cmd(pictures[:25], CAPTIONS, pictures[15:], model=tiny_clip, batch_size=batch_size)
+    # Float32 sums in another order; CMD is a small difference of distances of this size.
+    assert other.cmd == pytest.approx(base.cmd, abs=1e-6 * base.dis_rl)
+
+
+def test_signature(encoder: Encoder, pictures: np.ndarray, tiny_clip: Path) -> None:
+    score = cmd(pictures, CAPTIONS, pictures, encoder=encoder)
+    sha = encoder.fingerprint[:8]
+    assert score.signature == (
+        f"CMD|proto:grgan|model:tiny-clip@{sha}|f:40|r:40|l:24|dtype:fp32|v:0.1.0"
+    )
+    own = Protocol(name="mine", image_scale=2.0)
+    mine = cmd(pictures, CAPTIONS, pictures, model=tiny_clip, protocol=own).signature
+    assert "|proto:mine@" in mine
+    other = Protocol(name="mine", image_scale=3.0)
+    assert cmd(pictures, CAPTIONS, pictures, model=tiny_clip, protocol=other).signature != mine
+
+
+def test_result_is_a_value(encoder: Encoder, pictures: np.ndarray) -> None:
+    score = cmd(pictures, CAPTIONS, pictures, encoder=encoder)
+    assert isinstance(score, CMDScore)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        score.cmd = 0.0  # type: ignore[misc]
+    assert CMDScore(**json.loads(json.dumps(score.to_dict()))).cmd == score.cmd
+
+
+def test_error_bars_come_from_the_features(encoder: Encoder, pictures: np.ndarray) -> None:
+    f, r = pictures[:25], pictures[15:]
+    score = cmd(f, CAPTIONS, r, encoder=encoder)
+    assert score.uncertainty is not None
+    assert score.uncertainty.sides == ("generated", "real", "captions")
+    assert score.uncertainty.cmd.raw == pytest.approx(score.cmd, rel=1e-9)
+    direct = uncertainty(
+        encoder.encode_pixels(f), encoder.encode_pixels(r), encoder.encode_texts(CAPTIONS)
+    )
+    got = score.uncertainty.cmd.standard_error
+    assert got == pytest.approx(direct.cmd.standard_error, rel=1e-5) and got > 0
+    stored = Moments.from_features(encoder.encode_pixels(r))
+    assert cmd(f, CAPTIONS, stored, encoder=encoder).uncertainty.sides == ("generated", "captions")
+    texts = Moments.from_features(encoder.encode_texts(CAPTIONS))
+    assert cmd(stored, texts, stored, encoder=encoder).uncertainty is None
+
+
+def test_an_image_and_its_captions_are_one_draw(
+    encoder: Encoder, pictures: np.ndarray, tmp_path: Path
+) -> None:
+    folder = write(tmp_path / "f", pictures[:20])
+    captions = {f"{k}.png": [CAPTIONS[k], CAPTIONS[k] + " again"] for k in range(20)}
+    paired = cmd(folder, captions, write(tmp_path / "r", pictures[20:]), encoder=encoder)
+    # 20 images with two captions each; the real ones have the same names, so the same captions.
+    assert paired.uncertainty is not None and paired.uncertainty.draws == 20
+    texts = [text for own in captions.values() for text in own]
+    # Real images that pair with nothing are draws of their own, and leave the others' pairs alone.
+    others = [f"other {chr(ord('a') + k)}.png" for k in range(20)]
+    for k, name in enumerate(others):
+        (tmp_path / "r" / f"{k}.png").rename(tmp_path / "r" / name)
+    half = cmd(folder, captions, tmp_path / "r", encoder=encoder)
+    assert half.uncertainty is not None and half.uncertainty.draws == 20 + 20
+    unpaired = cmd(folder, texts, tmp_path / "r", encoder=encoder)
+    assert unpaired.uncertainty is not None and unpaired.uncertainty.draws == 20 + 20 + 40
+    assert unpaired.cmd == pytest.approx(paired.cmd, rel=1e-9)
+
+
+def test_sets_of_other_protocols_do_not_meet(
+    tiny_clip: Path, pictures: np.ndarray, tmp_path: Path
+) -> None:
+    moments_of(pictures, model=tiny_clip, protocol="clip").save(tmp_path / "r.npz")
+    with pytest.raises(InputError, match="normalise: 'none' against 'encoder'") as caught:
+        cmd(pictures, CAPTIONS, tmp_path / "r.npz", model=tiny_clip)
+    assert "image_scale" in str(caught.value) and "weights" not in str(caught.value)
+
+
+def test_swapped_sides_are_told(tiny_clip: Path, pictures: np.ndarray, tmp_path: Path) -> None:
+    moments_of(pictures, model=tiny_clip).save(tmp_path / "r.npz")
+    with pytest.raises(InputError, match="swapped"):
+        cmd(pictures, tmp_path / "r.npz", pictures, model=tiny_clip)
+
+
+def test_released_moments_on_both_sides(monkeypatch: pytest.MonkeyPatch) -> None:
+    real, text = (shared(f"reference/coco2014-val.{side}.npz") for side in ("real", "text"))
+    with pytest.warns(UserWarning, match="taken on trust"):
+        score = cmd(real, text, real)
+    assert score.dis_fr < 1e-8 and score.itdis == 0 and score.cmd < 1e-8
+    monkeypatch.setenv("CMDMETRIC_REFERENCES", str(SHARED / "reference"))
+    named = cmd("coco2014-val", "coco2014-val")
+    assert named.dis_rl == pytest.approx(91.759443969, abs=1e-8)
+    assert "|r:coco2014-val|l:coco2014-val|" in named.signature
+
+
+class TestRealSide:
+    def coco(self, folder: Path, names: list[str]) -> Path:
+        images = [{"id": k, "file_name": name} for k, name in enumerate(names)]
+        annotations = [
+            {"image_id": k, "id": k, "caption": CAPTIONS[k % len(CAPTIONS)]}
+            for k in range(len(names))
+        ]
+        path = folder / "captions.json"
+        path.write_text(json.dumps({"images": images, "annotations": annotations}))
+        return path
+
+    def test_images_beside_the_captions(
+        self, encoder: Encoder, pictures: np.ndarray, tmp_path: Path
+    ) -> None:
+        write(tmp_path / "real", pictures[15:])
+        write(tmp_path / "f", pictures[:25])
+        captions = self.coco(tmp_path, [f"real/{k}.png" for k in range(25)])
+        score = cmd(tmp_path / "f", captions, encoder=encoder)
+        assert score.n_real == 25 and score.paired == 25
+        assert score.cmd == cmd(tmp_path / "f", captions, tmp_path / "real", encoder=encoder).cmd
+
+    def test_never_the_generated_images_themselves(
+        self, encoder: Encoder, pictures: np.ndarray, tmp_path: Path
+    ) -> None:
+        write(tmp_path, pictures)
+        captions = self.coco(tmp_path, [f"{k}.png" for k in range(40)])
+        with pytest.raises(InputError, match=r"are the generated ones themselves.*--real"):
+            cmd(tmp_path, captions, encoder=encoder)
+
+    def test_coco_captions_lead_to_coco(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        real = shared("reference/coco2014-val.real.npz")
+        monkeypatch.setenv("CMDMETRIC_REFERENCES", str(real.parent))
+        names = [f"COCO_val2014_{k:012d}.jpg" for k in range(40)]
+        captions = self.coco(tmp_path, names)
+        generated = np.random.default_rng(0).standard_normal((600, 512))
+        from cmdmetric.scoring.side import find_real, open_image_side, open_text_side
+
+        side = find_real(open_text_side(captions), open_image_side(generated))
+        assert getattr(side, "reference", None) == "coco2014-val"
+
+    def test_nothing_leads_to_an_error(self, encoder: Encoder, pictures: np.ndarray) -> None:
+        with pytest.raises(InputError, match=r"names no images.*--real PATH"):
+            cmd(pictures, CAPTIONS, encoder=encoder)
+
+
+class TestBrokenImages:
+    @pytest.fixture
+    def folder(self, pictures: np.ndarray, tmp_path: Path) -> Path:
+        folder = write(tmp_path / "f", pictures)
+        content = (folder / "3.png").read_bytes()
+        (folder / "3.png").write_bytes(content[: len(content) // 2])
+        (folder / "7.png").write_bytes(b"no image")
+        return folder
+
+    def test_all_are_listed(self, encoder: Encoder, folder: Path, pictures: np.ndarray) -> None:
+        with pytest.raises(InputError, match="2 of 40 images") as caught:
+            cmd(folder, CAPTIONS, pictures, encoder=encoder)
+        message = str(caught.value)
+        assert "3.png" in message and "7.png" in message and "--on-error skip" in message
+
+    def test_the_rest_is_scored_on_request(
+        self, encoder: Encoder, folder: Path, pictures: np.ndarray
+    ) -> None:
+        with pytest.warns(UserWarning, match=r"2 images could not be decoded(.|\n)*7\.png"):
+            score = cmd(folder, CAPTIONS, pictures, encoder=encoder, on_error="skip")
+        assert (score.n, score.skipped) == (38, 2)
+        good = np.delete(pictures, [3, 7], axis=0)
+        assert score.cmd == pytest.approx(cmd(good, CAPTIONS, pictures, encoder=encoder).cmd)
+
+
+def test_truncated_captions_are_reported(encoder: Encoder, pictures: np.ndarray) -> None:
+    with pytest.warns(UserWarning, match="1 captions are longer"):
+        score = cmd(pictures, [*CAPTIONS, "word " * 100], pictures, encoder=encoder)
+    assert score.truncated == 1
+
+
+def test_captions_without_words_are_left_out(encoder: Encoder, pictures: np.ndarray) -> None:
+    with pytest.warns(UserWarning, match="1 captions have no word"):
+        score = cmd(pictures, [*CAPTIONS, "?!"], pictures, encoder=encoder)
+    assert score.empty == 1 and score.n_captions == len(CAPTIONS)
+    assert score.cmd == pytest.approx(cmd(pictures, CAPTIONS, pictures, encoder=encoder).cmd)
+
+
+def test_collapsed_images_are_told(encoder: Encoder, pictures: np.ndarray) -> None:
+    with pytest.warns(UserWarning, match="generated images .* all have the same features"):
+        cmd(np.repeat(pictures[:1], 40, axis=0), CAPTIONS, pictures, encoder=encoder)
+
+
+def test_fewer_than_two_samples(encoder: Encoder, pictures: np.ndarray) -> None:
+    with pytest.raises(InputError, match="at least 2"):
+        cmd(pictures[:1], CAPTIONS, pictures, encoder=encoder)
+    with pytest.raises(InputError, match="at least 2"):
+        cmd(pictures, CAPTIONS[:1], pictures, encoder=encoder)
+
+
+def test_wrong_paths_are_told_before_the_network_is_built(tmp_path: Path) -> None:
+    # The default weights are not at hand here, so building the encoder would fail otherwise.
+    with pytest.raises(InputError, match="absent"):
+        cmd(tmp_path / "absent", CAPTIONS, "coco2014-val")
+
+
+def test_captions_of_an_image_are_one_draw_on_either_side() -> None:
+    """One real image that has a caption's name does not take the others' captions apart."""
+    from cmdmetric.inputs.captions import read_captions
+    from cmdmetric.metrics.moments import Moments
+    from cmdmetric.score import as_samples, groups_of
+    from cmdmetric.scoring.side import Side
+
+    x = np.random.default_rng(0).standard_normal((6, 2)).astype(np.float32)
+    texts = read_captions({"a.png": ["1", "2"], "b.png": ["3", "4"], "c.png": ["5", "6"]})
+
+    def images(*names: str) -> Side:
+        some = x[: len(names)]
+        return Side(Moments.from_features(some), "images", features=some, names=names)
+
+    l = Side(Moments.from_features(x), "l", features=x, texts=texts, kept=tuple(range(6)))  # noqa: E741
+    f, r = images("a.png", "b.png", "c.png"), images("b.png", "other.png")
+    for sides in ([f, r], [r, f]):
+        _, of_captions = as_samples(sides, l)
+        one, _, two, _, three, _ = of_captions.groups.tolist()
+        assert of_captions.groups.tolist() == [one, one, two, two, three, three]
+        assert len({one, two, three}) == 3
+    # Unpaired images are apart from all others, whatever the other side holds.
+    (_, here), (_, there) = (groups_of([side, r], l) for side in (f, images("a.png", "x.png")))
+    assert here.tolist() == there.tolist()
+    of_f, of_r = groups_of([images("x.png", "a.png"), images("y.png", "b.png")], l)
+    assert len({*of_f.tolist(), *of_r.tolist()}) == 4

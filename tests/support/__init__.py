@@ -1,0 +1,1 @@
+"""What several tests share: made inputs, golden data, runs of the commands."""

@@ -1,0 +1,422 @@
+"""Error bars against finite differences, resampling and simulation, and their laws."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from cmdmetric import InputError, Moments, cross_model_distance, frechet_distance
+from cmdmetric.inputs.captions import Captions
+from cmdmetric.inputs.pairing import pair
+from cmdmetric.metrics.distance_influence import quadratic
+from cmdmetric.uncertainty.draws import groups_of_images
+from cmdmetric.uncertainty.error_bars import Uncertainty, paired_difference, uncertainty
+from cmdmetric.uncertainty.extrapolation import extrapolate
+from cmdmetric.uncertainty.influence import Sample, influences
+
+PAIRS = ("fr", "fl", "rl")
+CMD = np.array([1.0, 1.0, -1.0])  # while Dis(f,l) > Dis(r,l)
+
+
+def mixing(seed: int, d: int) -> np.ndarray:
+    """Rows times this are features whose standard deviations fall like k^-0.7."""
+    return np.random.default_rng(seed).standard_normal((d, d)) * np.arange(1, d + 1) ** -0.7
+
+
+def three_sides(seed: int, n: int, d: int) -> dict[str, np.ndarray]:
+    """Generated, real and caption features; the generated are tilted, the captions far away."""
+    rng = np.random.default_rng(seed)
+    tilt = mixing(1, d) + 0.3 * mixing(3, d)
+    return {
+        "f": rng.standard_normal((n, d)) @ tilt + 0.3,
+        "r": rng.standard_normal((n + 3, d)) @ mixing(1, d),
+        "l": rng.standard_normal((n + 7, d)) @ (0.4 * mixing(2, d)) + 2,
+    }
+
+
+def weighted(features: np.ndarray, weights: np.ndarray) -> Moments:
+    """The moments where sample k counts weights[k] times n, with the unbiased one's n / (n - 1)."""
+    n = len(features)
+    mean = weights @ features
+    centred = features - mean
+    return Moments.from_statistics(mean, (centred.T * weights) @ centred * (n / (n - 1)))
+
+
+@pytest.mark.parametrize("n", [120, 9])  # 9 samples in 12 dimensions: singular covariances
+@pytest.mark.parametrize("side", ["f", "r", "l"])
+def test_influence_is_the_derivative_by_the_weight_of_a_sample(side: str, n: int) -> None:
+    sides = three_sides(0, n, 12)
+    found = influences(**sides)
+    still = {name: Moments.from_features(x) for name, x in sides.items()}
+    m = len(sides[side])
+    eps = 1e-4 / m
+    for k in (0, m // 2, m - 1):
+        values = []
+        for sign in (1, -1):
+            weights = np.full(m, (1 - sign * eps) / m)
+            weights[k] += sign * eps
+            moved = {**still, side: weighted(sides[side], weights)}
+            values.append([frechet_distance(moved[a], moved[b]) for a, b in PAIRS])
+        expected = np.subtract(*values) / (2 * eps)
+        # Central differences: eps^2 of truncation. A stored singular covariance adds the roots of
+        # its null space's rounding, which the difference divides by eps.
+        tolerance = 1e-5 if n > 12 else 1e-2
+        np.testing.assert_allclose(found.of[side][k], expected, rtol=tolerance, atol=tolerance)
+
+
+def test_distances_are_the_score_s_own() -> None:
+    sides = three_sides(1, 60, 8)
+    expected = cross_model_distance(*(Moments.from_features(x) for x in sides.values()))
+    assert influences(**sides).distances == pytest.approx(expected, rel=1e-12)
+    assert uncertainty(**sides).cmd.raw == pytest.approx(expected.cmd, rel=1e-12)
+
+
+def jackknife(sides: dict[str, np.ndarray]) -> np.ndarray:
+    """(3,) standard errors of Dis(f,r), signed ITDis and CMD, leaving one sample out at a time."""
+    variance = np.zeros(3)
+    whole = {name: Moments.from_features(x) for name, x in sides.items()}
+    for name, x in sides.items():
+        values = []
+        for k in range(len(x)):
+            left = {**whole, name: Moments.from_features(np.delete(x, k, axis=0))}
+            d = cross_model_distance(**left)
+            values.append([d.dis_fr, d.dis_fl - d.dis_rl, d.cmd])
+        variance += (len(x) - 1) * np.var(values, axis=0)
+    return np.sqrt(variance)
+
+
+def test_standard_errors_equal_the_jackknife() -> None:
+    sides = three_sides(2, 300, 4)
+    # debiasing="none" leaves the first-order variance, which is what the jackknife estimates.
+    found = uncertainty(**sides, debiasing="none")
+    got = [e.standard_error for e in (found.dis_fr, found.itdis, found.cmd)]
+    # They differ by terms of order d / n.
+    np.testing.assert_allclose(got, jackknife(sides), rtol=0.03)
+
+
+def simulate(n: int, shift: float, draws: int, d: int = 8) -> tuple[np.ndarray, list[Uncertainty]]:
+    """The true Dis(f,r), signed ITDis and CMD of N(shift, M M^T), and the estimates from draws."""
+    mix = mixing(1, d)
+    r = Moments.from_statistics(np.zeros(d), mix.T @ mix)
+    l = Moments.from_statistics(np.full(d, 2.0), 0.2 * mix.T @ mix)  # noqa: E741
+    f = Moments.from_statistics(np.full(d, shift), mix.T @ mix)
+    true = cross_model_distance(f, r, l)
+    rng = np.random.default_rng(7)
+    found = [
+        uncertainty(rng.standard_normal((n, d)) @ mix + shift, r, l, seed=k) for k in range(draws)
+    ]
+    return np.array([true.dis_fr, true.dis_fl - true.dis_rl, true.cmd]), found
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.05, 0.5])  # a perfect generator, nearly one, a poor one
+def test_intervals_cover_and_excess_vanishes(shift: float) -> None:
+    draws = 400
+    true, found = simulate(400, shift, draws)
+    fr = np.array([[u.dis_fr.raw, u.dis_fr.debiased, u.dis_fr.standard_error] for u in found])
+    # The mean over 400 draws is known to sd / 20; what is left is of order (d / n)^3.
+    spread = fr[:, 1].std() / np.sqrt(draws)
+    assert abs(fr[:, 1].mean() - true[0]) < 4 * spread
+    assert fr[:, 0].mean() - true[0] > 5 * spread
+    # An sd from 400 draws is known to about 5 % (more with heavy tails).
+    assert fr[:, 2].mean() == pytest.approx(fr[:, 1].std(), rel=0.2)
+    for quantity, value in (("dis_fr", true[0]), ("itdis", abs(true[1])), ("cmd", true[2])):
+        bars = [getattr(u, quantity) for u in found]
+        covered = np.mean([e.low <= value + 1e-9 and value <= e.high + 1e-9 for e in bars])
+        # 95 % +- 1.1 % of simulation. Of 8 dimensions a distance near zero is a skewed sum of few
+        # squares, whose error is small where the distance happens to be: 91 % measured. Bounds at
+        # zero may cover more than 95 %.
+        assert covered >= (0.88 if quantity == "dis_fr" else 0.92)
+        assert covered <= 0.98 or shift < 0.5
+
+
+def test_second_order_variance_is_all_there_is_near_zero() -> None:
+    perfect, poor = (simulate(400, shift, 1)[1][0] for shift in (0.0, 2.0))
+    assert perfect.second_order > 0.35
+    assert poor.second_order < 0.02
+
+
+def test_what_is_drawn_together_counts_once() -> None:
+    sides = three_sides(3, 200, 6)
+    groups = np.arange(200)
+    single = uncertainty(sides["f"], sides["r"], sides["l"], debiasing="none")
+    doubled = Sample(np.repeat(sides["f"], 2, axis=0), np.repeat(groups, 2))
+    grouped = uncertainty(doubled, sides["r"], sides["l"], debiasing="none")
+    naive = uncertainty(doubled.features, sides["r"], sides["l"], debiasing="none")
+    assert grouped.draws == single.draws
+    assert grouped.dis_fr.standard_error == pytest.approx(single.dis_fr.standard_error, rel=0.01)
+    assert naive.dis_fr.standard_error < 0.9 * single.dis_fr.standard_error
+
+
+def test_pairing_of_images_and_captions_matters() -> None:
+    # Captions that move with their images: |mean_f - mean_l|^2 hardly varies from draw to draw.
+    rng = np.random.default_rng(11)
+    d, n = 4, 400
+    r = Moments.from_statistics(np.zeros(d), np.eye(d))
+
+    def draw() -> tuple[np.ndarray, np.ndarray]:
+        f = rng.standard_normal((n, d))
+        return f, f + 3 + 0.1 * rng.standard_normal((n, d))
+
+    values = []
+    for _ in range(300):
+        moments = (Moments.from_features(x) for x in draw())
+        values.append(frechet_distance(*moments))
+    f, captions = draw()
+    order = rng.permutation(n)  # pairs are known by their groups, not by their places
+    names = np.array([f"image {k}" for k in range(n)])
+    paired = uncertainty(Sample(f, names), r, Sample(captions[order], names[order]))
+    unpaired = uncertainty(f, r, captions)
+    assert (paired.draws, unpaired.draws) == (n, 2 * n)
+    assert paired.dis_fl.standard_error == pytest.approx(np.std(values), rel=0.2)
+    assert unpaired.dis_fl.standard_error > 5 * np.std(values)
+
+
+def test_extrapolation_keeps_pairs_together() -> None:
+    # f and l have the same mean and covariance and are the same samples: no excess at all.
+    rng = np.random.default_rng(12)
+    f = rng.standard_normal((200, 6))
+    r = Moments.from_statistics(np.zeros(6), np.eye(6))
+    groups = np.arange(200)
+    together = extrapolate(Sample(f, groups), r, Sample(f, groups))
+    assert together.dis_fl == pytest.approx(0, abs=1e-6)
+
+
+def test_several_captions_of_an_image_are_one_draw() -> None:
+    captions = Captions(("a", "b", "c", "d"), ("x.jpg", "y.jpg", "x.jpg", "z.jpg"))
+    texts = captions.prompts
+    images = groups_of_images(pair(["y.png", "x.png", "w.png"], captions), captions.prompts)
+    assert texts[0] == texts[2] == images[1]
+    assert texts[1] == images[0]
+    assert len(set(texts)) == 3 and images[2] not in texts
+
+
+@pytest.mark.parametrize(
+    ("draws", "each", "expected"),
+    [(40, 1, "second-order"), (20, 2, "none"), (60, 1, "extrapolation"), (30, 2, "extrapolation"),
+     (8, 8, "extrapolation"), (7, 9, "none"), (3, 40, "none")],
+)  # fmt: skip
+def test_debiasing_counts_draws(draws: int, each: int, expected: str) -> None:
+    """24 dimensions. Several images of a caption are fewer draws than samples."""
+    rng, d = np.random.default_rng(5), 24
+    r, l = (Moments.from_statistics(np.full(d, x), np.eye(d)) for x in (0.0, 1.0))  # noqa: E741
+    f = rng.standard_normal((draws, 1, d)) + 0.1 * rng.standard_normal((draws, each, d))
+    groups = np.repeat(np.arange(draws), each)
+    found = uncertainty(Sample(f.reshape(-1, d), groups), r, l)
+    assert found.debiasing == expected and found.draws == draws
+    assert (found.cmd.low is None) == (expected == "none")
+
+
+def test_generated_moments_keep_their_excess() -> None:
+    """What is not sampled cannot be debiased: only Dis(r,l) is without its excess."""
+    sides = three_sides(3, 200, 6)
+    found = uncertainty(Moments.from_features(sides["f"]), sides["r"], sides["l"])
+    assert found.sides == ("real", "captions")
+    for bar in (found.cmd, found.itdis, found.dis_fr, found.dis_fl):
+        assert bar.debiased is None and bar.low is None and bar.standard_error > 0
+    assert found.dis_rl.debiased is not None and found.signed_itdis is None
+
+
+def test_differences_of_other_numbers_are_tested_only_without_the_excess() -> None:
+    rng, d = np.random.default_rng(6), 24
+    r, l = (Moments.from_statistics(np.full(d, x), np.eye(d)) for x in (0.0, 1.0))  # noqa: E741
+    few, more, many = (rng.standard_normal((n, d)) for n in (12, 22, 90))
+    for other in (more, many):
+        found = paired_difference(few, other, r, l)
+        assert found.raw > 3 * found.standard_error, "the excess of the fewer images"
+        assert found.debiased is None and found.p_value is None and found.low is None
+    found = paired_difference(many, rng.standard_normal((60, d)), r, l)
+    assert found.p_value is not None and found.debiased is not None
+    assert paired_difference(few, few, r, l).p_value == 1
+
+
+def test_images_of_captions_that_read_alike_are_one_draw() -> None:
+    """As where a file lists four samples of each prompt, every one with its caption."""
+    texts = ("a cat", "a dog", "a cat", "a cat", "a dog", "a cat")
+    captions = Captions(texts, ("0.png", "1.png", "2.png", "3.png", "3.png", None))
+    cat, dog, _, both, _, _ = captions.prompts
+    assert captions.prompts == (cat, dog, cat, both, both, cat) and len({cat, dog, both}) == 3
+    found = groups_of_images(pair(["2.png", "0.png"], captions), captions.prompts)
+    assert found.tolist() == [cat, cat]
+
+
+@pytest.mark.parametrize(
+    ("n", "expected"), [(12, "none"), (13, "second-order"), (24, "second-order"), (25, "extrap")]
+)
+def test_debiasing_follows_the_number_of_samples(n: int, expected: str) -> None:
+    sides = three_sides(4, n, 12)
+    found = uncertainty(sides["f"], Moments.from_features(sides["r"]), sides["l"])
+    assert found.debiasing.startswith(expected)
+    assert found.sides == ("generated", "captions")
+    known = found.debiasing != "none"
+    for name in ("cmd", "itdis", "dis_fr", "dis_fl", "dis_rl"):
+        estimate = getattr(found, name)
+        assert np.isfinite(estimate.standard_error) and estimate.standard_error > 0
+        for value in (estimate.debiased, estimate.low, estimate.high):
+            assert (value is not None) == known
+    assert json.loads(json.dumps(found.to_dict()))["cmd"]["raw"] == found.cmd.raw
+
+
+def test_nothing_sampled_has_no_error() -> None:
+    sides = three_sides(5, 100, 6)
+    r, l = (Moments.from_features(sides[side]) for side in "rl")  # noqa: E741
+    found = uncertainty(sides["f"], r, l)
+    assert found.dis_rl.standard_error == 0
+    assert found.dis_rl.debiased == pytest.approx(found.dis_rl.raw, rel=1e-9)
+
+
+def test_a_collapsed_set_has_finite_error_bars() -> None:
+    sides = three_sides(6, 100, 6)
+    found = uncertainty(np.ones((100, 6)), sides["r"], sides["l"])
+    assert np.isfinite([found.cmd.debiased, found.cmd.standard_error, found.cmd.high]).all()
+
+
+def test_the_worst_samples_raise_cmd_most() -> None:
+    sides = three_sides(7, 300, 6)
+    sides["f"][[5, 17]] += 12
+    found = influences(**sides)
+    worst = np.argsort(-found.cmd())[:2]
+    assert set(worst) == {5, 17}
+    without = {**sides, "f": np.delete(sides["f"], 5, axis=0)}
+    assert influences(**without).distances.cmd < found.distances.cmd
+    with pytest.raises(InputError, match="not at hand"):
+        influences(sides["f"], Moments.from_features(sides["r"]), sides["l"]).cmd("r")
+
+
+def test_seeds() -> None:
+    sides = three_sides(8, 200, 6)
+    assert uncertainty(**sides, seed=3) == uncertainty(**sides, seed=3)
+    assert uncertainty(**sides, seed=3).cmd != uncertainty(**sides, seed=4).cmd
+
+
+def all_estimates(found: Uncertainty) -> Iterator[np.ndarray]:
+    for name in ("cmd", "itdis", "dis_fr", "dis_fl", "dis_rl"):
+        e = getattr(found, name)
+        yield np.array([e.raw, e.debiased, e.standard_error, e.low, e.high])
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 10**6), scale=st.floats(1e-2, 1e2), d=st.integers(2, 6))
+def test_rotation_shift_and_scale(seed: int, scale: float, d: int) -> None:
+    sides = three_sides(seed, 80, d)
+    rng = np.random.default_rng(seed)
+    turn, _ = np.linalg.qr(rng.standard_normal((d, d)))
+    shift = rng.standard_normal(d)
+    moved = {name: scale * (x @ turn + shift) for name, x in sides.items()}
+    before, after = uncertainty(**sides), uncertainty(**moved)
+    # The Fréchet distance is of squares, and so are its errors.
+    for x, y in zip(all_estimates(before), all_estimates(after), strict=True):
+        np.testing.assert_allclose(y, scale**2 * x, rtol=1e-6, atol=1e-6 * scale**2)
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 10**6))
+def test_order_and_names_of_groups_do_not_matter(seed: int) -> None:
+    sides = three_sides(seed, 60, 4)
+    rng = np.random.default_rng(seed)
+    groups = rng.integers(0, 25, 60)
+    order = rng.permutation(60)
+    renamed = np.array([f"g{k}" for k in groups])[order]
+    one = uncertainty(Sample(sides["f"], groups), sides["r"], sides["l"])
+    two = uncertainty(Sample(sides["f"][order], renamed), sides["r"], sides["l"])
+    assert one.draws == two.draws
+    assert one.dis_fr.raw == pytest.approx(two.dis_fr.raw, rel=1e-9)
+    assert one.dis_fr.standard_error == pytest.approx(two.dis_fr.standard_error, rel=1e-9)
+
+
+def test_influences_have_mean_zero() -> None:
+    for values in influences(**three_sides(9, 70, 5)).of.values():
+        np.testing.assert_allclose(values.mean(axis=0), 0, atol=1e-12)
+
+
+def test_a_generator_does_not_differ_from_itself() -> None:
+    sides = three_sides(10, 200, 6)
+    f, groups = sides.pop("f"), np.arange(200)
+    found = paired_difference(Sample(f, groups), Sample(f, groups), **sides)
+    assert (found.raw, found.debiased, found.standard_error) == (0, 0, 0)
+    assert found.p_value == 1
+
+
+def test_difference_is_of_the_scores_and_changes_its_sign() -> None:
+    sides = three_sides(13, 250, 6)
+    f1 = sides.pop("f")
+    f2 = 2 * f1[::-1] + 1
+    there, back = paired_difference(f1, f2, **sides), paired_difference(f2, f1, **sides)
+    scores = [uncertainty(f, **sides) for f in (f1, f2)]
+    assert there.raw == pytest.approx(scores[0].cmd.raw - scores[1].cmd.raw, rel=1e-9)
+    assert there.debiased == pytest.approx(scores[0].cmd.debiased - scores[1].cmd.debiased)
+    assert back.debiased == pytest.approx(-there.debiased)
+    assert back.low == pytest.approx(-there.high)
+    assert back.p_value == pytest.approx(there.p_value)
+    assert 0 < there.p_value < 1e-3
+    assert json.loads(json.dumps(there.to_dict()))["sides"] == ["generated", "real", "captions"]
+
+
+def test_p_values_of_equal_generators_are_uniform() -> None:
+    # Two generators of one distribution make each an image of the same latents, half in common.
+    rng = np.random.default_rng(14)
+    d, n, groups = 4, 300, np.arange(300)
+    r = Moments.from_statistics(np.zeros(d), np.eye(d))
+    l = Moments.from_statistics(np.full(d, 2.0), np.eye(d))  # noqa: E741
+    found, alone = [], []
+    for _ in range(300):
+        shared = rng.standard_normal((n, d))
+        f1, f2 = ((shared + rng.standard_normal((n, d))) / np.sqrt(2) + 0.5 for _ in range(2))
+        found.append(paired_difference(Sample(f1, groups), Sample(f2, groups), r, l))
+        alone.append(paired_difference(f1, f2, r, l).standard_error)
+    values = np.array([x.debiased for x in found])
+    errors = np.array([x.standard_error for x in found])
+    assert errors.mean() == pytest.approx(values.std(), rel=0.15)
+    assert np.mean(alone) > 1.2 * errors.mean()  # pairing is worth it
+    rejected = np.mean([x.p_value < 0.05 for x in found])
+    assert 0.02 <= rejected <= 0.09  # 5 % +- 1.3 % of simulation
+
+
+def test_errors_say_what_is_wrong() -> None:
+    x = three_sides(15, 50, 4)
+    moments = Moments.from_features(x["f"])
+    with pytest.raises(InputError, match="only moments"):
+        uncertainty(moments, moments, moments)
+    with pytest.raises(InputError, match="different dimensions"):
+        uncertainty(x["f"][:, :3], x["r"], x["l"])
+    with pytest.raises(InputError, match="50 samples need as many groups"):
+        Sample(x["f"], np.arange(49))
+    with pytest.raises(InputError, match="do not belong"):
+        Sample(x["f"][:40], moments=moments)
+    with pytest.raises(InputError, match="at least 2 samples"):
+        Sample(x["f"][:1])
+    with pytest.raises(InputError, match="debiasing is 'jackknife'"):
+        uncertainty(**x, debiasing="jackknife")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="too few samples"):
+        uncertainty(x["f"][:6], x["r"], x["l"], debiasing="extrapolation")
+
+
+@given(st.integers(1, 300), st.integers(0, 5), st.integers(0, 99))
+@settings(max_examples=15, deadline=None)
+def test_quadratic_form_by_blocks(d: int, n: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    rows, form = rng.standard_normal((n, d)), rng.standard_normal((d, d))
+    form += form.T
+    expected = np.array([y @ form @ y for y in rows])
+    np.testing.assert_allclose(quadratic(rows, form), expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("spread", [1.0, 1e-6])
+def test_influences_of_many_samples_are_those_of_float64(
+    spread: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Above 2,048 samples float32 is taken where it is enough; a set that hardly varies in some
+    directions, along which its transport is steep, is where it is not."""
+    rng = np.random.default_rng(0)
+    scale = np.where(np.arange(40) < 20, 1.0, spread)
+    f, r, l = (rng.standard_normal((3000, 40)) * s for s in (scale, 1.0, 0.5))  # noqa: E741
+    f = f @ np.linalg.qr(rng.standard_normal((40, 40)))[0]
+    found = influences(f, r, l)
+    monkeypatch.setattr("cmdmetric.metrics.distance_influence.ENOUGH", -1.0)  # never
+    exact = influences(f, r, l)
+    for name, values in exact.of.items():
+        error = np.abs(found.of[name] - values).max(axis=0)
+        assert (error <= 3e-4 * values.std(axis=0)).all()
