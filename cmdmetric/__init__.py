@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from cmdmetric.errors import InputError as InputError
     from cmdmetric.evaluator import Evaluator as Evaluator
     from cmdmetric.metrics import (
-        CrossModelDistance,
-        Moments,
-        cross_model_distance,
-        frechet_distance,
+        CrossModelDistance as CrossModelDistance,
+        Moments as Moments,
+        cross_model_distance as cross_model_distance,
+        frechet_distance as frechet_distance,
     )
     from cmdmetric.preflight import Preflight as Preflight
     from cmdmetric.protocol import Protocol as Protocol
