@@ -45,7 +45,7 @@ def draw(world: World, n: int, rng: np.random.Generator) -> Given:
     x_f, x_r = side(world.f, scene), side(world.r, scene)
     x_l = side(world.l, np.repeat(scene, CAPTIONS, axis=0))
     f, r = (Side(Moments.from_features(x), "images", features=x, names=names) for x in (x_f, x_r))
-    l = Side(Moments.from_features(x_l), "captions", features=x_l, texts=texts,  # noqa: E741
+    l = Side(Moments.from_features(x_l), "captions", features=x_l, texts=texts,
              kept=tuple(range(n * CAPTIONS)))  # fmt: skip
     layer = np.random.default_rng(0)
     pool = layer.standard_normal((world.r.d, 2048)).astype(np.float32) / 2

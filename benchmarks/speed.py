@@ -224,7 +224,7 @@ def fresh(moments: Moments) -> Moments:
 
 def distances(turns: int) -> list[Row]:
     rows = []
-    f, r, l = (sampled(512, seed) for seed in range(3))  # noqa: E741
+    f, r, l = (sampled(512, seed) for seed in range(3))
     a, b, ratio = race(
         lambda: cross_model_distance(fresh(f), fresh(r), fresh(l)),
         lambda: [sqrtm_distance(x, y) for x, y in ((f, r), (f, l), (r, l))],

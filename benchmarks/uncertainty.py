@@ -42,7 +42,7 @@ class World:
     name: str
     f: Moments
     r: Moments
-    l: Moments  # noqa: E741
+    l: Moments
 
     @property
     def true(self) -> dict[str, float]:
@@ -53,10 +53,10 @@ class World:
 
 def worlds(d: int | None = None) -> list[World]:
     """A perfect generator and a tilted one, in all 512 dimensions or the d that vary most."""
-    r, l = (load_reference("coco2014-val", side) for side in ("image", "text"))  # noqa: E741
+    r, l = (load_reference("coco2014-val", side) for side in ("image", "text"))
     if d is not None:
         vectors = linalg.eigh(r.cov)[1][:, -d:]
-        r, l = (  # noqa: E741
+        r, l = (
             Moments.from_statistics(vectors.T @ m.mean, vectors.T @ m.cov @ vectors) for m in (r, l)
         )
     rng = np.random.default_rng(0)
@@ -296,7 +296,7 @@ def main(out: Path | None, draws: int) -> None:
     )  # fmt: skip
 
     rng = np.random.default_rng(9)
-    f1, f2, r, l = (Sample(draw_features(rng, m, 30_000))  # noqa: E741
+    f1, f2, r, l = (Sample(draw_features(rng, m, 30_000))
                     for m in (tilted.f, perfect.f, perfect.r, perfect.l))  # fmt: skip
     rows = [
         ["generated", seconds(lambda: uncertainty(f1, perfect.r, perfect.l))],

@@ -145,7 +145,7 @@ class Evaluator:
         moments = Moments.from_features(batch.images, provenance)
         names = tuple(map(_name, range(len(batch.images))))
         f = Side(moments, IMAGES, features=batch.images, names=names)
-        l = self.captions or batch.caption_side(self.encoder)  # noqa: E741
+        l = self.captions or batch.caption_side(self.encoder)
         score = score_of(f, self.real, l, real_captions=self.real_captions)
         if self.metrics:
             found = Scored(score, f, self.real, l)

@@ -215,7 +215,7 @@ def open_sides(
 def score_of(
     f: Side,
     r: Side,
-    l: Side,  # noqa: E741
+    l: Side,
     cache: FeatureCache | None = None,
     real_captions: Side | None = None,
 ) -> CMDScore:
@@ -411,7 +411,7 @@ def pairing_of(images: Side, captions: Side) -> Pairing | None:
 def _statistics(
     f: Side,
     r: Side,
-    l: Side,  # noqa: E741
+    l: Side,
     groups: DrawnTogether,
     cache: FeatureCache | None,
 ) -> tuple[CrossModelDistance, Uncertainty | None]:
@@ -447,7 +447,7 @@ def identity_of(side: Side) -> bytes | None:
 
 def _groups(
     pairings: Sequence[Pairing | None],
-    l: Side,  # noqa: E741
+    l: Side,
 ) -> DrawnTogether:
     """What was drawn together, of image sides and of captions: an image and its captions."""
     if l.texts is None:
@@ -460,7 +460,7 @@ def _groups(
 def drawn_together(
     of_f: Pairing | None,
     r: Side,
-    l: Side,  # noqa: E741
+    l: Side,
     real_captions: Side | None = None,
 ) -> DrawnTogether:
     """What was drawn together of generated images, real images and captions.
@@ -493,14 +493,14 @@ def _groups_of(
     return np.where(groups < 0, (groups + 1) * sides - 1 - side, groups)
 
 
-def groups_of(images: Sequence[Side], l: Side) -> list[NDArray[Any] | None]:  # noqa: E741
+def groups_of(images: Sequence[Side], l: Side) -> list[NDArray[Any] | None]:
     """What was drawn together, of several image sides: images of the same captions."""
     return list(_groups([pairing_of(side, l) for side in images], l)[0])
 
 
 def as_samples(
     images: Sequence[Side],
-    l: Side,  # noqa: E741
+    l: Side,
 ) -> tuple[list[SideLike], SideLike]:
     """Image sides and captions with what was drawn together; without features their moments."""
     groups, of_captions = _groups([pairing_of(side, l) for side in images], l)
@@ -512,7 +512,7 @@ def _as_sample(side: Side, groups: NDArray[Any] | None) -> SideLike:
     return Sample(side.features, groups, side.moments) if side.has_features else side.moments
 
 
-def _notes(f: Side, r: Side, l: Side, made: Provenance | None) -> Iterator[str]:  # noqa: E741
+def _notes(f: Side, r: Side, l: Side, made: Provenance | None) -> Iterator[str]:
     yield from mixed_endings(f.names, r.names)
     for what, side in (("generated images", f), ("real images", r), ("captions", l)):
         moments = side.moments
@@ -543,7 +543,7 @@ def _notes(f: Side, r: Side, l: Side, made: Provenance | None) -> Iterator[str]:
     yield from left_out(f, r, l)
 
 
-def _signature(f: Side, r: Side, l: Side, made: Provenance | None) -> str:  # noqa: E741
+def _signature(f: Side, r: Side, l: Side, made: Provenance | None) -> str:
     if made is None:
         proto, model, dtype = "?", "?", "?"
     else:

@@ -26,7 +26,7 @@ class CrossModelDistance(NamedTuple):
         return self.dis_fr + self.itdis
 
 
-def cross_model_distance(f: Moments, r: Moments, l: Moments) -> CrossModelDistance:  # noqa: E741
+def cross_model_distance(f: Moments, r: Moments, l: Moments) -> CrossModelDistance:
     """The distances of generated images f, real images r and captions l; lower is better.
 
     Raises InputError as `frechet_distance` does.

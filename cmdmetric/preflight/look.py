@@ -99,7 +99,7 @@ def preflight(
         if absent is not None:
             findings.append(Finding("warning", "weights", "setup", str(absent)))
         f = _opened("generated", lambda: open_image_side(generated), findings)
-        l = _opened("captions", lambda: open_text_side(captions), findings)  # noqa: E741
+        l = _opened("captions", lambda: open_text_side(captions), findings)
         r = None
         if real is not None:
             r = _opened("real", lambda: open_image_side(real), findings)

@@ -59,7 +59,7 @@ class Spectrum:
 
     f: Array
     r: Array
-    l: Array  # noqa: E741
+    l: Array
     #: (k,) variance of the generated images along the real ones' principal axes, as a share of
     #: the real ones' there; k axes have any.
     ratio: Array

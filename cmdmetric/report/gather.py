@@ -28,7 +28,7 @@ def gather(
     score: CMDScore,
     f: Side,
     r: Side,
-    l: Side,  # noqa: E741
+    l: Side,
     *,
     command: str = "",
     findings: Sequence[Finding] = (),
@@ -97,7 +97,7 @@ def published_of(
     return tuple(sorted(found, key=lambda each: each.cmd))
 
 
-def spectrum(f: Moments, r: Moments, l: Moments) -> Spectrum:  # noqa: E741
+def spectrum(f: Moments, r: Moments, l: Moments) -> Spectrum:
     """The eigenvalues of the covariances, and how much of the real variance is generated."""
     values = {}
     for name, moments in (("f", f), ("l", l)):

@@ -22,7 +22,7 @@ GRID, GRID_PIXELS = 12, 208
 
 def grids(
     f: Side,
-    l: Side,  # noqa: E741
+    l: Side,
     share: Array,
     similarity: Similarity | None,
 ) -> tuple[Grid, ...]:

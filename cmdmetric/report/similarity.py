@@ -11,7 +11,7 @@ from cmdmetric.score import pairing_of
 from cmdmetric.scoring import Side
 
 
-def _owners(images: Side, l: Side) -> list[list[int]] | None:  # noqa: E741
+def _owners(images: Side, l: Side) -> list[list[int]] | None:
     """For each image the rows of the captions' features that are its own; None if unpaired."""
     pairing = pairing_of(images, l)
     if pairing is None or not images.has_features or not l.has_features:
@@ -21,13 +21,13 @@ def _owners(images: Side, l: Side) -> list[list[int]] | None:  # noqa: E741
     return found if any(found) else None
 
 
-def why_unpaired(f: Side, l: Side) -> str:  # noqa: E741
+def why_unpaired(f: Side, l: Side) -> str:
     if not f.has_features or not l.has_features:
         return "It takes the features of generated images and captions, not their moments."
     return "No generated image has a caption of its own by name."
 
 
-def similarity(f: Side, r: Side, l: Side) -> Similarity | None:  # noqa: E741
+def similarity(f: Side, r: Side, l: Side) -> Similarity | None:
     own = _owners(f, l)
     if own is None:
         return None
@@ -48,7 +48,7 @@ def similarity(f: Side, r: Side, l: Side) -> Similarity | None:  # noqa: E741
 
 def _own_cosines(
     images: Side,
-    l: Side,  # noqa: E741
+    l: Side,
     owners: list[list[int]],
 ) -> tuple[Array, NDArray[np.intp]]:
     """(m,) the mean cosine of each paired image with its captions, and which images these are."""
@@ -59,7 +59,7 @@ def _own_cosines(
     return np.bincount(rows, found, minlength=len(owners))[paired] / counts[paired], paired
 
 
-def _cosines(images: Side, l: Side, rows: NDArray[np.intp], texts: NDArray[np.intp]) -> Array:  # noqa: E741
+def _cosines(images: Side, l: Side, rows: NDArray[np.intp], texts: NDArray[np.intp]) -> Array:
     """(k,) the cosine of image rows[i] with caption texts[i]."""
     of_images, of_texts = images.features, l.features
     assert of_images is not None and of_texts is not None

@@ -88,7 +88,7 @@ class Given:
 
     f: Side
     r: Side
-    l: Side  # noqa: E741
+    l: Side
     real_l: Side | None = None
     inception_f: InceptionFeatures | None = None
     inception_r: InceptionFeatures | Moments | None = None

@@ -72,7 +72,7 @@ class _Pairs:
     total: int
 
     @classmethod
-    def of(cls, images: Side, l: Side, what: str) -> _Pairs:  # noqa: E741
+    def of(cls, images: Side, l: Side, what: str) -> _Pairs:
         from cmdmetric.score import pairing_of
 
         of_images, of_captions = _features(images, what), _features(l, "captions")
@@ -129,7 +129,7 @@ class _Pairs:
         return found
 
 
-def _captioned(pairing: Pairing | None, l: Side) -> list[tuple[int, list[int]]]:  # noqa: E741
+def _captioned(pairing: Pairing | None, l: Side) -> list[tuple[int, list[int]]]:
     """Each image that has captions with a word in them, with their rows among the features."""
     row_of = {text: row for row, text in enumerate(l.kept)}
     found = [

@@ -39,7 +39,7 @@ class Scored:
     score: CMDScore
     f: Side
     r: Side
-    l: Side  # noqa: E741
+    l: Side
     #: The family's numbers with what samples do to them, where several generators are scored.
     measured: Mapping[str, Measured] = field(default_factory=dict)
 
@@ -101,7 +101,7 @@ def scored(
         )
         f, of_f = zip(*(inception.encoded(opened) for opened in opened_f), strict=True)
         r, of_r = inception.encoded_real(opened_r)
-        l = encoding.side(opened_l)  # noqa: E741
+        l = encoding.side(opened_l)
     found = [Scored(score_of(side, r, l, encoding.cache), side, r, l) for side in f]
     if not names:
         return found
@@ -186,7 +186,7 @@ def _sources(given: Given) -> list[bytes | None]:
     """What the numbers of all metrics follow from."""
     sides = [given.f, given.r, given.l, *([given.real_l] if given.real_l else [])]
     sources: list[bytes | None] = [identity_of(side) for side in sides]
-    for images, l in ((given.f, given.l), (given.r, given.real_l or given.l)):  # noqa: E741
+    for images, l in ((given.f, given.l), (given.r, given.real_l or given.l)):
         pairing = pairing_of(images, l)
         alike = l.texts and l.texts.readings
         sources.append(repr((pairing and pairing.caption_of, l.kept, alike)).encode())

@@ -27,7 +27,7 @@ class Harm:
     caption: str
 
 
-def harm(f: Side, r: Side, l: Side) -> list[Harm]:  # noqa: E741
+def harm(f: Side, r: Side, l: Side) -> list[Harm]:
     """All generated images, and the captions where their features are at hand, worst first.
 
     share is the sample's influence over the number of samples of its side. Those of a side add up

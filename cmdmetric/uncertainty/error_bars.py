@@ -110,7 +110,7 @@ class Difference:
 def uncertainty(
     f: SideLike,
     r: SideLike,
-    l: SideLike,  # noqa: E741
+    l: SideLike,
     *,
     debiasing: Debiasing | None = None,
     seed: int = 0,
@@ -164,7 +164,7 @@ def paired_difference(
     f1: SideLike,
     f2: SideLike,
     r: SideLike,
-    l: SideLike,  # noqa: E741
+    l: SideLike,
     *,
     debiasing: Debiasing | None = None,
     seed: int = 0,

@@ -20,7 +20,7 @@ WEIGHTS = np.array([8, -6, 1]) / 3
 NOISE = 4.0
 
 
-def extrapolate(f: SideLike, r: SideLike, l: SideLike, seed: int = 0) -> CrossModelDistance:  # noqa: E741
+def extrapolate(f: SideLike, r: SideLike, l: SideLike, seed: int = 0) -> CrossModelDistance:
     """The three distances at an infinite number of samples of the sides with features.
 
     A finite set is further from any other than its distribution is, by a series in 1/n. As in
@@ -47,7 +47,7 @@ def extrapolate(f: SideLike, r: SideLike, l: SideLike, seed: int = 0) -> CrossMo
 def extrapolate_quarters(
     f: Moments | Sequence[Moments],
     r: Moments | Sequence[Moments],
-    l: Moments | Sequence[Moments],  # noqa: E741
+    l: Moments | Sequence[Moments],
 ) -> CrossModelDistance:
     """`extrapolate` from the moments of four parts of a side, or Moments that are not parted."""
     sides = [{1: [m]} if isinstance(m, Moments) else _parts(m) for m in (f, r, l)]

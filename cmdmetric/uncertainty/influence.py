@@ -64,10 +64,10 @@ class Sides(NamedTuple):
 
     f: Sample | Moments
     r: Sample | Moments
-    l: Sample | Moments  # noqa: E741
+    l: Sample | Moments
 
     @classmethod
-    def of(cls, f: SideLike, r: SideLike, l: SideLike) -> Sides:  # noqa: E741
+    def of(cls, f: SideLike, r: SideLike, l: SideLike) -> Sides:
         """From what a user has. Raises InputError where no side has its features."""
         sides = cls(
             *(s if isinstance(s, (Sample, Moments)) else Sample(np.asarray(s)) for s in (f, r, l))
@@ -82,7 +82,7 @@ class Sides(NamedTuple):
 
     @property
     def moments(self) -> tuple[Moments, Moments, Moments]:
-        f, r, l = (s.moments if isinstance(s, Sample) else s for s in self)  # noqa: E741
+        f, r, l = (s.moments if isinstance(s, Sample) else s for s in self)
         return f, r, l
 
     @property
@@ -126,7 +126,7 @@ def cmd_weights(signed_itdis: float) -> Array:
     return np.array([1.0, sign, -sign])
 
 
-def influences(f: SideLike, r: SideLike, l: SideLike) -> Influences:  # noqa: E741
+def influences(f: SideLike, r: SideLike, l: SideLike) -> Influences:
     """The influence of every sample at hand on Dis(f,r), Dis(f,l) and Dis(r,l).
 
     f, r, l are Sample, features (n, d) or Moments; only the first two have influences. Raises

@@ -38,7 +38,7 @@ class Step:
 def growth(
     f: SideLike,
     r: SideLike,
-    l: SideLike,  # noqa: E741
+    l: SideLike,
     *,
     orders: int = 3,
     seed: int = 0,

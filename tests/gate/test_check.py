@@ -261,7 +261,7 @@ def test_assert_score(example: Path) -> None:
         assert_score(result())
     # Scores as they are, not only their JSON.
     rng = np.random.default_rng(0)
-    f, r, l = (rng.standard_normal((50, 4)) for _ in range(3))  # noqa: E741
+    f, r, l = (rng.standard_normal((50, 4)) for _ in range(3))
     score = cmd(f, l, r)
     assert_score(score, score)
     assert_score(score, score.to_dict(), tolerance="1se")

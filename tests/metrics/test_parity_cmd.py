@@ -43,7 +43,7 @@ def check(golden: dict[str, np.ndarray], tag: str, distances: object, tolerance:
 
 
 def test_whole_scores(golden: dict[str, np.ndarray], coco: tuple[Moments, Moments]) -> None:
-    r, l = coco  # noqa: E741
+    r, l = coco
     f = Moments.from_statistics(golden["synth_mu"], golden["synth_sigma"])
     # Full rank: sqrtm and the singular values agree to 2e-9 (the golden numbers' own error).
     check(golden, "released_plus_synth", cross_model_distance(f, r, l), 1e-8)
@@ -55,7 +55,7 @@ def test_whole_scores(golden: dict[str, np.ndarray], coco: tuple[Moments, Moment
 def test_fewer_samples_than_dimensions(
     golden: dict[str, np.ndarray], coco: tuple[Moments, Moments]
 ) -> None:
-    r, l = coco  # noqa: E741
+    r, l = coco
     chol = np.linalg.cholesky(r.cov + 1e-8 * np.eye(r.d))
     noise = np.random.default_rng(12345).standard_normal((2000, r.d))
     x = (r.mean + 0.9 * noise @ chol.T + 0.05)[:300]

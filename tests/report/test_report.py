@@ -52,7 +52,7 @@ ATTACKS = [
 def attacked() -> str:
     texts = [f"{attack} {i}" for i in range(40) for attack in ATTACKS][:400]
     names = [f"{ATTACKS[i % len(ATTACKS)][:200]}-{i}-\udcff.png" for i in range(400)]
-    f, r, l = sides(400, texts=texts, names=names)  # noqa: E741
+    f, r, l = sides(400, texts=texts, names=names)
     hostile = '<b onclick="alert(6)">/</b></title>'
     f = dataclasses.replace(f, source=hostile, skipped=((hostile, hostile),))
     return render(gather(score_of(f, r, l), f, r, l, command=f"cmd-score '{hostile}' </code>"))
@@ -133,14 +133,14 @@ def test_structure_for_people_who_do_not_see_it(attacked: str) -> None:
 def test_size_is_bounded_whatever_the_number_of_samples() -> None:
     # Pictures of noise and long captions: the largest that a report can become.
     n = 30_000
-    f, r, l = sides(n, texts=[f"{i} " + "long caption " * 40 for i in range(n)])  # noqa: E741
+    f, r, l = sides(n, texts=[f"{i} " + "long caption " * 40 for i in range(n)])
     text = render(gather(score_of(f, r, l), f, r, l))
     assert 1_000_000 < len(text.encode()) < 10_000_000
     assert "30,000 generated images" in text
 
 
 def test_the_same_input_gives_the_same_page() -> None:
-    f, r, l = sides(80)  # noqa: E741
+    f, r, l = sides(80)
     score = score_of(f, r, l)
     assert render(gather(score, f, r, l)) == render(gather(score, f, r, l))
 

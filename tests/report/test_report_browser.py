@@ -44,7 +44,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("reports")
     long = "caption" * 60
     hostile = [f"{i} </script><script>window.hacked=1</script> {long}" for i in range(120)]
-    f, r, l = sides(120, texts=hostile, names=[f"{long}-{i}.png" for i in range(120)])  # noqa: E741
+    f, r, l = sides(120, texts=hostile, names=[f"{long}-{i}.png" for i in range(120)])
     severities = ("error", "warning", "note")
     findings = [finding(severity, "x", "generated", long, hostile) for severity in severities]
     write_report(Scored(score_of(f, r, l), f, r, l), folder / "full.html", findings)

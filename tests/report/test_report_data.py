@@ -57,7 +57,7 @@ def test_aligned_view_keeps_the_difference_of_images_alone() -> None:
 
 
 def test_growth_ends_at_the_score_and_falls() -> None:
-    f, r, l = sides(640, d=32)  # noqa: E741
+    f, r, l = sides(640, d=32)
     groups = np.arange(640)
     steps = growth(*(Sample(side.features, groups) for side in (f, r, l)))
     assert [step.n["f"] for step in steps] == [20, 40, 80, 160, 320, 640]
@@ -99,14 +99,14 @@ def test_spectrum_shows_a_lost_direction() -> None:
 
 def test_spectrum_of_fewer_samples_than_dimensions() -> None:
     rng = np.random.default_rng(3)
-    f, r, l = (Moments.from_features(rng.standard_normal((12, 30))) for _ in range(3))  # noqa: E741
+    f, r, l = (Moments.from_features(rng.standard_normal((12, 30))) for _ in range(3))
     found = spectrum(f, r, l)
     assert len(found.ratio) == 11 and np.isfinite(found.ratio).all()
     assert (found.f >= 0).all() and (found.r >= 0).all()
 
 
 def test_similarity_and_grids() -> None:
-    f, r, l = sides(300)  # noqa: E741
+    f, r, l = sides(300)
     data = gather(score_of(f, r, l), f, r, l)
     assert data.similarity is not None and data.similarity.r is not None
     own = np.sum(unit(f.features) * unit(l.features), axis=1)
@@ -133,7 +133,7 @@ def test_similarity_and_grids() -> None:
 
 
 def test_clouds_show_partners() -> None:
-    f, r, l = sides(900)  # noqa: E741
+    f, r, l = sides(900)
     clouds = gather(score_of(f, r, l), f, r, l).clouds
     assert clouds.paired
     by_side = {s: {p.group: p.label for p in clouds.points if p.side == s} for s in "frl"}
@@ -155,7 +155,7 @@ def test_moments_alone() -> None:
 
 
 def test_only_scores_of_one_setting_are_compared() -> None:
-    f, r, l = sides(100)  # noqa: E741
+    f, r, l = sides(100)
     score = score_of(f, r, l)
     assert comparable(score) == ()
     same = dataclasses.replace(

@@ -317,7 +317,7 @@ def test_captions_of_an_image_are_one_draw_on_either_side() -> None:
         some = x[: len(names)]
         return Side(Moments.from_features(some), "images", features=some, names=names)
 
-    l = Side(Moments.from_features(x), "l", features=x, texts=texts, kept=tuple(range(6)))  # noqa: E741
+    l = Side(Moments.from_features(x), "l", features=x, texts=texts, kept=tuple(range(6)))
     f, r = images("a.png", "b.png", "c.png"), images("b.png", "other.png")
     for sides in ([f, r], [r, f]):
         _, of_captions = as_samples(sides, l)

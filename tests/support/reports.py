@@ -40,7 +40,7 @@ def sides(
     for shift, scale in ((0.4, 10.0), (0.0, 10.0), (0.8, 1.0)):
         x = base + shift + 0.3 * rng.standard_normal((n, d))
         found.append(scale * x / np.linalg.norm(x, axis=1, keepdims=True))
-    f, r, l = found  # noqa: E741
+    f, r, l = found
     images = image_set(names)
     return (
         Side(Moments.from_features(f), "generated", features=f, names=names, images=images),

@@ -102,7 +102,7 @@ def simulate(n: int, shift: float, draws: int, d: int = 8) -> tuple[np.ndarray, 
     """The true Dis(f,r), signed ITDis and CMD of N(shift, M M^T), and the estimates from draws."""
     mix = mixing(1, d)
     r = Moments.from_statistics(np.zeros(d), mix.T @ mix)
-    l = Moments.from_statistics(np.full(d, 2.0), 0.2 * mix.T @ mix)  # noqa: E741
+    l = Moments.from_statistics(np.full(d, 2.0), 0.2 * mix.T @ mix)
     f = Moments.from_statistics(np.full(d, shift), mix.T @ mix)
     true = cross_model_distance(f, r, l)
     rng = np.random.default_rng(7)
@@ -202,7 +202,7 @@ def test_several_captions_of_an_image_are_one_draw() -> None:
 def test_debiasing_counts_draws(draws: int, each: int, expected: str) -> None:
     """24 dimensions. Several images of a caption are fewer draws than samples."""
     rng, d = np.random.default_rng(5), 24
-    r, l = (Moments.from_statistics(np.full(d, x), np.eye(d)) for x in (0.0, 1.0))  # noqa: E741
+    r, l = (Moments.from_statistics(np.full(d, x), np.eye(d)) for x in (0.0, 1.0))
     f = rng.standard_normal((draws, 1, d)) + 0.1 * rng.standard_normal((draws, each, d))
     groups = np.repeat(np.arange(draws), each)
     found = uncertainty(Sample(f.reshape(-1, d), groups), r, l)
@@ -222,7 +222,7 @@ def test_generated_moments_keep_their_excess() -> None:
 
 def test_differences_of_other_numbers_are_tested_only_without_the_excess() -> None:
     rng, d = np.random.default_rng(6), 24
-    r, l = (Moments.from_statistics(np.full(d, x), np.eye(d)) for x in (0.0, 1.0))  # noqa: E741
+    r, l = (Moments.from_statistics(np.full(d, x), np.eye(d)) for x in (0.0, 1.0))
     few, more, many = (rng.standard_normal((n, d)) for n in (12, 22, 90))
     for other in (more, many):
         found = paired_difference(few, other, r, l)
@@ -262,7 +262,7 @@ def test_debiasing_follows_the_number_of_samples(n: int, expected: str) -> None:
 
 def test_nothing_sampled_has_no_error() -> None:
     sides = three_sides(5, 100, 6)
-    r, l = (Moments.from_features(sides[side]) for side in "rl")  # noqa: E741
+    r, l = (Moments.from_features(sides[side]) for side in "rl")
     found = uncertainty(sides["f"], r, l)
     assert found.dis_rl.standard_error == 0
     assert found.dis_rl.debiased == pytest.approx(found.dis_rl.raw, rel=1e-9)
@@ -360,7 +360,7 @@ def test_p_values_of_equal_generators_are_uniform() -> None:
     rng = np.random.default_rng(14)
     d, n, groups = 4, 300, np.arange(300)
     r = Moments.from_statistics(np.zeros(d), np.eye(d))
-    l = Moments.from_statistics(np.full(d, 2.0), np.eye(d))  # noqa: E741
+    l = Moments.from_statistics(np.full(d, 2.0), np.eye(d))
     found, alone = [], []
     for _ in range(300):
         shared = rng.standard_normal((n, d))
@@ -412,7 +412,7 @@ def test_influences_of_many_samples_are_those_of_float64(
     directions, along which its transport is steep, is where it is not."""
     rng = np.random.default_rng(0)
     scale = np.where(np.arange(40) < 20, 1.0, spread)
-    f, r, l = (rng.standard_normal((3000, 40)) * s for s in (scale, 1.0, 0.5))  # noqa: E741
+    f, r, l = (rng.standard_normal((3000, 40)) * s for s in (scale, 1.0, 0.5))
     f = f @ np.linalg.qr(rng.standard_normal((40, 40)))[0]
     found = influences(f, r, l)
     monkeypatch.setattr("cmdmetric.metrics.distance_influence.ENOUGH", -1.0)  # never

@@ -144,7 +144,7 @@ def given_sides(rng: np.random.Generator, n: int, shift: float, d: int = 24) -> 
         )
     }
     of_texts = near(0.6, np.repeat(scene, 2, axis=0))
-    l = Side(Moments.from_features(of_texts), "l", features=of_texts, texts=texts,  # noqa: E741
+    l = Side(Moments.from_features(of_texts), "l", features=of_texts, texts=texts,
              kept=tuple(range(2 * n)))  # fmt: skip
     wide = np.random.default_rng(9).standard_normal((d, 2048))
     seen = [
@@ -186,7 +186,7 @@ def test_of_inception_too() -> None:
 def test_images_without_captions_of_their_own() -> None:
     """The last image has no caption, the one before it one: neither is judged beside others."""
     given = given_sides(np.random.default_rng(0), 30, 0.0)
-    l = replace(given.l, kept=given.l.kept[:-3], features=given.l.features[:-3])  # noqa: E741
+    l = replace(given.l, kept=given.l.kept[:-3], features=given.l.features[:-3])
     found = measure("ref_clipscore", replace(given, l=l))["ref_clipscore"]
     assert found.shares["f"].shape == (30,) and np.isnan(found.shares["f"][-2:]).all()
     scores = found.value + found.shares["f"][:28] * 28
@@ -253,7 +253,7 @@ def test_equal_generators_of_other_numbers_are_not_told_apart() -> None:
     assert found.p_value is not None and found.p_value > 0.01
 
 
-def first_captions(l: Side) -> Side:  # noqa: E741
+def first_captions(l: Side) -> Side:
     """Of each image the first of its two captions."""
     assert l.texts is not None
     features = l.features[::2]
@@ -313,13 +313,13 @@ def test_images_of_one_caption_are_not_each_others_rivals(named: str) -> None:
         once.f, features=np.tile(x, (2, 1)), names=names,
         moments=Moments.from_features(np.tile(x, (2, 1))),
     )  # fmt: skip
-    l = once.l  # noqa: E741
+    l = once.l
     if named == "rows":
         texts = read_captions({
             name: [f"one {name.split('_')[0]}.png", f"Two  {name.split('_')[0]}.PNG"]
             for name in names
         })  # fmt: skip
-        l = replace(  # noqa: E741
+        l = replace(
             l, features=np.tile(y, (2, 1)), texts=texts, kept=tuple(range(480)),
             moments=Moments.from_features(np.tile(y, (2, 1))),
         )  # fmt: skip
@@ -390,7 +390,7 @@ def test_passes_over_few_captions_are_not_told_apart_from_one_pass() -> None:
         x = (of + 0.4 * rng.standard_normal(of.shape) + 2 * (np.arange(d) == 0)).astype(np.float32)
         return Side(Moments.from_features(x), "x", features=x, names=own, **more)
 
-    l = side(scene[:60], texts=texts, kept=tuple(range(60)))  # noqa: E741
+    l = side(scene[:60], texts=texts, kept=tuple(range(60)))
     one, many, r = (
         side(scene[:60], names),
         side(np.tile(scene[:60], (4, 1)), four),
