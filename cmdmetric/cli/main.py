@@ -6,7 +6,6 @@ import click
 
 from cmdmetric.cli.cache import cache
 from cmdmetric.cli.compare import compare
-from cmdmetric.cli.completion_shells import register
 from cmdmetric.cli.doctor import doctor
 from cmdmetric.cli.moments import merge, moments
 from cmdmetric.cli.published import published
@@ -14,8 +13,6 @@ from cmdmetric.cli.score import score
 from cmdmetric.version import __version__
 
 __all__ = ["main", "score"]
-
-register()
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

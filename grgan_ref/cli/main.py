@@ -10,7 +10,6 @@ from typing import Any
 
 import click
 
-from cmdmetric.cli.completion_shells import register
 from cmdmetric.errors import InputError
 from cmdmetric.version import __version__
 from grgan_ref.cli.ablate import ablate_command
@@ -22,8 +21,6 @@ from grgan_ref.cli.train import (
     train_damsm_command,
     train_itm_command,
 )
-
-register()
 
 
 class Group(click.Group):

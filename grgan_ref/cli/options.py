@@ -41,7 +41,7 @@ def complete_settings(ctx: click.Context, param: click.Parameter, incomplete: st
         for section in dataclasses.fields(Config)
         for field in dataclasses.fields(getattr(Config(), section.name))
     ]
-    return [CompletionItem(key, nospace=True) for key in keys if key.startswith(incomplete)]
+    return [CompletionItem(key) for key in keys if key.startswith(incomplete)]
 
 
 def settings_of(pairs: tuple[str, ...]) -> dict[str, str]:
