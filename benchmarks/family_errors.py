@@ -22,8 +22,8 @@ from uncertainty import World, table, worlds
 from cmdmetric.encoders.inception import InceptionFeatures
 from cmdmetric.inputs.captions import read_captions
 from cmdmetric.metrics.moments import Moments
-from cmdmetric.score import groups_of
 from cmdmetric.scoring.catalogue import METRICS, Given, measure
+from cmdmetric.scoring.grouping import groups_of
 from cmdmetric.scoring.side import Side
 
 #: Of the variance of a side, the share that its scene explains.

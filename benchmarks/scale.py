@@ -42,7 +42,7 @@ from cmdmetric.inputs.images import open_images
 from cmdmetric.inputs.shards import Listing, Shard, ShardRecord
 from cmdmetric.metrics.cmd import cross_model_distance
 from cmdmetric.scoring.merging import merge
-from cmdmetric.scoring.set_files import StoredSet
+from cmdmetric.scoring.stored_sets import StoredSet
 
 ARCHITECTURE = "ViT-B-32-quickgelu"
 #: Of one forward pass of ViT-B/32's image tower: 4.4 G multiply-adds (open_clip's model profile).

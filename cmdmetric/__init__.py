@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     )
     from cmdmetric.preflight import Preflight as Preflight
     from cmdmetric.protocol import Protocol as Protocol
-    from cmdmetric.score import CMDScore as CMDScore, clip_fd as clip_fd, cmd as cmd, itdis as itdis
+    from cmdmetric.score import clip_fd as clip_fd, cmd as cmd, itdis as itdis
+    from cmdmetric.scoring import CMDScore as CMDScore
 
 # Importing the package costs nothing, and only Encoder and Evaluator need torch.
 __getattr__, __dir__, __all__ = lazy_exports(
@@ -41,7 +42,8 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "metrics.moments": "Moments",
         "preflight.look": "Preflight",
         "protocol": "Protocol",
-        "score": "CMDScore clip_fd cmd itdis",
+        "score": "clip_fd cmd itdis",
+        "scoring.result": "CMDScore",
     },
 )
 __all__ += ["__version__"]

@@ -20,8 +20,8 @@ from cmdmetric.features import InceptionPass, InceptionSides, encode_captions, e
 from cmdmetric.inputs import Captions, ImageSet, open_images, read_captions
 from cmdmetric.metrics import Moments, refuse_differences
 from cmdmetric.protocol import Protocol
-from cmdmetric.score import CMDScore, score_of
 from cmdmetric.scoring import (
+    CMDScore,
     Encoding,
     Scored,
     Side,
@@ -29,6 +29,7 @@ from cmdmetric.scoring import (
     Wanted,
     open_image_side,
     open_text_side,
+    score_of,
     with_family,
 )
 

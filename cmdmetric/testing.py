@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cmdmetric.gate import DEFAULT_TOLERANCE, Against, check
-from cmdmetric.score import CMDScore
+from cmdmetric.scoring import CMDScore
 
 
 def assert_score(

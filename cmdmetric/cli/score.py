@@ -155,8 +155,7 @@ def _scores(
     report: str | None,
 ) -> tuple[dict[str, Any], str]:
     """The result of one generator or of several, for JSON and as text."""
-    from cmdmetric.score import encoding_of
-    from cmdmetric.scoring import scored
+    from cmdmetric.scoring import encoding_of, scored
 
     found = scored(generated, captions, real, encoding_of(**options, encoder=None), wanted)
     for note in dict.fromkeys(note for each in found for note in each.score.warnings):

@@ -8,8 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from cmdmetric.compare import Against, Comparison, Versus
-    from cmdmetric.score import CMDScore
-    from cmdmetric.scoring import Harm
+    from cmdmetric.scoring import CMDScore, Harm
     from cmdmetric.uncertainty import Gap, Value
 
 

@@ -12,8 +12,7 @@ import numpy as np
 
 from cmdmetric.compare.stored_scores import Comparison, against_best, entry_of, ranking_of, untested
 from cmdmetric.compare.two_generators import difference_of, gaps_of
-from cmdmetric.score import groups_of
-from cmdmetric.scoring import Scored
+from cmdmetric.scoring import Scored, groups_of
 from cmdmetric.uncertainty import Difference, Gap
 
 

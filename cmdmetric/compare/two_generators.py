@@ -10,8 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 from cmdmetric.errors import InputError
 from cmdmetric.protocol import Protocol
-from cmdmetric.score import CMDScore, as_samples, encoding_of, groups_of
-from cmdmetric.scoring import Scored, Source, Wanted, scored
+from cmdmetric.scoring import (
+    CMDScore,
+    Scored,
+    Source,
+    Wanted,
+    as_samples,
+    encoding_of,
+    groups_of,
+    scored,
+)
 from cmdmetric.uncertainty import Difference, Gap, gap, paired_difference
 
 if TYPE_CHECKING:

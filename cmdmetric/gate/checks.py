@@ -19,7 +19,7 @@ from cmdmetric.gate.expectations import (
     setting_of,
 )
 from cmdmetric.gate.verdict import Check, Verdict
-from cmdmetric.score import CMDScore
+from cmdmetric.scoring import CMDScore
 
 #: The same images, or the same seed, on another machine stay far within this; what a change of
 #: code or data does rarely does.

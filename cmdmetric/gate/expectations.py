@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 from cmdmetric import published
 from cmdmetric.errors import InputError
 from cmdmetric.files import missing
-from cmdmetric.score import CMDScore
+from cmdmetric.scoring import CMDScore
 
 #: The distances and what they add up to, which every score has.
 DISTANCES = ("cmd", "itdis", "dis_fr", "dis_fl", "dis_rl")

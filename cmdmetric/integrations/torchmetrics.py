@@ -29,8 +29,7 @@ from cmdmetric.evaluator import (
 from cmdmetric.inputs import Captions, ImageSet
 from cmdmetric.metrics import Moments, Provenance, refuse_differences
 from cmdmetric.protocol import Protocol, get_protocol
-from cmdmetric.score import CMDScore, score_of
-from cmdmetric.scoring import Side, Source, open_image_side, open_text_side
+from cmdmetric.scoring import CMDScore, Side, Source, open_image_side, open_text_side, score_of
 
 #: What the rows of `CrossModelDistance.origin` are of.
 _ORIGIN = ("protocol", "weights", "architecture", "dtype", *("real images", "captions") * 2)

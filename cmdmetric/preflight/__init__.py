@@ -13,7 +13,6 @@ if TYPE_CHECKING:
         look_over as look_over,
     )
     from cmdmetric.preflight.finding import Finding as Finding
-    from cmdmetric.preflight.image_findings import mixed_endings as mixed_endings
     from cmdmetric.preflight.look import Preflight as Preflight, preflight as preflight
 
 __getattr__, __dir__, __all__ = lazy_exports(
@@ -21,7 +20,6 @@ __getattr__, __dir__, __all__ = lazy_exports(
     {
         "facts": "ImageFacts Looked look_over",
         "finding": "Finding",
-        "image_findings": "mixed_endings",
         "look": "Preflight preflight",
     },
 )

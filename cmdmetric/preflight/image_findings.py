@@ -14,7 +14,6 @@ from cmdmetric.protocol import Protocol
 #: Median blockiness beyond which images went through JPEG, and up to which they did not; of 21
 #: photographs, resized: 0.997 (standard deviation 0.016), at JPEG quality 90 1.05 (0.027).
 BLOCKY, SMOOTH = 1.03, 1.015
-_LOSSY_ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".avif", ".jp2", ".j2k")
 #: Fewer images do not tell.
 ENOUGH = 8
 
@@ -156,18 +155,3 @@ def _compression(generated: Sequence[ImageFacts], real: Sequence[ImageFacts]) ->
             f"pixels are {blocks[one]:.2f} of those beside them, {blocks[other]:.2f} on the other "
             "side; the encoder may see that too",
         )  # fmt: skip
-
-
-def mixed_endings(generated: Sequence[str] | None, real: Sequence[str] | None) -> Iterator[str]:
-    """What the names of files alone tell of compression on one side only; None stands for none."""
-    shares = [
-        sum(name.lower().endswith(_LOSSY_ENDINGS) for name in names) / len(names)
-        for names in (generated, real)
-        if names and not names[0].startswith("#")
-    ]
-    if len(shares) == 2 and abs(shares[0] - shares[1]) > 0.5:
-        one, other = ("generated", "real") if shares[0] > shares[1] else ("real", "generated")
-        yield (
-            f"most {one} images are JPEG or alike, most {other} ones are not: encoders see "
-            "compression, so that part of the distance will be JPEG's; store both sides alike"
-        )

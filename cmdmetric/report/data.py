@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from cmdmetric.metrics import Moments
 from cmdmetric.preflight import Finding
 from cmdmetric.report.projection import View
-from cmdmetric.score import CMDScore
+from cmdmetric.scoring import CMDScore
 from cmdmetric.uncertainty import Step
 
 Array = NDArray[np.float64]

@@ -17,8 +17,7 @@ from cmdmetric.report.hashes import content_hash
 from cmdmetric.report.projection import scale
 from cmdmetric.report.samples import clouds, grids as grids_of, names_of
 from cmdmetric.report.similarity import similarity as similarity_of, why_unpaired
-from cmdmetric.score import CMDScore, as_samples
-from cmdmetric.scoring import Side, harm
+from cmdmetric.scoring import CMDScore, Side, as_samples, harm
 from cmdmetric.uncertainty import SideLike, Step, growth
 
 NAMES = {"f": "generated images", "r": "real images", "l": "captions"}

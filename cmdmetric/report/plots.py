@@ -13,7 +13,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from cmdmetric.report.data import Array, Clouds, Published, Similarity, Spectrum
 from cmdmetric.report.svg import CAPTIONS, GENERATED, INK, MUTED, REAL, RULE, SURFACE, style, to_svg
-from cmdmetric.score import CMDScore
+from cmdmetric.scoring import CMDScore
 from cmdmetric.uncertainty import Estimate, Step
 
 #: Inches. Narrow, so that the labels can still be read on a phone.

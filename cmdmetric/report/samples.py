@@ -11,8 +11,7 @@ import numpy as np
 from cmdmetric.report.data import Array, Clouds, Example, Grid, Point, Similarity
 from cmdmetric.report.projection import aligned_view, joint_view
 from cmdmetric.report.thumbnails import thumbnails
-from cmdmetric.score import pairing_of
-from cmdmetric.scoring import Side
+from cmdmetric.scoring import Side, pairing_of
 from cmdmetric.uncertainty import Sample, SideLike
 
 #: What bounds the file's size: points of each cloud, pictures of each grid, and their pixels.

@@ -7,8 +7,7 @@ from numpy.typing import NDArray
 
 from cmdmetric.metrics import BLOCK, blocks, unit
 from cmdmetric.report.data import Array, Similarity
-from cmdmetric.score import pairing_of
-from cmdmetric.scoring import Side
+from cmdmetric.scoring import Side, pairing_of
 
 
 def _owners(images: Side, l: Side) -> list[list[int]] | None:

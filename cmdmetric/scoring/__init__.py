@@ -14,21 +14,31 @@ if TYPE_CHECKING:
         OF_PAIRS as OF_PAIRS,
         UNBIASED as UNBIASED,
     )
+    from cmdmetric.scoring.encoding import Encoding as Encoding, encoding_of as encoding_of
+    from cmdmetric.scoring.grouping import (
+        as_samples as as_samples,
+        groups_of as groups_of,
+        pairing_of as pairing_of,
+    )
     from cmdmetric.scoring.merging import merge as merge
+    from cmdmetric.scoring.notes import left_out as left_out
+    from cmdmetric.scoring.opening import (
+        find_real as find_real,
+        open_image_side as open_image_side,
+        open_text_side as open_text_side,
+        side_of as side_of,
+    )
     from cmdmetric.scoring.references import (
         REFERENCES as REFERENCES,
         find_reference_file as find_reference_file,
     )
-    from cmdmetric.scoring.set_files import StoredSet as StoredSet
-    from cmdmetric.scoring.side import (
-        Encoding as Encoding,
-        Side as Side,
-        Source as Source,
-        find_real as find_real,
-        left_out as left_out,
-        open_image_side as open_image_side,
-        open_text_side as open_text_side,
+    from cmdmetric.scoring.result import CMDScore as CMDScore
+    from cmdmetric.scoring.side import Side as Side, Source as Source
+    from cmdmetric.scoring.statistics import (
+        common_provenance as common_provenance,
+        score_of as score_of,
     )
+    from cmdmetric.scoring.stored_sets import StoredSet as StoredSet
     from cmdmetric.scoring.storing import stored_set as stored_set
     from cmdmetric.scoring.together import (
         Scored as Scored,
@@ -42,10 +52,16 @@ __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
         "catalogue": "BETTER INCEPTION METRICS OF_PAIRS UNBIASED",
+        "encoding": "Encoding encoding_of",
+        "grouping": "as_samples groups_of pairing_of",
         "merging": "merge",
+        "notes": "left_out",
+        "opening": "find_real open_image_side open_text_side side_of",
         "references": "REFERENCES find_reference_file",
-        "set_files": "StoredSet",
-        "side": "Encoding Side Source find_real left_out open_image_side open_text_side",
+        "result": "CMDScore",
+        "side": "Side Source",
+        "statistics": "common_provenance score_of",
+        "stored_sets": "StoredSet",
         "storing": "stored_set",
         "together": "Scored Wanted scored with_family",
         "worst": "Harm harm harm_csv",

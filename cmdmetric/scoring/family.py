@@ -30,6 +30,7 @@ from cmdmetric.metrics import (
     wins,
 )
 from cmdmetric.scoring.catalogue import Given, Unavailable
+from cmdmetric.scoring.grouping import pairing_of
 from cmdmetric.uncertainty import Array, Drawn, Measured, apart, numbers_of_draws, sections, units
 
 if TYPE_CHECKING:
@@ -73,8 +74,6 @@ class _Pairs:
 
     @classmethod
     def of(cls, images: Side, l: Side, what: str) -> _Pairs:
-        from cmdmetric.score import pairing_of
-
         of_images, of_captions = _features(images, what), _features(l, "captions")
         pairing = pairing_of(images, l)
         captioned = _captioned(pairing, l)

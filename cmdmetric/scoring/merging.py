@@ -14,7 +14,7 @@ from cmdmetric.errors import InputError
 from cmdmetric.files import natural_key, remote
 from cmdmetric.inputs import Captions
 from cmdmetric.metrics import Moments, refuse_differences
-from cmdmetric.scoring.set_files import StoredSet
+from cmdmetric.scoring.stored_sets import StoredSet
 
 #: A message lists at most this many shards.
 LISTED = 20

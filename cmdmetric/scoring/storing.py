@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Literal
 from cmdmetric.errors import InputError
 from cmdmetric.inputs import Captions, Shard, ShardRecord
 from cmdmetric.protocol import Protocol
-from cmdmetric.score import encoding_of, side_of
-from cmdmetric.scoring.set_files import StoredSet
-from cmdmetric.scoring.side import Side, Source, left_out, open_image_side, open_text_side
+from cmdmetric.scoring.encoding import encoding_of
+from cmdmetric.scoring.notes import left_out
+from cmdmetric.scoring.opening import open_image_side, open_text_side, side_of
+from cmdmetric.scoring.side import Side, Source
+from cmdmetric.scoring.stored_sets import StoredSet
 
 if TYPE_CHECKING:
     import torch

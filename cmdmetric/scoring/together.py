@@ -14,16 +14,13 @@ from cmdmetric.cache import FeatureCache, remembered
 from cmdmetric.errors import InputError
 from cmdmetric.features import InceptionSides
 from cmdmetric.metrics import Moments
-from cmdmetric.score import (
-    CMDScore,
-    drawn_together,
-    identity_of,
-    open_sides,
-    pairing_of,
-    score_of,
-)
 from cmdmetric.scoring.catalogue import INCEPTION, METRICS, Given, measure, metric_names
-from cmdmetric.scoring.side import Encoding, Side, Source
+from cmdmetric.scoring.encoding import Encoding
+from cmdmetric.scoring.grouping import drawn_together, pairing_of
+from cmdmetric.scoring.opening import open_sides
+from cmdmetric.scoring.result import CMDScore
+from cmdmetric.scoring.side import Side, Source
+from cmdmetric.scoring.statistics import identity_of, score_of
 from cmdmetric.uncertainty import Measured, Value
 
 if TYPE_CHECKING:

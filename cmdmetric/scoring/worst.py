@@ -7,7 +7,7 @@ import io
 from dataclasses import astuple, dataclass, fields
 
 from cmdmetric.errors import InputError
-from cmdmetric.score import as_samples, pairing_of
+from cmdmetric.scoring.grouping import as_samples, pairing_of
 from cmdmetric.scoring.side import Side
 from cmdmetric.uncertainty import influences
 

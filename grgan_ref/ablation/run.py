@@ -22,8 +22,7 @@ import torch
 
 from cmdmetric.encoders import Encoder
 from cmdmetric.inputs import Captions
-from cmdmetric.score import CMDScore, score_of
-from cmdmetric.scoring import Encoding, Side, open_image_side
+from cmdmetric.scoring import CMDScore, Encoding, Side, open_image_side, score_of
 from grgan_ref.ablation.rows import TABLES, Row, choose
 from grgan_ref.ablation.table import to_markdown
 from grgan_ref.config import Config

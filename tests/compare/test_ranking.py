@@ -14,7 +14,7 @@ from cmdmetric import Encoder, InputError, cmd, versus
 from cmdmetric.compare.ranking import rank
 from cmdmetric.compare.stored_scores import holm
 from cmdmetric.scenes.drawing import draw_scene
-from cmdmetric.score import encoding_of
+from cmdmetric.scoring.encoding import encoding_of
 from cmdmetric.scoring.together import scored
 
 N = 100

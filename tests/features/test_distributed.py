@@ -28,7 +28,7 @@ from cmdmetric.features import images as features, workers as distributed
 from cmdmetric.features.images import OnError, Undecodable
 from cmdmetric.features.inception_sides import InceptionSides
 from cmdmetric.inputs.images import open_images
-from cmdmetric.scoring.side import Encoding
+from cmdmetric.scoring.encoding import Encoding
 
 #: Imported once: each process of a test is a fork.
 FORKS = multiprocessing.get_context("forkserver")

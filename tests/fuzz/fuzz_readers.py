@@ -27,7 +27,7 @@ with atheris.instrument_imports(include=["cmdmetric", "json", "csv", "zipfile", 
     from cmdmetric.inputs.image_set import describe_failure
     from cmdmetric.inputs.images import open_images
     from cmdmetric.protocol import CLIP, GRGAN
-    from cmdmetric.scoring.side import open_image_side
+    from cmdmetric.scoring.opening import open_image_side
     from tests.support import corpus
 
 CAPTIONS = (".json", ".jsonl", ".csv", ".tsv", ".txt")

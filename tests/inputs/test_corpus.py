@@ -33,7 +33,8 @@ from cmdmetric.inputs.images import open_images
 from cmdmetric.metrics.moments import Moments
 from cmdmetric.protocol import CLIP, GRGAN, get_protocol
 from cmdmetric.score import moments_of
-from cmdmetric.scoring.side import Side, open_image_side
+from cmdmetric.scoring.opening import open_image_side
+from cmdmetric.scoring.side import Side
 from tests.cli.test_cli import run
 from tests.conftest import TINY_CLIP
 from tests.support import corpus
@@ -340,7 +341,7 @@ def test_bombs_fit_into_little_memory(tmp_path: Path) -> None:
         "import os, resource, sys, warnings\n"
         "from cmdmetric.errors import InputError\n"
         "from cmdmetric.inputs.images import open_images\n"
-        "from cmdmetric.scoring.side import open_image_side\n"
+        "from cmdmetric.scoring.opening import open_image_side\n"
         "from cmdmetric.inputs.image_set import describe_failure\n"
         "resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30)); n = 0\n"
         "for name in sorted(os.listdir(sys.argv[1])):\n"

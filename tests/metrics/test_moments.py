@@ -11,7 +11,7 @@ from hypothesis import given, settings, strategies as st
 
 from cmdmetric import InputError, Moments, Protocol
 from cmdmetric.metrics.moments import Provenance
-from cmdmetric.scoring.side import read_stored
+from cmdmetric.scoring.stored_sets import read_stored
 
 PROVENANCE = Provenance(
     protocol=Protocol(name="grgan"),

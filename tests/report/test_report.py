@@ -25,8 +25,8 @@ from cmdmetric.preflight.facts import ImageFacts, facts_of
 from cmdmetric.report.gather import gather
 from cmdmetric.report.page import check_report, shown, write_page
 from cmdmetric.report.write import render
-from cmdmetric.score import score_of
 from cmdmetric.scoring.side import Side
+from cmdmetric.scoring.statistics import score_of
 from tests.conftest import ROOT, shared
 from tests.support.reports import Page, sides
 

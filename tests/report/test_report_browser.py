@@ -10,7 +10,7 @@ import pytest
 
 from cmdmetric.preflight.finding import finding
 from cmdmetric.report.write import write_report
-from cmdmetric.score import score_of
+from cmdmetric.scoring.statistics import score_of
 from cmdmetric.scoring.together import Scored
 from tests.support.reports import sides
 

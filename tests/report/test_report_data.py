@@ -16,8 +16,9 @@ from cmdmetric.report.gather import comparable, gather, spectrum
 from cmdmetric.report.hashes import FOLDER_COMMAND, content_hash
 from cmdmetric.report.projection import aligned_view, joint_view, scale
 from cmdmetric.report.samples import GRID, POINTS
-from cmdmetric.score import score_of
-from cmdmetric.scoring.side import Side, open_image_side
+from cmdmetric.scoring.opening import open_image_side
+from cmdmetric.scoring.side import Side
+from cmdmetric.scoring.statistics import score_of
 from cmdmetric.uncertainty.influence import Sample
 from cmdmetric.uncertainty.sample_size import growth
 from tests.support.reports import noise, sides

@@ -24,7 +24,7 @@ from cmdmetric.metrics.fjd import fjd
 from cmdmetric.scenes.drawing import draw_scene
 from cmdmetric.scoring import together as scored_module
 from cmdmetric.scoring.catalogue import METRICS, metric_names
-from cmdmetric.scoring.side import Encoding
+from cmdmetric.scoring.encoding import Encoding
 from tests.conftest import ROOT
 
 #: A Fréchet distance, KID subsets and ten Inception score splits can be made of so many.

@@ -18,7 +18,7 @@ from cmdmetric.inputs.captions import Captions
 from cmdmetric.inputs.images import open_images
 from cmdmetric.inputs.shards import Listing, Shard
 from cmdmetric.scoring.merging import merge
-from cmdmetric.scoring.set_files import StoredSet
+from cmdmetric.scoring.stored_sets import StoredSet
 from cmdmetric.scoring.storing import stored_set
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*too few for:UserWarning")

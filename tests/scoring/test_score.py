@@ -237,7 +237,7 @@ class TestRealSide:
         names = [f"COCO_val2014_{k:012d}.jpg" for k in range(40)]
         captions = self.coco(tmp_path, names)
         generated = np.random.default_rng(0).standard_normal((600, 512))
-        from cmdmetric.scoring.side import find_real, open_image_side, open_text_side
+        from cmdmetric.scoring.opening import find_real, open_image_side, open_text_side
 
         side = find_real(open_text_side(captions), open_image_side(generated))
         assert getattr(side, "reference", None) == "coco2014-val"
@@ -307,7 +307,7 @@ def test_captions_of_an_image_are_one_draw_on_either_side() -> None:
     """One real image that has a caption's name does not take the others' captions apart."""
     from cmdmetric.inputs.captions import read_captions
     from cmdmetric.metrics.moments import Moments
-    from cmdmetric.score import as_samples, groups_of
+    from cmdmetric.scoring.grouping import as_samples, groups_of
     from cmdmetric.scoring.side import Side
 
     x = np.random.default_rng(0).standard_normal((6, 2)).astype(np.float32)

@@ -21,9 +21,9 @@ from cmdmetric.metrics.kid import clip_kid, clip_kid_influence, kid, kid_influen
 from cmdmetric.metrics.mmd import MMDInfluence
 from cmdmetric.metrics.moments import Moments
 from cmdmetric.metrics.vendi import vendi_influence, vendi_score
-from cmdmetric.score import groups_of
 from cmdmetric.scoring.catalogue import Given, measure
 from cmdmetric.scoring.family import MEASURES
+from cmdmetric.scoring.grouping import groups_of
 from cmdmetric.scoring.side import Side
 from cmdmetric.uncertainty.draws import Drawn, sections
 from cmdmetric.uncertainty.estimate import Measured, gap, gap_of

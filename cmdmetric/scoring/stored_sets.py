@@ -6,15 +6,18 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cmdmetric.errors import InputError
-from cmdmetric.files import opened, write_npz
+from cmdmetric.files import load, opened, reading, remote, write_npz
 from cmdmetric.inputs import Captions, ShardRecord
 from cmdmetric.metrics import Moments, read_count, read_provenance
+from cmdmetric.scoring.references import REFERENCES, load_reference
+from cmdmetric.scoring.side import Side, Source
 
 
 @dataclass(frozen=True)
@@ -126,3 +129,73 @@ def _packed(value: Any) -> NDArray[np.bytes_]:
 
 def _unpacked(arrays: Mapping[str, Any], key: str) -> Any:
     return json.loads(arrays[key].item()) if key in arrays else None
+
+
+def read_stored(source: Source, side: Literal["image", "text"]) -> Side | None:
+    """The side of what needs no encoder, or None for images and captions.
+
+    That is: Moments, an .npz of moments (`mu`, `sigma`), features as a float array (n, d), as
+    .npy, or as .npz under the key `features`, or the name of a reference. Features are taken as
+    they are: scaled as the protocol says. Raises InputError for a damaged file.
+    """
+    if isinstance(source, Moments):
+        return Side(source, "moments in memory")
+    if isinstance(source, np.ndarray):
+        if source.ndim == 2 and source.dtype.kind == "f":
+            return Side(Moments.from_features(source), "features in memory", features=source)
+        return None
+    if not isinstance(source, (str, os.PathLike)):
+        return None
+    name = remote.local(os.fspath(source))
+    if name in REFERENCES and not Path(name).exists():
+        return Side(load_reference(name, side), name, reference=name)
+    if Path(name).suffix.lower() not in (".npz", ".npy"):
+        return None
+    if not remote.is_url(name) and not Path(name).is_file():
+        return None
+    stored = _read_numpy(name)
+    made = stored and stored.moments.provenance
+    if made and made.side != side:
+        raise InputError(
+            f"{name} holds moments of {made.side} features where {side} features belong: "
+            "are two arguments swapped?"
+        )
+    return stored
+
+
+def _read_numpy(path: str) -> Side | None:
+    """Moments or features of a numpy file; None where it holds something else (images)."""
+    with reading(path, "numpy file"):
+        loaded = load(path)
+        if isinstance(loaded, np.ndarray):
+            if loaded.ndim != 2 or loaded.dtype.kind != "f":
+                return None
+            return Side(Moments.from_features(loaded), path, features=loaded)
+        with loaded:
+            if not {"mu", "sigma", "shard"} & set(loaded) and not _has_features(loaded):
+                return None
+            stored = StoredSet.of_arrays(loaded, path)
+    if stored.record is not None and stored.record.shard.count > 1:
+        shard = stored.record.shard
+        raise InputError(
+            f"{path} is shard {shard} of a set and no set of its own: put all {shard.count} "
+            "together first (cmdmetric merge)"
+        )
+    if stored.moments is None:
+        raise InputError(f"{path} holds no sample")
+    return Side(
+        stored.moments,
+        path,
+        features=stored.features,
+        names=stored.names,
+        texts=stored.captions,
+        kept=tuple(range(len(stored.captions))) if stored.captions else (),
+        skipped=stored.skipped,
+        truncated=stored.truncated,
+        empty_before=stored.empty,
+    )
+
+
+def _has_features(arrays: Mapping[str, NDArray[Any]]) -> bool:
+    features = arrays.get("features")
+    return features is not None and features.ndim == 2 and features.dtype.kind == "f"

@@ -1,0 +1,157 @@
+"""How images and captions become moments: an encoder, a cache and processes beside it."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, get_args
+
+from cmdmetric.cache import FeatureCache, open_cache
+from cmdmetric.encoders import Checkpoint, Dtype
+from cmdmetric.errors import InputError
+from cmdmetric.features import (
+    LazyEncoder,
+    OnError,
+    Workers,
+    encode_captions,
+    encode_images,
+    recall_checkpoint,
+    unread,
+    workers as distributed,
+)
+from cmdmetric.inputs import Captions, ImageSet
+from cmdmetric.protocol import Protocol, get_protocol
+from cmdmetric.scoring.side import Side
+
+if TYPE_CHECKING:
+    import torch
+
+    from cmdmetric.encoders import Encoder
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """What it takes to turn images or captions into moments; in `with`, where it has a cache."""
+
+    encoder: Encoder | LazyEncoder
+    on_error: OnError = "raise"
+    progress: bool = False
+    cache: FeatureCache | None = None
+    #: The processes that share the encoding.
+    workers: Workers | None = None
+    #: By what was encoded: how many features were in the cache, and how many there are.
+    _counts: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+    def side(self, opened: Side | ImageSet | Captions) -> Side:
+        """The side of what was opened. Raises InputError as the functions it calls do."""
+        if isinstance(opened, Side):
+            return opened
+        if self.workers is None:
+            return self._encode(opened)
+        from cmdmetric.features import shared_side
+
+        kind = "text" if isinstance(opened, Captions) else "image"
+        provenance = self.encoder.provenance(kind, opened.source)
+        batch_size = self.encoder.batch_size
+        return shared_side(
+            opened, self._encode, self.workers, provenance, batch_size, self.on_error
+        )
+
+    def _encode(self, opened: ImageSet | Captions) -> Side:
+        if isinstance(opened, Captions):
+            texts = encode_captions(opened, self.encoder, progress=self.progress, cache=self.cache)
+            self._count("captions", texts.cached, len(texts.kept))
+            return Side(
+                texts.moments,
+                opened.source,
+                features=unread(texts),
+                identity=texts.identity,
+                texts=opened,
+                kept=texts.kept,
+                truncated=texts.truncated,
+            )
+        images = encode_images(
+            opened,
+            self.encoder,
+            on_error=self.on_error,
+            progress=self.progress,
+            cache=self.cache,
+        )
+        self._count("images", images.cached, len(images.names))
+        return Side(
+            images.moments,
+            opened.source,
+            features=unread(images),
+            identity=images.identity,
+            names=images.names,
+            images=opened,
+            skipped=images.skipped,
+        )
+
+    def _count(self, what: str, cached: int, total: int) -> None:
+        before = self._counts.get(what, (0, 0))
+        self._counts[what] = (before[0] + cached, before[1] + total)
+
+    def __enter__(self) -> Encoding:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Store what the cache has not stored yet, and tell what came from it.
+
+        Of several processes only the first goes on from here; the others raise Finished.
+        """
+        if self.cache is not None:
+            self.cache.close()
+        if self.workers is not None:
+            self.workers.end(error)
+        if self.progress and any(cached for cached, _ in self._counts.values()):
+            found = " and ".join(
+                f"{cached} of {total} {what}" for what, (cached, total) in self._counts.items()
+            )
+            print(f"from the cache: {found}", file=sys.stderr)
+
+
+def encoding_of(
+    model: str | Path | None,
+    weights: str | Path | None,
+    protocol: Protocol | str | Path,
+    device: str | torch.device | None,
+    batch_size: int,
+    dtype: Dtype,
+    on_error: OnError,
+    progress: bool,
+    cache: bool | str | Path,
+    encoder: Encoder | None,
+) -> Encoding:
+    """How images and captions are encoded; arguments as for `cmd`, checked here."""
+    if on_error not in ("raise", "skip"):
+        raise InputError(f"on_error is {on_error!r}, it must be 'raise' or 'skip'")
+    if dtype not in get_args(Dtype):
+        raise InputError(f"dtype is {dtype!r}, it must be one of {', '.join(get_args(Dtype))}")
+    chosen = get_protocol(protocol)
+    features = open_cache(cache)
+    workers = distributed.workers()
+    if workers is not None:
+        device = workers.device(device)
+        progress = progress and workers.rank == 0
+    if encoder is not None:
+        return Encoding(encoder, on_error, progress, features, workers)
+
+    def build(checkpoint: Checkpoint) -> Encoder:
+        from cmdmetric.encoders import (
+            Encoder as Build,  # imports torch: not before it is needed
+        )
+
+        return Build(checkpoint, None, chosen, device=device, batch_size=batch_size, dtype=dtype)
+
+    lazy = LazyEncoder(
+        lambda: recall_checkpoint(model, weights, features), chosen, batch_size, build, dtype
+    )
+    return Encoding(lazy, on_error, progress, features, workers)

@@ -1,0 +1,90 @@
+"""What was drawn together: an image and its captions, and the images of several sides by them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cmdmetric.inputs import Pairing, pair
+from cmdmetric.scoring.side import Side
+from cmdmetric.uncertainty import Sample, SideLike, groups_of_images
+
+#: The groups of image sides and of captions (`cmdmetric.uncertainty.draws.Drawn`).
+DrawnTogether: TypeAlias = tuple[Sequence[NDArray[Any] | None], NDArray[Any] | None]
+
+
+def pairing_of(images: Side, captions: Side) -> Pairing | None:
+    """Which image each caption belongs to, where both sides have names."""
+    if images.names is None or captions.texts is None or not captions.texts.image_names:
+        return None
+    return pair(images.names, captions.texts)
+
+
+def _groups(
+    pairings: Sequence[Pairing | None],
+    l: Side,
+) -> DrawnTogether:
+    """What was drawn together, of image sides and of captions: an image and its captions."""
+    if l.texts is None:
+        return [None] * len(pairings), None
+    prompts, count = l.texts.prompts, len(pairings)
+    of_images = [_groups_of(pairing, prompts, i, count) for i, pairing in enumerate(pairings)]
+    return of_images, np.array(prompts, int)[list(l.kept)]
+
+
+def drawn_together(
+    of_f: Pairing | None,
+    r: Side,
+    l: Side,
+    real_captions: Side | None = None,
+) -> DrawnTogether:
+    """What was drawn together of generated images, real images and captions.
+
+    of_f is the pairing of the generated images with the captions, where there is one.
+    real_captions tell it of real images that `l` does not name: images were then painted from
+    captions that read like those of a real image.
+    """
+    of_real = pairing_of(r, l)
+    named = of_real is not None and any(of_real.caption_of)
+    if named or l.texts is None or real_captions is None or real_captions.texts is None:
+        return _groups([of_f, of_real], l)
+    real = real_captions.texts
+    prompts = l.texts.prompts_of(real)
+    of_images = [
+        _groups_of(of_f, prompts, 0, 2),
+        _groups_of(pairing_of(r, real_captions), real.prompts, 1, 2),
+    ]
+    return of_images, np.array(prompts, int)[list(l.kept)]
+
+
+def _groups_of(
+    pairing: Pairing | None, prompts: Sequence[int], side: int, sides: int
+) -> NDArray[np.int_] | None:
+    """The groups of the images of one of several sides; None where none has a caption."""
+    if pairing is None or not any(pairing.caption_of):
+        return None
+    groups = groups_of_images(pairing, prompts)
+    # Unpaired images are numbered from -1 down: those of two sides must not meet.
+    return np.where(groups < 0, (groups + 1) * sides - 1 - side, groups)
+
+
+def groups_of(images: Sequence[Side], l: Side) -> list[NDArray[Any] | None]:
+    """What was drawn together, of several image sides: images of the same captions."""
+    return list(_groups([pairing_of(side, l) for side in images], l)[0])
+
+
+def as_samples(
+    images: Sequence[Side],
+    l: Side,
+) -> tuple[list[SideLike], SideLike]:
+    """Image sides and captions with what was drawn together; without features their moments."""
+    groups, of_captions = _groups([pairing_of(side, l) for side in images], l)
+    samples = [as_sample(side, own) for side, own in zip(images, groups, strict=True)]
+    return samples, as_sample(l, of_captions)
+
+
+def as_sample(side: Side, groups: NDArray[Any] | None) -> SideLike:
+    return Sample(side.features, groups, side.moments) if side.has_features else side.moments

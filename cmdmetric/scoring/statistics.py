@@ -1,0 +1,112 @@
+"""The score of three sides: its distances, their error bars, and what it records."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cmdmetric.cache import FeatureCache, remembered
+from cmdmetric.metrics import (
+    CrossModelDistance,
+    Provenance,
+    cross_model_distance,
+    refuse_differences,
+)
+from cmdmetric.scoring.grouping import DrawnTogether, as_sample, drawn_together, pairing_of
+from cmdmetric.scoring.notes import notes_on
+from cmdmetric.scoring.result import CMDScore
+from cmdmetric.scoring.side import Side
+from cmdmetric.scoring.signature import signature_of
+from cmdmetric.uncertainty import Sample, Uncertainty, number_of_draws, replicated, uncertainty
+
+
+def score_of(
+    f: Side,
+    r: Side,
+    l: Side,
+    cache: FeatureCache | None = None,
+    real_captions: Side | None = None,
+) -> CMDScore:
+    """The score of three sides that are encoded or were stored; where the cache knows what they are
+    made of, their statistics are looked up there.
+
+    real_captions: those of the real images, where `l` are others, of the generated ones.
+
+    Raises InputError where they were made differently or have fewer than 2 samples.
+    """
+    made, kept = common_provenance(f, r, l), set(l.kept)
+    pairing = pairing_of(f, l)
+    groups = drawn_together(pairing, r, l, real_captions)
+    distances, bars = _statistics(f, r, l, groups, cache)
+    notes = [*notes_on(f, r, l, made)]
+    if bars is None and any(side.has_features for side in (f, r, l)):
+        notes.append(
+            "all images of a side are of one caption, which tells nothing of other captions: "
+            "there are no error bars"
+        )
+    return CMDScore(
+        cmd=distances.cmd,
+        itdis=distances.itdis,
+        **distances._asdict(),
+        n=f.moments.n,
+        draws=number_of_draws(f.moments.n, groups[0][0]),
+        n_real=r.moments.n,
+        n_captions=l.moments.n,
+        signature=signature_of(f, r, l, made),
+        protocol=made.protocol.name if made else None,
+        model=made.model if made else None,
+        weights=made.weights if made else None,
+        generated=f.source,
+        real=r.source,
+        captions=l.source,
+        paired=None if pairing is None else sum(not kept.isdisjoint(x) for x in pairing.caption_of),
+        skipped=len(f.skipped) + len(r.skipped),
+        truncated=l.truncated,
+        empty=l.empty,
+        uncertainty=bars,
+        warnings=tuple(notes),
+    )
+
+
+def common_provenance(*sides: Side) -> Provenance | None:
+    """How the sides were made, where any of them tells; they must agree."""
+    made = [side.moments.provenance for side in sides if side.moments.provenance is not None]
+    for other in made[1:]:
+        refuse_differences(made[0], other)
+    return made[0] if made else None
+
+
+def _statistics(
+    f: Side,
+    r: Side,
+    l: Side,
+    groups: DrawnTogether,
+    cache: FeatureCache | None,
+) -> tuple[CrossModelDistance, Uncertainty | None]:
+    """The distances and, from the sides whose features are at hand, the error bars."""
+    sides = (f, r, l)
+
+    def compute() -> dict[str, Any]:
+        distances = cross_model_distance(*(side.moments for side in sides))
+        bars = None
+        if any(side.has_features for side in sides):
+            of_f, of_r, of_l = map(as_sample, sides, (*groups[0], groups[1]))
+            drawn = [x.drawn for x in (of_f, of_r, of_l) if isinstance(x, Sample)]
+            bars = uncertainty(of_f, of_r, of_l).to_dict() if replicated(drawn) else None
+        return {"distances": distances._asdict(), "uncertainty": bars}
+
+    sources = [identity_of(side) for side in sides]
+    sources += [b"" if g is None else g.tobytes() for g in (*groups[0], groups[1])]
+    found = remembered(cache, "statistics", sources, compute)
+    bars = found["uncertainty"]
+    return (
+        CrossModelDistance(**found["distances"]),
+        None if bars is None else Uncertainty.from_dict(bars),
+    )
+
+
+def identity_of(side: Side) -> bytes | None:
+    """What the numbers of a side follow from; None where that is not known."""
+    if side.has_features:
+        return side.identity
+    moments = side.moments
+    return f"{moments.n} ".encode() + moments.mean.tobytes() + moments.cov.tobytes()
