@@ -15,7 +15,7 @@ from cmdmetric.cli.options import explain
               show_default=True, help="What goes to stdout.")  # fmt: skip
 @explain
 def published(number: int | None, form: str) -> None:
-    """The numbers of the paper that CMD was published in, as far as they are recorded here.
+    """The numbers of the paper that CMD was published in: Tables 1, 2, 3, 4 and 6.
 
     `cmd-score ... --check published:GR-GAN` compares a score with one of the rows.
     """

@@ -8,10 +8,10 @@ import io
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from cmdmetric.published.paper import DECIMALS, Claim, Published, Row, Table
+from cmdmetric.published.paper import DECIMALS, Published, Row, Table
 
-#: What stands for a cell that is not recorded.
-ABSENT = "·"
+#: What stands for a cell that the paper leaves empty, as it does there.
+ABSENT = "-"
 
 
 def to_markdown(published: Published, tables: Sequence[Table]) -> str:
@@ -24,9 +24,9 @@ def to_markdown(published: Published, tables: Sequence[Table]) -> str:
     settings = dict.fromkeys(note for t in tables if t.setting for note in t.setting.notes)
     if settings:
         parts.append(_bullets("How they were made", settings))
-    claims = [claim for claim in published.claims if claim.row is None or claim.row in shown]
+    claims = [claim.text for claim in published.claims if claim.row in shown]
     if claims:
-        parts.append(_bullets("The text states", map(_claim, claims)))
+        parts.append(_bullets("The text states", claims))
     against = [
         contradiction.about
         for contradiction in published.contradictions
@@ -38,7 +38,7 @@ def to_markdown(published: Published, tables: Sequence[Table]) -> str:
 
 
 def to_dict(published: Published, tables: Sequence[Table]) -> dict[str, Any]:
-    """For JSON; a cell that is not recorded is null."""
+    """For JSON; an empty cell is null."""
     content = dataclasses.asdict(dataclasses.replace(published, tables=()))
     content["tables"] = [
         {
@@ -58,7 +58,7 @@ def to_dict(published: Published, tables: Sequence[Table]) -> dict[str, Any]:
 
 
 def to_csv(tables: Sequence[Table]) -> str:
-    """One line a cell; the value of one that is not recorded is empty."""
+    """One line for each cell; an empty cell has no value."""
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
     lines.writerow(["table", "row", "metric", "value", "source", "quoted_from"])
@@ -74,24 +74,24 @@ def to_csv(tables: Sequence[Table]) -> str:
 
 
 def _markdown_table(table: Table) -> str:
-    lines = [f"## Table {table.number}: {table.title}", ""]
-    if table.rows and table.columns:
-        lines += [
-            f"| model | {' | '.join(table.columns.values())} | Dis(f,r) |",
-            f"| --- |{' ---: |' * (len(table.columns) + 1)}",
-            *(_markdown_row(row, table) for row in table.rows),
-            "",
-        ]
-    elif table.rows:
-        lines += [f"Rows: {', '.join(row.name for row in table.rows)}.", ""]
+    of_images = "cmd" in table.columns
+    heads = ["model", *table.columns.values(), *(["Dis(f,r)"] if of_images else [])]
+    lines = [
+        f"## Table {table.number}: {table.title}",
+        "",
+        f"| {' | '.join(heads)} |",
+        f"| --- |{' ---: |' * (len(heads) - 1)}",
+        *(_markdown_row(row, table, of_images) for row in table.rows),
+        "",
+    ]
     notes = [
-        f"{row.name}: {'; '.join(told)}"
+        f"{row.name}: {'; '.join(told)}."
         for row in table.rows
         if (told := [*_origin(row), *row.notes])
     ]
-    if not table.complete:
-        what = f"cells marked {ABSENT} and further rows" if table.columns else "its numbers"
-        notes.append(f"Not recorded: {what}.")
+    if any(set(table.columns) - set(row.values) for row in table.rows):
+        what = "the paper reports none" if table.complete else "not recorded here"
+        notes.append(f"{ABSENT}: {what}.")
     if setting := table.setting:
         notes.append(
             f"Protocol {setting.protocol}, {setting.model}, {setting.samples:,} images, against "
@@ -101,27 +101,17 @@ def _markdown_table(table: Table) -> str:
     return "\n".join([*lines, *(f"- {note}" for note in notes)])
 
 
-def _markdown_row(row: Row, table: Table) -> str:
-    values = [*(row.values.get(key) for key in table.columns), row.dis_fr]
+def _markdown_row(row: Row, table: Table, of_images: bool) -> str:
+    values = [row.values.get(key) for key in table.columns]
+    if of_images:
+        values.append(row.dis_fr)
     cells = (ABSENT if value is None else f"{value:.{DECIMALS}f}" for value in values)
     return f"| {row.name}{' (quoted)' if row.quoted_from else ''} | {' | '.join(cells)} |"
 
 
 def _origin(row: Row) -> list[str]:
     quoted = [f"quoted from {row.quoted_from}"] if row.quoted_from else []
-    return [*quoted, *([f"source: {row.source}"] if row.source else [])]
-
-
-def _claim(claim: Claim) -> str:
-    names = {"fid": "FID", "itdis": "ITDis", "cmd": "CMD", None: "a metric not recorded"}
-    parts = [names.get(claim.metric, str(claim.metric))]
-    if claim.before is not None and claim.after is not None:
-        parts.append(f"{claim.before:.{DECIMALS}f} to {claim.after:.{DECIMALS}f}")
-    if claim.percent is not None:
-        parts.append(f"{claim.percent:.2f} % better")
-    if claim.row:
-        parts.append(f"reached by {claim.row}")
-    return " ".join([f"{', '.join(parts)}.", *claim.notes])
+    return [*quoted, *([f"the same system as {row.same_as}"] if row.same_as else [])]
 
 
 def _bullets(heading: str, lines: Iterable[str]) -> str:

@@ -1,7 +1,6 @@
 """The published numbers as data: the paper's tables, what its text claims, where it contradicts.
 
-The numbers are in published.toml, each with its source. A cell that is not there has not been
-recorded; see that file for how to add one.
+The numbers are in published.toml. A cell that is not there is one that the paper leaves empty.
 """
 
 from __future__ import annotations
@@ -55,17 +54,19 @@ class Row:
     name: str
     #: Number of the table.
     table: int
-    #: By column; cells that are not recorded are absent.
+    #: By column; cells that the paper leaves empty are absent.
     values: Mapping[str, float]
     #: Where the numbers were taken from; None where there are none.
     source: str | None = None
     #: The paper that the authors quote; None where they measured.
     quoted_from: str | None = None
+    #: The name under which an earlier table has the same system.
+    same_as: str | None = None
     notes: tuple[str, ...] = ()
 
     @property
     def dis_fr(self) -> float | None:
-        """Dis(f,r) = CMD - ITDis, where both are recorded; as exact as their two decimals."""
+        """Dis(f,r) = CMD - ITDis, where the row has both; as exact as their two decimals."""
         if "dis_fr" in self.values:
             return self.values["dis_fr"]
         if "cmd" not in self.values or "itdis" not in self.values:
@@ -91,17 +92,20 @@ class Table:
 
 @dataclass(frozen=True)
 class Claim:
-    """An improvement that the paper's text states; what is not recorded is None."""
+    """An improvement that the paper's text states, and the numbers that it follows from."""
 
+    text: str
+    #: The row that is claimed to be better.
+    row: str
     metric: str | None = None
     before: float | None = None
+    #: The row that `before` belongs to.
+    before_row: str | None = None
     after: float | None = None
     #: (before - after) / before, in percent.
     percent: float | None = None
-    #: The row that `after` belongs to.
-    row: str | None = None
-    source: str = ""
-    notes: tuple[str, ...] = ()
+    #: Columns of the first table in which the row is the best.
+    best: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -128,35 +132,55 @@ DECIMALS = 2
 
 
 def tables() -> tuple[Table, ...]:
-    """The recorded tables, by number."""
+    """The tables in the order of their numbers."""
     return load().tables
 
 
 def table(number: int) -> Table:
-    """One table. Raises InputError where it is not recorded."""
+    """Look up one table.
+
+    Raises:
+        InputError: The paper has no table of numbers with that number.
+    """
     for found in tables():
         if found.number == number:
             return found
     numbers = ", ".join(str(t.number) for t in tables())
-    raise InputError(f"no table {number}: the recorded ones are {numbers}")
+    raise InputError(f"no table {number} with numbers: there is {numbers}")
 
 
 def row(name: str, number: int | None = None) -> Row:
-    """A row by its name, whatever the case; of the first table that has it, or of a given one.
+    """Look up a row by its name, whatever the case, blanks, hyphens and commas in it.
 
-    Raises InputError where there is none, with the nearest names.
+    Args:
+        name: The row's own name, or the one under which an earlier table has the same system
+            ("GR-GAN" is "I-S-W" in Table 6).
+        number: The table to look in. By default the first table that has the row.
+
+    Raises:
+        InputError: No row has that name; the message has the nearest names.
 
     >>> row("GR-GAN").values["cmd"]
     8.04
+    >>> row("attngan") == row("Attn-GAN") == row("Attn GAN")
+    True
     """
     among = tables() if number is None else (table(number),)
     rows = [found for each in among for found in each.rows]
-    for found in rows:
-        if found.name.lower() == name.lower():
-            return found
+    for own_name in (True, False):
+        for found in rows:
+            given = found.name if own_name else found.same_as
+            if given is not None and _letters(given) == _letters(name):
+                return found
     names = list(dict.fromkeys(found.name for found in rows))
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.4) or names
     raise InputError(f"no published row {name!r}; there is {', '.join(map(repr, near))}")
+
+
+def _letters(name: str) -> str:
+    """What two spellings of one name have in common: letters, digits and "+", which tells the
+    matching module of a system from a part of its name."""
+    return "".join(c for c in name.lower() if c.isalnum() or c == "+")
 
 
 @functools.cache
@@ -167,10 +191,11 @@ def load() -> Published:
 
 
 def parse(text: str) -> Published:
-    """The data from TOML of published.toml's layout.
+    """Read the data from TOML of published.toml's layout.
 
-    Raises InputError for a number in no column of its table, a number without a source, or two
-    rows of one name in one table.
+    Raises:
+        InputError: A number is in no column of its table or has no source, or two rows of one
+            table have one name.
     """
     values = tomllib.loads(text)
     settings = {key: _build(Setting, entry) for key, entry in values["settings"].items()}
@@ -214,8 +239,8 @@ def _row(entry: dict[str, Any], number: int, columns: Mapping[str, str]) -> Row:
 
 
 def _build(kind: type, entry: Mapping[str, Any]) -> Any:
-    notes = {"notes": tuple(entry["notes"])} if "notes" in entry else {}
+    lists = {key: tuple(entry[key]) for key in ("notes", "best") if key in entry}
     try:
-        return kind(**{**entry, **notes})
+        return kind(**{**entry, **lists})
     except TypeError as error:
         raise InputError(f"published.toml: {error}") from None

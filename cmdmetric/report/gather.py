@@ -82,7 +82,10 @@ def comparable(score: CMDScore) -> tuple[Published, ...]:
 def published_of(
     protocol: str | None, model: str | None, real: str, signature: str
 ) -> tuple[Published, ...]:
-    """The published scores of a setting, best first; none where nothing was published of it."""
+    """The published scores of a setting, best first; none where nothing was published of it.
+
+    A system that several tables have counts once, by the first of them.
+    """
     # A reference stands in the signature by its name, a folder of that name by its number.
     setting = (protocol, model, real if f"|r:{real}|" in signature else None)
     found = [
@@ -91,6 +94,7 @@ def published_of(
         for row in table.rows
         if (of := table.setting) is not None
         and "cmd" in row.values
+        and row.same_as is None
         and (of.protocol, of.model, of.reference) == setting
     ]
     return tuple(sorted(found, key=lambda each: each.cmd))

@@ -67,7 +67,7 @@ def test_a_published_row_is_compared_as_far_as_it_is_known() -> None:
     assert verdict.notes == ("published:DM-GAN+IT has fid 25.33, which this run has not computed",)
     outside = check(result(), "published:gr-gan", tolerance="2%")
     assert outside.exit_status == 1
-    assert [c.metric for c in outside.checks] == ["cmd"]
+    assert [c.metric for c in outside.checks] == ["itdis", "cmd", "dis_fr"]
     assert "CMD" in outside.summary and "OUTSIDE" in str(outside)
     # The row of Table 4 that contradicts it, by its table.
     assert check(result(), "published:4/ITM without GRG, lambda 4, 1").outcome == "outside"
@@ -234,8 +234,8 @@ def test_expectations_that_cannot_be(tmp_path: Path) -> None:
         (broken, "not the JSON of a score"),
         (other, "without --versus"),
         (tmp_path, "not the JSON of a score"),
-        ("published:GRGAN", "'GR-GAN'"),
-        ("published:I-S-W", "none of its numbers"),
+        ("published:GRAN", "'GR-GAN'"),
+        ("published:CLIP-ViT", "none of its numbers"),
         ("published:5/GR-GAN", "no table 5"),
         (result() | {"cmd": None}, "cmd is None"),
     ]:
@@ -330,7 +330,7 @@ def test_gate_against_a_baseline_and_bounds(coco: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--check", "published:GRGAN"], "'GR-GAN'"),
+        (["--check", "published:GRAN"], "'GR-GAN'"),
         (["--check", "bseline.json"], "Near it: baseline.json"),
         (["--check", "cmd=<8"], "is no bound"),
         (["--check", "cmd<=8", "--tolerance", "2x"], "the tolerance is '2x'"),
