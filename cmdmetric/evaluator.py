@@ -287,11 +287,11 @@ def encode_batch(
     with _apart_from_training(encoder.device.type):
         opened, seen = open_images(images), None
         if inception is None:
-            encoded = encode_images(opened, encoder).features
+            encoded = np.asarray(encode_images(opened, encoder).features)
         else:
             run = InceptionPass(opened, inception)
             both = encode_images(run.along(), encoder)
-            encoded, seen = both.features, run.features(both.names)
+            encoded, seen = np.asarray(both.features), run.features(both.names)
         nothing: NDArray[np.float32] = np.empty((0, encoded.shape[1]), np.float32)
         if captions is None:
             return Batch(encoded, (), (), nothing, (), 0, seen)
@@ -301,7 +301,8 @@ def encode_batch(
         if not any(encoder.protocol.clean(text).strip() for text in found.texts):
             return Batch(encoded, found.texts, owner, nothing, (), 0, seen)
         texts = encode_captions(found, encoder)
-        return Batch(encoded, found.texts, owner, texts.features, texts.kept, texts.truncated, seen)
+        features = np.asarray(texts.features)
+        return Batch(encoded, found.texts, owner, features, texts.kept, texts.truncated, seen)
 
 
 def _joined(features: Sequence[InceptionFeatures | None]) -> InceptionFeatures | None:

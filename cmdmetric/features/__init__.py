@@ -22,11 +22,7 @@ if TYPE_CHECKING:
         recall_checkpoint as recall_checkpoint,
     )
     from cmdmetric.features.rows import (
-        ROWS as ROWS,
-        OnDemand as OnDemand,
-        blocks_of as blocks_of,
-        release as release,
-        unread as unread,
+        Features as Features,
     )
     from cmdmetric.features.shared_encoding import shared_side as shared_side
     from cmdmetric.features.workers import Workers as Workers
@@ -39,7 +35,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "inception_pass": "InceptionPass",
         "inception_sides": "InceptionSides",
         "lazy_encoder": "LazyEncoder recall_checkpoint",
-        "rows": "OnDemand ROWS blocks_of release unread",
+        "rows": "Features",
         "shared_encoding": "shared_side",
         "workers": "Workers",
     },

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
@@ -25,7 +25,7 @@ from cmdmetric.cache import (
 from cmdmetric.encoders import to_pixels
 from cmdmetric.errors import InputError
 from cmdmetric.features.cache_keys import image_space, text_space
-from cmdmetric.features.rows import FeatureRows, OnDemand
+from cmdmetric.features.rows import FeatureRows, Features
 from cmdmetric.files import shown
 from cmdmetric.inputs import Captions, Failure, ImageItem, ImageSet, prepared
 from cmdmetric.metrics import Moments
@@ -81,8 +81,8 @@ class EncodedImages:
     cached: int = 0
     #: What the features are of; None where that is not known.
     identity: bytes | None = None
-    #: (n, d), in the order of `names`; a function that gives them is called when they are needed.
-    features: OnDemand = OnDemand()  # noqa: RUF009  # a descriptor
+    #: (n, d), in the order of `names`: read when they are needed.
+    features: Features | NDArray[np.float32] = field(kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -98,8 +98,8 @@ class EncodedTexts:
     cached: int = 0
     #: What the features are of; None where that is not known.
     identity: bytes | None = None
-    #: (n, d), of the captions numbered in `kept`; as those of images.
-    features: OnDemand = OnDemand()  # noqa: RUF009  # a descriptor
+    #: (n, d), of the captions numbered in `kept`: read when they are needed.
+    features: Features | NDArray[np.float32] = field(kw_only=True)
 
 
 def encode_images(
@@ -124,14 +124,16 @@ def encode_images(
     run.identify()
     moments = recall_moments(cache, run.identity, provenance)
     if moments is not None:
-        return EncodedImages(moments, run.names, (), run.seen, run.identity, run.complete)
+        return EncodedImages(
+            moments, run.names, (), run.seen, run.identity, features=Features(run.complete)
+        )
     with tqdm(total=images.count, desc=f"images {_short(images.source)}", unit="image",
               disable=not progress, mininterval=0.5) as bar:  # fmt: skip
         features = run.complete(bar)
     moments = Moments.from_features(features, provenance)
     remember_moments(cache, run.identity, moments)
     return EncodedImages(
-        moments, run.names, tuple(run.failures), run.cached, run.identity, features
+        moments, run.names, tuple(run.failures), run.cached, run.identity, features=features
     )
 
 
@@ -325,14 +327,16 @@ def encode_captions(
     if moments is not None:
         counted = remembered(cache, "captions cut", [run.identity], run.count_cut)
         truncated = counted["truncated"]
-        return EncodedTexts(moments, kept, truncated, len(kept), run.identity, run.complete)
+        return EncodedTexts(
+            moments, kept, truncated, len(kept), run.identity, features=Features(run.complete)
+        )
     with tqdm(total=len(kept), desc=f"captions {_short(captions.source)}", unit="caption",
               disable=not progress, mininterval=0.5) as bar:  # fmt: skip
         features = run.complete(bar)
     moments = Moments.from_features(features, provenance)
     remember_moments(cache, run.identity, moments)
     truncated = int(run.cut.sum())
-    return EncodedTexts(moments, kept, truncated, run.cached, run.identity, features)
+    return EncodedTexts(moments, kept, truncated, run.cached, run.identity, features=features)
 
 
 class _CaptionRun:

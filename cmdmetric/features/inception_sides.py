@@ -11,7 +11,6 @@ import numpy as np
 
 from cmdmetric.errors import InputError
 from cmdmetric.features.images import Undecodable
-from cmdmetric.features.rows import unread
 from cmdmetric.inputs import ImageSet, Shard
 from cmdmetric.metrics import Moments
 from cmdmetric.scoring import METRICS, Encoding, Side, Source, open_image_side
@@ -96,7 +95,7 @@ class InceptionSides:
         side = self._encoding.side(run.along())
         # A report looks at images again, which Inception should not: not at those that it has not
         # seen in this process either.
-        side = replace(side, images=opened, features=unread(side))
+        side = replace(side, images=opened)
         workers = self._encoding.workers
         names = side.names or ()
         if workers is None:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import mmap
+import functools
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable
 from types import TracebackType
 from typing import IO, Any, cast
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
+
+from cmdmetric.files import ROWS
 
 #: Bytes of features that are kept in memory.
 IN_MEMORY = 8 << 20
-#: Rows that are read at once: their float64 copies stay small.
-ROWS = 2048
 
 
 class FeatureRows:
@@ -72,38 +72,39 @@ class FeatureRows:
         return np.frombuffer(content, np.float32).reshape(count, self._d)
 
 
-class OnDemand:
-    """The field `features` of a dataclass: an array, or a function that is called for it once."""
+class Features:
+    """Features (n, d) float32 that are read when they are first looked at, and then kept.
 
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._name = name
+    To numpy it is the array that it stands for, and rows are taken by indices as of that array.
 
-    def __get__(self, instance: Any, owner: type | None = None) -> Any:  # the array
-        if instance is None:
-            return None  # the default
-        value = instance.__dict__[self._name]
-        if callable(value):
-            value = instance.__dict__[self._name] = value()
-        return value
+    >>> features = Features(lambda: np.ones((2, 3), np.float32))
+    >>> features.shape, float(np.sum(features)), features[1]
+    ((2, 3), 6.0, array([1., 1., 1.], dtype=float32))
+    """
 
-    def __set__(self, instance: Any, value: Any) -> None:
-        instance.__dict__[self._name] = value
+    def __init__(self, read: Callable[[], NDArray[np.float32]]) -> None:
+        """read is called once, for the array; it may raise InputError."""
+        self._read = read
 
+    @functools.cached_property
+    def array(self) -> NDArray[np.float32]:
+        """The features themselves. Raises what reading them raises."""
+        return self._read()
 
-def unread(instance: Any) -> Any:
-    """The field `features` as it was given: an array, a function, or None."""
-    return vars(instance)["features"]
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(n, d)."""
+        return self.array.shape
 
+    def __len__(self) -> int:
+        return len(self.array)
 
-def blocks_of(features: NDArray[Any], rows: int = ROWS) -> Iterator[NDArray[Any]]:
-    """Consecutive blocks of features; those that are mapped from a file leave memory again."""
-    for start in range(0, len(features), rows):
-        yield features[start : start + rows]
-        release(features)
+    def __getitem__(self, rows: Any) -> NDArray[np.float32]:
+        return self.array[rows]
 
-
-def release(features: object) -> None:
-    """Let go of the pages of a mapped file that were read; they are read again if need be."""
-    mapped = getattr(features, "_mmap", None)
-    if isinstance(mapped, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
-        mapped.madvise(mmap.MADV_DONTNEED)
+    def __array__(
+        self, dtype: DTypeLike | None = None, copy: bool | None = None
+    ) -> NDArray[np.float32]:
+        if copy:
+            return np.array(self.array, dtype)
+        return self.array if dtype is None else self.array.astype(dtype, copy=False)

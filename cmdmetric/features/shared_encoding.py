@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from cmdmetric.errors import InputError
 from cmdmetric.features import images as features
 from cmdmetric.features.images import NoWords, OnError, Undecodable
-from cmdmetric.features.rows import ROWS, FeatureRows, blocks_of
+from cmdmetric.features.rows import FeatureRows
 from cmdmetric.features.workers import Workers
+from cmdmetric.files import ROWS, blocks_of
 from cmdmetric.inputs import Captions, ImageSet, Shard
 from cmdmetric.metrics import Moments, Provenance
 from cmdmetric.scoring import Side
@@ -68,7 +69,7 @@ def shared_side(
     named = workers.gather(None if side is None else (side.names or (), side.kept))
     if named is None:
         if side is not None:
-            workers.send(side.features)
+            workers.send(np.asanyarray(side.features))
         return Side(moments, opened.source, names=side.names if side else None)
     rows = _gathered(side, shares, workers)
     if n <= d:  # few: distances are exact from the features, not from their singular covariance
@@ -118,7 +119,7 @@ def _gathered(side: Side | None, shares: list[_Share], workers: Workers) -> NDAr
             if rank:
                 blocks = workers.receive(rank, share.n, share.d)
             else:
-                blocks = blocks_of(side.features, ROWS) if side else iter(())
+                blocks = blocks_of(np.asanyarray(side.features), ROWS) if side else iter(())
             for block in blocks:
                 rows.write(np.arange(start, start + len(block)), block)
                 start += len(block)

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     )
     from cmdmetric.files.file_lock import exclusive as exclusive
     from cmdmetric.files.lookahead import ahead as ahead, fetched as fetched
+    from cmdmetric.files.mapped import (
+        ROWS as ROWS,
+        blocks_of as blocks_of,
+        release as release,
+    )
     from cmdmetric.files.npz import (
         Arrays as Arrays,
         load as load,
@@ -39,6 +44,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "downloads": "cache_folder download forbidden no_downloads sha256_of",
         "file_lock": "exclusive",
         "lookahead": "ahead fetched",
+        "mapped": "ROWS blocks_of release",
         "npz": "Arrays load opened read_header reading write_npz",
         "paths": "missing natural_key natural_sorted shown",
     },

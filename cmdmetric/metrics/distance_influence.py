@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmdmetric.errors import InputError
-from cmdmetric.features import release
+from cmdmetric.files import release
 from cmdmetric.metrics.frechet import frechet_distance
 from cmdmetric.metrics.moments import Moments
 

@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cmdmetric.errors import InputError
-from cmdmetric.features import blocks_of
-from cmdmetric.files import opened, write_npz
+from cmdmetric.files import blocks_of, opened, write_npz
 from cmdmetric.protocol import Protocol
 from cmdmetric.version import __version__
 

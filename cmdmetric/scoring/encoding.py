@@ -18,7 +18,6 @@ from cmdmetric.features import (
     encode_captions,
     encode_images,
     recall_checkpoint,
-    unread,
     workers as distributed,
 )
 from cmdmetric.inputs import Captions, ImageSet
@@ -66,7 +65,7 @@ class Encoding:
             return Side(
                 texts.moments,
                 opened.source,
-                features=unread(texts),
+                features=texts.features,
                 identity=texts.identity,
                 texts=opened,
                 kept=texts.kept,
@@ -83,7 +82,7 @@ class Encoding:
         return Side(
             images.moments,
             opened.source,
-            features=unread(images),
+            features=images.features,
             identity=images.identity,
             names=images.names,
             images=opened,

@@ -56,7 +56,7 @@ def _features(side: Side, what: str) -> Features:
         raise Unavailable(
             f"it takes the features of the {what}, of which {side.source} has only moments"
         )
-    return features
+    return np.asanyarray(features)
 
 
 @dataclass(frozen=True, eq=False)

@@ -87,4 +87,6 @@ def as_samples(
 
 
 def as_sample(side: Side, groups: NDArray[Any] | None) -> SideLike:
-    return Sample(side.features, groups, side.moments) if side.has_features else side.moments
+    if side.features is None:
+        return side.moments
+    return Sample(np.asanyarray(side.features), groups, side.moments)

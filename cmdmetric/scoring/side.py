@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from cmdmetric.features import OnDemand, unread
+from numpy.typing import NDArray
+
+from cmdmetric.features import Features
 from cmdmetric.inputs import Captions, ImageSet
 from cmdmetric.metrics import Moments
 
@@ -24,9 +26,8 @@ class Side:
     source: str
     #: The name of a registered reference, which then stands in the signature.
     reference: str | None = None
-    #: (n, d), what the moments were made of, as an array or as a function that gives it when it is
-    #: asked for; None where only moments were given.
-    features: OnDemand = OnDemand()  # noqa: RUF009  # a descriptor
+    #: (n, d), what the moments were made of; None where only moments were given.
+    features: Features | NDArray[Any] | None = None
     #: Image files, in order; None where only moments or features were given.
     names: tuple[str, ...] | None = None
     #: The images themselves, to be looked at again; None likewise.
@@ -45,8 +46,8 @@ class Side:
 
     @property
     def has_features(self) -> bool:
-        """Whether `features` is not None, without reading them."""
-        return unread(self) is not None
+        """Whether `features` is not None."""
+        return self.features is not None
 
     @property
     def empty(self) -> int:

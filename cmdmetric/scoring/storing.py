@@ -6,6 +6,8 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+
 from cmdmetric.errors import InputError
 from cmdmetric.inputs import Captions, Shard, ShardRecord
 from cmdmetric.protocol import Protocol
@@ -75,7 +77,7 @@ def stored_set(
     return StoredSet(
         made.moments,
         record,
-        made.features if features else None,
+        np.asanyarray(made.features) if features and made.has_features else None,
         made.names,
         captions,
         made.skipped,

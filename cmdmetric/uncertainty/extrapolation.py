@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmdmetric.errors import InputError
-from cmdmetric.features import ROWS, blocks_of
+from cmdmetric.files import ROWS, blocks_of
 from cmdmetric.metrics import CrossModelDistance, Moments
 from cmdmetric.uncertainty.draws import units
 from cmdmetric.uncertainty.influence import Sample, SideLike, Sides

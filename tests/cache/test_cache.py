@@ -25,7 +25,7 @@ from cmdmetric.cli.main import main
 from cmdmetric.errors import InputError
 from cmdmetric.features.images import encode_captions, encode_images
 from cmdmetric.features.lazy_encoder import LazyEncoder
-from cmdmetric.features.rows import unread
+from cmdmetric.features.rows import Features
 from cmdmetric.inputs.captions import read_captions
 from cmdmetric.inputs.images import open_images
 from cmdmetric.protocol import CLIP, GRGAN, Protocol
@@ -272,7 +272,7 @@ def test_statistics_are_recalled_and_features_read_on_demand(
             first = images, texts
             continue
         for ours, theirs in zip((images, texts), first, strict=True):
-            assert callable(unread(ours)), "not recalled"
+            assert isinstance(ours.features, Features), "not recalled"
             assert ours.identity == theirs.identity
             assert (ours.moments.n, ours.moments.provenance) == (
                 theirs.moments.n,
