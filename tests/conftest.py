@@ -5,9 +5,16 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 from hypothesis import settings
+
+from tests.support.pictures import noisy_colours
+
+if TYPE_CHECKING:
+    from cmdmetric import Encoder
 
 # A busy machine is no failure.
 settings.register_profile("any machine", deadline=None)
@@ -70,6 +77,28 @@ def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_file(state, folder / "open_clip_model.safetensors")
     (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": TINY_CLIP}))
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(tiny_clip: Path) -> Encoder:
+    """The seeded random CLIP: it reads every word, and means nothing by any."""
+    from cmdmetric import Encoder
+
+    return Encoder(tiny_clip, device="cpu")
+
+
+@pytest.fixture(scope="session")
+def encoder() -> Encoder:
+    """The bundled encoder of drawn scenes."""
+    from cmdmetric import Encoder
+
+    return Encoder("scenes-toy", device="cpu")
+
+
+@pytest.fixture(scope="session")
+def pictures() -> np.ndarray:
+    """(40, 32, 32, 3) uint8: flat colours with noise, so that features differ."""
+    return noisy_colours(40)
 
 
 @pytest.fixture(scope="session")

@@ -14,15 +14,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import SHARED, shared
-
-BIN = Path(sys.executable).parent
-
-
-def run(*args: object, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
-    command = [str(BIN / str(args[0])), *map(str, args[1:])]
-    return subprocess.run(
-        command, capture_output=True, text=True, cwd=cwd, env={**os.environ, **env}, check=False
-    )
+from tests.support.commands import BIN, run
 
 
 @pytest.fixture(scope="module")

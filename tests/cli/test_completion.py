@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-BIN = Path(sys.executable).parent
+from tests.support.commands import BIN
 
 
 def offered(line: str, shell: str = "bash", **env: str) -> list[str]:

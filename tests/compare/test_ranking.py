@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +14,8 @@ from cmdmetric.compare.stored_scores import holm
 from cmdmetric.scenes.drawing import draw_scene
 from cmdmetric.scoring.encoding import encoding_of
 from cmdmetric.scoring.together import scored
+from tests.support.commands import run
+from tests.support.pictures import scenes
 
 N = 100
 
@@ -23,18 +23,15 @@ N = 100
 @pytest.fixture(scope="module")
 def sides() -> tuple[list[np.ndarray], dict[str, str], np.ndarray]:
     """Three generators, a good one, its noisy double and a stranger; captions; real images."""
-    scenes = [draw_scene(seed) for seed in range(N)]
-    real = np.stack([np.asarray(draw_scene(seed + 500).render(64)) for seed in range(N)])
-    good = np.stack([np.asarray(scene.render(64)) for scene in scenes])
+    real, good = scenes(range(500, 500 + N)), scenes(range(N))
     noise = np.random.default_rng(0).normal(0, 30, good.shape)
     noisy = np.clip(good + noise, 0, 255).astype(np.uint8)
-    texts = {f"#{i}": scene.captions(1)[0] for i, scene in enumerate(scenes)}
+    texts = {f"#{i}": draw_scene(i).captions(1)[0] for i in range(N)}
     return [noisy, good, good[:, ::-1, :, ::-1].copy()], texts, real
 
 
-def test_ranked_together(sides: tuple) -> None:
+def test_ranked_together(encoder: Encoder, sides: tuple) -> None:
     generated, texts, real = sides
-    encoder = Encoder("scenes-toy", device="cpu")
     encoding = encoding_of(None, None, "grgan", None, 32, "fp32", "raise", False, False, encoder)
     found = scored(generated, texts, real, encoding)
     alone = cmd(generated[0], texts, real, encoder=encoder)
@@ -53,9 +50,8 @@ def test_ranked_together(sides: tuple) -> None:
     assert adjusted == holm([row.p_value for row in ranking.against_best])
 
 
-def test_of_one_prompt_nothing_is_tested(sides: tuple) -> None:
+def test_of_one_prompt_nothing_is_tested(encoder: Encoder, sides: tuple) -> None:
     generated, _, real = sides
-    encoder = Encoder("scenes-toy", device="cpu")
     encoding = encoding_of(None, None, "grgan", None, 32, "fp32", "raise", False, False, encoder)
     prompt = {f"#{i}": ["a red circle", "one red circle"] for i in range(N)}
     found = scored(generated[:2], prompt, real, encoding)
@@ -68,25 +64,15 @@ def test_of_one_prompt_nothing_is_tested(sides: tuple) -> None:
 
 
 def test_command(example: Path, tmp_path: Path) -> None:
-    call = [sys.executable, "-m", "cmdmetric", "score", str(example / "generated")]
-    call += [str(example / "real"), str(example / "captions.json"), "--model", "scenes-toy", "-q"]
-    run = subprocess.run(
-        [*call, "--format", "json"], cwd=tmp_path, capture_output=True, text=True, check=True
-    )
-    result = json.loads(run.stdout)
+    call = ["cmdmetric", "score", example / "generated", example / "real",
+            example / "captions.json", "--model", "scenes-toy", "-q"]  # fmt: skip
+    result = json.loads(run(*call, "--format", "json", cwd=tmp_path).stdout)
     assert [Path(model["generated"]).name for model in result["models"]] == ["real", "generated"]
     assert len(result["scores"]) == 2 and len(result["against_best"]) == 1
-    table = subprocess.run(
-        [*call, "--metrics", "clipscore,vendi"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    rows = {line.split()[0]: line for line in table.splitlines() if line}
+    table = run(*call, "--metrics", "clipscore,vendi", cwd=tmp_path)
+    assert table.returncode == 0, table.stderr
+    rows = {line.split()[0]: line for line in table.stdout.splitlines() if line}
     assert rows["clipscore"].count("±") == 2 and "higher" in rows["vendi"]
     assert " * " in rows["clipscore"], "real images fit their captions better"
-    refused = subprocess.run(
-        [*call, "--worst", "3"], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    refused = run(*call, "--worst", "3", cwd=tmp_path)
     assert refused.returncode == 2 and "--worst is of one generator, 2 were given" in refused.stderr

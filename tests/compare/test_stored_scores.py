@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ from scipy import stats
 from cmdmetric.compare.stored_scores import compare
 from cmdmetric.errors import InputError
 from cmdmetric.report.compare_page import render_compare
+from tests.support.commands import run
 from tests.support.reports import Page
 
 SIGNATURE = "CMD|proto:grgan|model:ViT-B-32/openai@40d36571|f:{n}|r:coco2014-val|l:9|dtype:fp32|v:1"
@@ -141,29 +140,23 @@ def test_page(tmp_path: Path) -> None:
 
 def test_command(tmp_path: Path) -> None:
     stored(tmp_path, a=score(8.0), b=score(9.0, 0.2))
-    run = [Path(sys.executable).parent / "cmdmetric", "compare", "a.json"]
-    done = subprocess.run([*run, "b.json", "--report", "c.html", "--format", "json"], cwd=tmp_path,
-                          capture_output=True, text=True, check=False)  # fmt: skip
+    command = ["cmdmetric", "compare", "a.json"]
+    done = run(*command, "b.json", "--report", "c.html", "--format", "json", cwd=tmp_path)
     assert done.returncode == 0 and done.stderr == ""
     result = json.loads(done.stdout)
     assert [model["name"] for model in result["models"]] == ["a", "b"]
     assert (tmp_path / "c.html").read_text().startswith("<!doctype html>")
-    table = subprocess.run([*run, "b.json"], cwd=tmp_path, capture_output=True, text=True,
-                           check=False).stdout  # fmt: skip
+    table = run(*command, "b.json", cwd=tmp_path).stdout
     assert "against a, as independent samples" in table and "significant" in table
-    wrong = subprocess.run([*run, "d.json"], cwd=tmp_path, capture_output=True, text=True,
-                           check=False)  # fmt: skip
+    wrong = run(*command, "d.json", cwd=tmp_path)
     assert wrong.returncode == 2 and "d.json: does not exist" in wrong.stderr
     assert wrong.stdout == "" and "Traceback" not in wrong.stderr
 
 
 def test_page_of_generators_scored_together(example: Path, tmp_path: Path) -> None:
     real = example / "real"
-    done = subprocess.run(
-        [Path(sys.executable).parent / "cmd-score", example / "generated", real,
-         example / "captions.json", "--real", real, "--model", "scenes-toy", "-q", "--report",
-         tmp_path / "c.html"], capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    done = run("cmd-score", example / "generated", real, example / "captions.json", "--real", real,
+               "--model", "scenes-toy", "-q", "--report", tmp_path / "c.html")  # fmt: skip
     assert done.returncode == 0, done.stderr
     text = " ".join((tmp_path / "c.html").read_text().split())
     assert "2 models side by side" in text and "images of one caption are paired" in text

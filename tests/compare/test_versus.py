@@ -9,6 +9,7 @@ import pytest
 
 from cmdmetric import Encoder, InputError, Moments, cmd, versus
 from cmdmetric.scenes.drawing import draw_scene
+from tests.support import pictures
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*too few for:UserWarning", "ignore:.*taken on trust:UserWarning"
@@ -16,19 +17,10 @@ pytestmark = pytest.mark.filterwarnings(
 
 
 @pytest.fixture(scope="module")
-def encoder() -> Encoder:
-    return Encoder("scenes-toy")
-
-
-@pytest.fixture(scope="module")
 def scenes() -> tuple[np.ndarray, list[str], np.ndarray]:
     """Images of 100 scenes, a caption of each, and the images of 100 others."""
-
-    def images(seeds: range) -> np.ndarray:
-        return np.stack([np.asarray(draw_scene(seed).render(64)) for seed in seeds])
-
     captions = [draw_scene(seed).captions(1)[0] for seed in range(100)]
-    return images(range(100)), captions, images(range(100, 200))
+    return pictures.scenes(range(100)), captions, pictures.scenes(range(100, 200))
 
 
 def test_difference_of_the_scores(

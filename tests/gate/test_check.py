@@ -18,8 +18,8 @@ from cmdmetric.gate.expectations import expectation, numbers
 from cmdmetric.metrics.moments import Provenance
 from cmdmetric.protocol import GRGAN
 from cmdmetric.testing import assert_score
-from tests.cli.test_cli import run
 from tests.conftest import SHARED, shared
+from tests.support.commands import run
 
 WEIGHTS = "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af"
 

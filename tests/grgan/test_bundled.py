@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,16 +10,14 @@ import pytest
 from PIL import Image
 
 from cmdmetric import cmd
-
-BIN = Path(sys.executable).parent
+from tests.support.commands import run
 
 
 @pytest.fixture(scope="module")
 def samples(example: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("samples")
-    command = [BIN / "grgan", "sample", "scenes-small", example / "captions.json", out]
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = run("grgan", "sample", "scenes-small", example / "captions.json", out,
+               HF_HUB_OFFLINE="1")  # fmt: skip
     assert done.returncode == 0, done.stderr
     return out
 

@@ -35,9 +35,9 @@ from cmdmetric.protocol import CLIP, GRGAN, get_protocol
 from cmdmetric.score import moments_of
 from cmdmetric.scoring.opening import open_image_side
 from cmdmetric.scoring.side import Side
-from tests.cli.test_cli import run
 from tests.conftest import TINY_CLIP
 from tests.support import corpus
+from tests.support.commands import run
 
 #: Formats in which every mode that they have comes back as it was.
 LOSSLESS = ("BMP", "DIB", "PNG", "TIFF", "PPM", "SGI", "TGA", "QOI", "IM", "DDS", "MSP", "XBM")

@@ -24,16 +24,11 @@ from cmdmetric.files.remote import is_url, local
 from cmdmetric.inputs.captions import read_captions
 from cmdmetric.inputs.images import open_images
 from cmdmetric.inputs.shards import Shard
-from tests.inputs.test_tars import picture, write_shards
+from tests.support.shards import picture, write_shards
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*too few for:UserWarning")
 
 N = 24
-
-
-@pytest.fixture(scope="module")
-def encoder(tiny_clip: Path) -> Encoder:
-    return Encoder(tiny_clip)
 
 
 @pytest.fixture(scope="module")
@@ -84,14 +79,14 @@ def test_file_urls_are_paths(folder: Path) -> None:
     assert is_url("s3://bucket/x") and is_url("zip://*.png::s3://bucket/x.zip")
 
 
-def test_a_whole_score(encoder: Encoder, memory: str, folder: Path, tmp_path: Path) -> None:
+def test_a_whole_score(tiny_encoder: Encoder, memory: str, folder: Path, tmp_path: Path) -> None:
     real = tmp_path / "r.npy"
     np.save(real, np.random.default_rng(0).integers(0, 256, (N, 32, 32, 3), dtype=np.uint8))
-    expected = cmd(folder / "f", folder / "captions.json", real, encoder=encoder, cache=False)
-    score = cmd(f"{memory}/f", f"{memory}/captions.json", real, encoder=encoder, cache=False)
+    expected = cmd(folder / "f", folder / "captions.json", real, encoder=tiny_encoder, cache=False)
+    score = cmd(f"{memory}/f", f"{memory}/captions.json", real, encoder=tiny_encoder, cache=False)
     assert score.cmd == expected.cmd and score.paired == N
     assert score.uncertainty == expected.uncertainty
-    tars = cmd(f"{memory}/f", f"{memory}/s-*.tar", encoder=encoder, cache=False)
+    tars = cmd(f"{memory}/f", f"{memory}/s-*.tar", encoder=tiny_encoder, cache=False)
     assert tars.n_real == tars.n_captions == N and tars.dis_fr < 1e-6
 
 
@@ -123,13 +118,17 @@ def test_what_is_still_on_its_way_at_the_end_arrives() -> None:
 
 
 def test_what_was_encoded_once_is_found_at_another_place(
-    encoder: Encoder, memory: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tiny_encoder: Encoder,
+    memory: str,
+    folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     captions, cache = folder / "captions.json", tmp_path / "cache"
-    cmd(folder / "f", captions, f"{memory}/f.zip", encoder=encoder, cache=cache)
+    cmd(folder / "f", captions, f"{memory}/f.zip", encoder=tiny_encoder, cache=cache)
     capsys.readouterr()
     for source in ("f", "f.zip", "s-*.tar"):
-        cmd(f"{memory}/{source}", captions, folder / "f", encoder=encoder, cache=cache,
+        cmd(f"{memory}/{source}", captions, folder / "f", encoder=tiny_encoder, cache=cache,
             progress=True)  # fmt: skip
         assert f"from the cache: {2 * N} of {2 * N} images" in capsys.readouterr().err
 
@@ -156,9 +155,11 @@ class TestMistakes:
             open_images(f"{memory}/{name}")
 
     @pytest.mark.parametrize("name", ["absent.json", "absent.npz", "absent-*.tar"])
-    def test_captions_that_are_not_there(self, name: str, memory: str, encoder: Encoder) -> None:
+    def test_captions_that_are_not_there(
+        self, name: str, memory: str, tiny_encoder: Encoder
+    ) -> None:
         with pytest.raises(InputError, match=re.escape(f"{memory}/{name}")) as caught:
-            cmd(f"{memory}/f", f"{memory}/{name}", f"{memory}/f", encoder=encoder)
+            cmd(f"{memory}/f", f"{memory}/{name}", f"{memory}/f", encoder=tiny_encoder)
         assert str(caught.value).count(memory) == 1
 
     def test_no_images_there(self, memory: str) -> None:
@@ -181,14 +182,14 @@ class TestMistakes:
             with pytest.raises(InputError, match=r"pip install 'cmdmetric\[remote\]'"):
                 read(f"s3://bucket/{name}")
 
-    def test_a_file_that_vanishes(self, memory: str, encoder: Encoder) -> None:
+    def test_a_file_that_vanishes(self, memory: str, tiny_encoder: Encoder) -> None:
         files = fsspec.filesystem("memory")
         for k in range(3):
             files.pipe_file(f"/cmdmetric/v/{k}.png", picture(k))
         images = open_images(f"{memory}/v")
         files.rm("/cmdmetric/v/1.png")
         with pytest.raises(InputError, match=r"1 of 3 images(.|\n)*1\.png: does not exist"):
-            cmd(images, ["a", "b"], images, encoder=encoder, cache=False)
+            cmd(images, ["a", "b"], images, encoder=tiny_encoder, cache=False)
 
 
 @pytest.fixture(scope="module")

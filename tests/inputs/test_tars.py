@@ -7,7 +7,6 @@ import json
 import re
 import sys
 import tarfile
-from collections.abc import Mapping
 from itertools import chain
 from pathlib import Path
 
@@ -22,42 +21,9 @@ from cmdmetric.inputs.shards import Shard
 from cmdmetric.inputs.tars import find_tars
 from cmdmetric.scoring.merging import merge
 from cmdmetric.scoring.storing import stored_set
+from tests.support.shards import picture, write_shards, write_tar
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*too few for:UserWarning")
-
-
-def picture(seed: int) -> bytes:
-    rng = np.random.default_rng(seed)
-    pixels = rng.integers(0, 256, (1, 1, 3)) + rng.integers(-40, 40, (32, 32, 3))
-    file = io.BytesIO()
-    Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(file, "png")
-    return file.getvalue()
-
-
-def write_tar(path: Path, members: Mapping[str, bytes], mode: str = "w") -> None:
-    with tarfile.open(path, mode) as archive:  # type: ignore[call-overload]
-        for name, content in members.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            archive.addfile(member, io.BytesIO(content))
-
-
-def write_shards(folder: Path, tars: int = 3, each: int = 8, form: str = "txt") -> str:
-    """Numbered samples in numbered tars; the pattern that names them all."""
-    for tar in range(tars):
-        members: dict[str, bytes] = {}
-        for k in range(tar * each, (tar + 1) * each):
-            members[f"{k:04}.png"] = picture(k)
-            if form == "txt":
-                members[f"{k:04}.txt"] = f"picture {k}\n".encode()
-            members[f"{k:04}.json"] = json.dumps({"caption": f"json of {k}", "w": 32}).encode()
-        write_tar(folder / f"s-{tar:03}.tar", members)
-    return f"{folder}/s-{{000..{tars - 1:03}}}.tar"
-
-
-@pytest.fixture(scope="module")
-def encoder(tiny_clip: Path) -> Encoder:
-    return Encoder(tiny_clip)
 
 
 def test_images_are_those_of_the_files(tmp_path: Path) -> None:
@@ -97,14 +63,14 @@ def test_other_layouts(tmp_path: Path) -> None:
     assert captions.images == ("a/x.y.PNG", "a/x.y.PNG", "b/x.png", "c", "c")
 
 
-def test_a_score_from_tars_alone(encoder: Encoder, tmp_path: Path) -> None:
+def test_a_score_from_tars_alone(tiny_encoder: Encoder, tmp_path: Path) -> None:
     (tmp_path / "f").mkdir()
     pattern = write_shards(tmp_path)
     for k in range(24):
         pixels = 255 - np.asarray(Image.open(io.BytesIO(picture(k))))
         Image.fromarray(pixels).save(tmp_path / "f" / f"{k:04}.png")
     # The real images are those that stand beside the captions; pairs are found by name.
-    score = cmd(tmp_path / "f", pattern, encoder=encoder, cache=False)
+    score = cmd(tmp_path / "f", pattern, encoder=tiny_encoder, cache=False)
     assert (score.n, score.n_real, score.n_captions, score.paired) == (24, 24, 24, 24)
     unpacked = tmp_path / "r"
     unpacked.mkdir()
@@ -112,16 +78,16 @@ def test_a_score_from_tars_alone(encoder: Encoder, tmp_path: Path) -> None:
         with tarfile.open(tar) as archive:
             archive.extractall(unpacked, filter="data")
     captions = {f"{k:04}.png": f"picture {k}" for k in range(24)}
-    direct = cmd(tmp_path / "f", captions, unpacked, encoder=encoder, cache=False)
+    direct = cmd(tmp_path / "f", captions, unpacked, encoder=tiny_encoder, cache=False)
     assert score.cmd == pytest.approx(direct.cmd, rel=1e-9)
     assert score.uncertainty == direct.uncertainty
     # Tars as the generated side lead to no real side by themselves.
     with pytest.raises(InputError, match="--real"):
-        cmd(pattern, pattern, encoder=encoder, cache=False)
+        cmd(pattern, pattern, encoder=tiny_encoder, cache=False)
 
 
 @pytest.mark.parametrize("count", [2, 3, 5])  # whole tars where there are enough of them
-def test_shards_of_tars(count: int, encoder: Encoder, tmp_path: Path) -> None:
+def test_shards_of_tars(count: int, tiny_encoder: Encoder, tmp_path: Path) -> None:
     pattern = write_shards(tmp_path)
     whole = open_images(pattern)
     names = [[item.name for item in whole.shard(Shard(i, count))] for i in range(count)]
@@ -130,21 +96,21 @@ def test_shards_of_tars(count: int, encoder: Encoder, tmp_path: Path) -> None:
         tars = [{name.partition("/")[0] for name in own} for own in names]
         assert sum(map(len, tars)) == 3
     for index in range(count):
-        made = stored_set(pattern, shard=Shard(index, count), encoder=encoder, cache=False)
+        made = stored_set(pattern, shard=Shard(index, count), encoder=tiny_encoder, cache=False)
         made.save(tmp_path / f"{index}.npz")
     merged = merge([tmp_path / f"{index}.npz" for index in range(count)]).moments
-    direct = stored_set(pattern, encoder=encoder, cache=False).moments
+    direct = stored_set(pattern, encoder=tiny_encoder, cache=False).moments
     assert merged is not None and direct is not None and merged.n == 24
     np.testing.assert_allclose(merged.cov, direct.cov, atol=1e-5)
 
 
-def test_more_shards_than_samples(encoder: Encoder, tmp_path: Path) -> None:
+def test_more_shards_than_samples(tiny_encoder: Encoder, tmp_path: Path) -> None:
     pattern = write_shards(tmp_path, tars=1, each=2).replace("{000..000}", "*")
-    made = stored_set(pattern, shard="2/3", encoder=encoder, cache=False)
+    made = stored_set(pattern, shard="2/3", encoder=tiny_encoder, cache=False)
     assert made.moments is None and made.n == 0
     made.save(tmp_path / "2.npz")
     for index in range(2):
-        stored_set(pattern, shard=f"{index}/3", encoder=encoder, cache=False).save(
+        stored_set(pattern, shard=f"{index}/3", encoder=tiny_encoder, cache=False).save(
             tmp_path / f"{index}.npz"
         )
     merged = merge([tmp_path / f"{i}.npz" for i in range(3)]).moments

@@ -20,11 +20,6 @@ N = 90
 
 
 @pytest.fixture(scope="module")
-def encoder() -> Encoder:
-    return Encoder("scenes-toy", device="cpu")
-
-
-@pytest.fixture(scope="module")
 def scenes() -> tuple[np.ndarray, list[str]]:
     """(2 N, 48, 60, 3) uint8, neither square nor of the encoder's size, and a caption each."""
     drawn = [draw_scene(seed) for seed in range(2 * N)]

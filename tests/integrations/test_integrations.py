@@ -47,11 +47,6 @@ def agree(a: CMDScore, b: CMDScore, rel: float) -> bool:
 
 
 @pytest.fixture(scope="module")
-def encoder() -> Encoder:
-    return Encoder("scenes-toy", device="cpu")
-
-
-@pytest.fixture(scope="module")
 def data() -> tuple[torch.Tensor, list[str], torch.Tensor]:
     return scenes()
 

@@ -21,9 +21,9 @@ from cmdmetric.preflight.finding import Finding
 from cmdmetric.preflight.image_findings import mixed_endings
 from cmdmetric.preflight.look import Preflight, preflight
 from cmdmetric.protocol import CLIP, GRGAN, Protocol
-from tests.cli.test_cli import run
 from tests.conftest import SHARED, shared
 from tests.support import corpus
+from tests.support.commands import run
 
 
 def noise(seed: int, size: tuple[int, int] = (72, 72)) -> Image.Image:

@@ -13,8 +13,8 @@ from cmdmetric import InputError, published
 from cmdmetric.gate.expectations import expectation
 from cmdmetric.published.paper import Published
 from cmdmetric.report.gather import published_of
-from tests.cli.test_cli import run
 from tests.conftest import shared
+from tests.support.commands import run
 
 #: Numbers have two decimals, so each is within half of the second one; a sum of two, within one.
 HALF = 0.005

@@ -9,7 +9,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 import warnings
 from itertools import pairwise
@@ -28,6 +27,7 @@ from cmdmetric.report.write import render
 from cmdmetric.scoring.side import Side
 from cmdmetric.scoring.statistics import score_of
 from tests.conftest import ROOT, shared
+from tests.support.commands import run
 from tests.support.reports import Page, sides
 
 ATTACKS = [
@@ -156,12 +156,9 @@ def test_moments_say_what_is_missing() -> None:
 
 def test_published_numbers_are_not_drawn_on_trust() -> None:
     real, text = (shared(f"reference/coco2014-val.{side}.npz") for side in ("real", "text"))
-    env = {**os.environ, "CMDMETRIC_REFERENCES": str(real.parent)}
     out = Path(os.environ["HOME"]) / "coco.html"
-    done = subprocess.run(
-        [Path(sys.executable).parent / "cmd-score", real, text, "--real", "coco2014-val",
-         "--report", out], env=env, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    done = run("cmd-score", real, text, "--real", "coco2014-val", "--report", out,
+               CMDMETRIC_REFERENCES=str(real.parent))  # fmt: skip
     assert done.returncode == 0, done.stderr
     # The released moments record no protocol: the score is not known to be of their setting.
     assert "No published score was made with this" in " ".join(out.read_text().split())
@@ -169,12 +166,9 @@ def test_published_numbers_are_not_drawn_on_trust() -> None:
 
 def test_command(tmp_path: Path) -> None:
     example = ROOT / "examples"
-    done = subprocess.run(
-        [Path(sys.executable).parent / "cmd-score", example / "generated",
-         example / "captions.json", "--model", "scenes-toy", "--report", "r.html", "-q",
-         "--metrics", "clipscore", "--format", "json"],
-        cwd=tmp_path, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    done = run("cmd-score", example / "generated", example / "captions.json", "--model",
+               "scenes-toy", "--report", "r.html", "-q", "--metrics", "clipscore", "--format",
+               "json", cwd=tmp_path)  # fmt: skip
     assert done.returncode == 0, done.stderr
     score = json.loads(done.stdout)
     assert done.stderr == "" and os.listdir(tmp_path) == ["r.html"]

@@ -6,8 +6,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -26,14 +24,10 @@ from cmdmetric.scoring import together as scored_module
 from cmdmetric.scoring.catalogue import METRICS, metric_names
 from cmdmetric.scoring.encoding import Encoding
 from tests.conftest import ROOT
+from tests.support.commands import run
 
 #: A Fréchet distance, KID subsets and ten Inception score splits can be made of so many.
 N = 12
-
-
-@pytest.fixture(scope="module")
-def encoder() -> Encoder:
-    return Encoder("scenes-toy", device="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -243,12 +237,13 @@ def test_every_metric_has_its_paragraph() -> None:
 
 
 def test_command(scenes: Path, tmp_path: Path) -> None:
-    call = [sys.executable, "-m", "cmdmetric", "score", "generated", "captions.json", "--real"]
+    call = ["cmdmetric", "score", "generated", "captions.json", "--real"]
     call += ["real", "--model", "scenes-toy", "--metrics", "clipscore,vendi", "--worst", "3"]
     call += ["--worst-csv", str(tmp_path / "w.csv"), "--format", "json", "-q"]
     call += ["--check", "vendi>=1", "--check", "metrics.clipscore.value<=2.5"]
-    run = subprocess.run(call, cwd=scenes, capture_output=True, text=True, check=True)
-    result = json.loads(run.stdout)
+    done = run(*call, cwd=scenes)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
     assert result["metrics"]["clipscore"]["standard_error"] > 0
     assert result["metrics"]["vendi"] == {
         "value": pytest.approx(result["metrics"]["vendi"]["value"]),

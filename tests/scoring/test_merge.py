@@ -24,18 +24,6 @@ from cmdmetric.scoring.storing import stored_set
 pytestmark = pytest.mark.filterwarnings("ignore:.*too few for:UserWarning")
 
 
-@pytest.fixture(scope="module")
-def encoder(tiny_clip: Path) -> Encoder:
-    return Encoder(tiny_clip)
-
-
-@pytest.fixture(scope="module")
-def pictures() -> np.ndarray:
-    rng = np.random.default_rng(0)
-    base = rng.integers(0, 256, (40, 1, 1, 3))
-    return (base + rng.integers(-40, 40, (40, 32, 32, 3))).clip(0, 255).astype(np.uint8)
-
-
 TEXTS = [f"a {c} {t}" for c in ("red", "blue", "old") for t in ("cat", "dog", "bus", "cup", "kite")]
 CAPTIONS = Captions(tuple(TEXTS), tuple(f"#{i % 10}" for i in range(len(TEXTS))))
 
@@ -92,12 +80,12 @@ def test_images_of_a_shard_are_where_they_were(pictures: np.ndarray) -> None:
 @pytest.mark.parametrize("count", [1, 3, 7, 50])
 @pytest.mark.parametrize("kind", ["image", "text"])
 def test_shards_merge_to_one_pass(
-    kind: str, count: int, encoder: Encoder, pictures: np.ndarray, tmp_path: Path
+    kind: str, count: int, tiny_encoder: Encoder, pictures: np.ndarray, tmp_path: Path
 ) -> None:
     source = pictures if kind == "image" else CAPTIONS
-    parts = cut(source, count, encoder, tmp_path, side=kind)
+    parts = cut(source, count, tiny_encoder, tmp_path, side=kind)
     merged = merge(parts[::-1]).moments
-    whole = stored_set(source, side=kind, encoder=encoder).moments  # type: ignore[arg-type]
+    whole = stored_set(source, side=kind, encoder=tiny_encoder).moments  # type: ignore[arg-type]
     assert merged is not None and whole is not None and merged.n == whole.n
     # Features of other batches round in float32; the sums of equal ones are told apart below.
     np.testing.assert_allclose(merged.mean, whole.mean, atol=1e-5)
@@ -120,15 +108,15 @@ def test_merging_itself_is_exact_to_1e_10(tmp_path: Path) -> None:
 
 
 def test_merged_features_give_the_same_error_bars(
-    encoder: Encoder, pictures: np.ndarray, tmp_path: Path
+    tiny_encoder: Encoder, pictures: np.ndarray, tmp_path: Path
 ) -> None:
-    parts = cut(pictures, 3, encoder, tmp_path / "f", features=True)
+    parts = cut(pictures, 3, tiny_encoder, tmp_path / "f", features=True)
     merge(parts).save(tmp_path / "f.npz")
-    texts = cut(CAPTIONS, 2, encoder, tmp_path / "l", side="text", features=True)
+    texts = cut(CAPTIONS, 2, tiny_encoder, tmp_path / "l", side="text", features=True)
     merge(texts).save(tmp_path / "l.npz")
     real = 255 - pictures
-    merged = cmd(tmp_path / "f.npz", tmp_path / "l.npz", real, encoder=encoder)
-    direct = cmd(pictures, CAPTIONS, real, encoder=encoder)
+    merged = cmd(tmp_path / "f.npz", tmp_path / "l.npz", real, encoder=tiny_encoder)
+    direct = cmd(pictures, CAPTIONS, real, encoder=tiny_encoder)
     assert merged.paired == direct.paired == 10
     assert merged.signature == direct.signature
     assert merged.cmd == pytest.approx(direct.cmd, rel=1e-4)  # float32 features, 40 of them
@@ -136,18 +124,18 @@ def test_merged_features_give_the_same_error_bars(
     ours, theirs = merged.uncertainty.to_dict()["cmd"], direct.uncertainty.to_dict()["cmd"]
     assert ours["standard_error"] == pytest.approx(theirs["standard_error"], rel=1e-3)
     # Without features on any side there is nothing to make an error bar from.
-    bare = merge(cut(pictures, 2, encoder, tmp_path / "bare"))
+    bare = merge(cut(pictures, 2, tiny_encoder, tmp_path / "bare"))
     assert bare.features is None and bare.names is None
 
 
 def test_what_shards_left_out_is_not_forgotten(
-    encoder: Encoder, pictures: np.ndarray, tmp_path: Path
+    tiny_encoder: Encoder, pictures: np.ndarray, tmp_path: Path
 ) -> None:
     """A caption without a word is in no shard; its image keeps its other one."""
     texts = Captions(("!!!", *TEXTS), ("#0", *CAPTIONS.images))
-    parts = cut(texts, 2, encoder, tmp_path / "l", side="text", features=True)
+    parts = cut(texts, 2, tiny_encoder, tmp_path / "l", side="text", features=True)
     merge(parts).save(tmp_path / "l.npz")
-    options = {"real": 255 - pictures, "encoder": encoder, "metrics": "prdc"}
+    options = {"real": 255 - pictures, "encoder": tiny_encoder, "metrics": "prdc"}
     merged = cmd(pictures, tmp_path / "l.npz", **options)
     direct = cmd(pictures, texts, **options)
     assert merged.empty == direct.empty == 1
@@ -158,50 +146,50 @@ def test_what_shards_left_out_is_not_forgotten(
 
 
 class TestRefusals:
-    def test_gaps(self, encoder: Encoder, pictures: np.ndarray, tmp_path: Path) -> None:
-        parts = cut(pictures, 5, encoder, tmp_path, which=[0, 2, 3])
+    def test_gaps(self, tiny_encoder: Encoder, pictures: np.ndarray, tmp_path: Path) -> None:
+        parts = cut(pictures, 5, tiny_encoder, tmp_path, which=[0, 2, 3])
         with pytest.raises(InputError, match=r"2 of 5 shards.*missing: 1/5, 4/5.*--shard 1/5"):
             merge(parts)
         some = merge(parts, allow_gaps=True).moments
         assert some is not None and some.n == 24 and some.provenance is not None
         assert some.provenance.source.endswith("(3 of 5 shards)")
 
-    def test_overlap(self, encoder: Encoder, pictures: np.ndarray, tmp_path: Path) -> None:
-        a, b = cut(pictures, 2, encoder, tmp_path)
+    def test_overlap(self, tiny_encoder: Encoder, pictures: np.ndarray, tmp_path: Path) -> None:
+        a, b = cut(pictures, 2, tiny_encoder, tmp_path)
         copy = tmp_path / "copy.npz"
         copy.write_bytes(a.read_bytes())
         with pytest.raises(InputError, match=r"part-0.*copy.*overlap: both are shard 0/2"):
             merge([a, b, copy])
 
-    def test_another_cut(self, encoder: Encoder, pictures: np.ndarray, tmp_path: Path) -> None:
-        halves = cut(pictures, 2, encoder, tmp_path / "halves")
-        thirds = cut(pictures, 3, encoder, tmp_path / "thirds")
+    def test_another_cut(self, tiny_encoder: Encoder, pictures: np.ndarray, tmp_path: Path) -> None:
+        halves = cut(pictures, 2, tiny_encoder, tmp_path / "halves")
+        thirds = cut(pictures, 3, tiny_encoder, tmp_path / "thirds")
         with pytest.raises(InputError, match=r"shard 0/2 .* shard 2/3 .*different cuts overlap"):
             merge([halves[0], thirds[2]])
 
     def test_a_set_that_has_changed(
-        self, encoder: Encoder, pictures: np.ndarray, tmp_path: Path
+        self, tiny_encoder: Encoder, pictures: np.ndarray, tmp_path: Path
     ) -> None:
         np.save(tmp_path / "f.npy", pictures)
-        (first,) = cut(tmp_path / "f.npy", 2, encoder, tmp_path, which=[0])
+        (first,) = cut(tmp_path / "f.npy", 2, tiny_encoder, tmp_path, which=[0])
         np.save(tmp_path / "f.npy", pictures[:38])
-        (second,) = cut(tmp_path / "f.npy", 2, encoder, tmp_path, which=[1])
+        (second,) = cut(tmp_path / "f.npy", 2, tiny_encoder, tmp_path, which=[1])
         with pytest.raises(InputError, match=r"changed between shards: it held 40 .* and 38 "):
             merge([first, second])
 
     def test_another_protocol(
-        self, encoder: Encoder, tiny_clip: Path, pictures: np.ndarray, tmp_path: Path
+        self, tiny_encoder: Encoder, tiny_clip: Path, pictures: np.ndarray, tmp_path: Path
     ) -> None:
-        (first,) = cut(pictures, 2, encoder, tmp_path, which=[0])
+        (first,) = cut(pictures, 2, tiny_encoder, tmp_path, which=[0])
         (second,) = cut(pictures, 2, Encoder(tiny_clip, protocol="clip"), tmp_path, which=[1])
         with pytest.raises(InputError, match=r"part-0.*part-1.*made differently.*normalise"):
             merge([first, second])
 
     def test_images_and_captions(
-        self, encoder: Encoder, pictures: np.ndarray, tmp_path: Path
+        self, tiny_encoder: Encoder, pictures: np.ndarray, tmp_path: Path
     ) -> None:
-        stored_set(pictures, encoder=encoder).save(tmp_path / "f.npz")
-        stored_set(CAPTIONS, "text", encoder=encoder).save(tmp_path / "l.npz")
+        stored_set(pictures, encoder=tiny_encoder).save(tmp_path / "f.npz")
+        stored_set(CAPTIONS, "text", encoder=tiny_encoder).save(tmp_path / "l.npz")
         with pytest.raises(InputError, match=r"f\.npz is of image and .*l\.npz of text"):
             merge([tmp_path / "f.npz", tmp_path / "l.npz"])
 
@@ -211,8 +199,10 @@ class TestRefusals:
             merge([tmp_path / "a.npz", tmp_path / "a.npz"])
 
     @pytest.mark.parametrize("key", ["shard", "names", "captions", "features", "n"])
-    def test_damage(self, key: str, encoder: Encoder, pictures: np.ndarray, tmp_path: Path) -> None:
-        (path,) = cut(pictures, 1, encoder, tmp_path, features=True)
+    def test_damage(
+        self, key: str, tiny_encoder: Encoder, pictures: np.ndarray, tmp_path: Path
+    ) -> None:
+        (path,) = cut(pictures, 1, tiny_encoder, tmp_path, features=True)
         with np.load(path) as file:
             arrays = dict(file)
         broken = {"n": np.int64(7), "features": arrays["features"][:5]}
@@ -221,22 +211,24 @@ class TestRefusals:
             merge([path])
 
     def test_a_shard_is_no_side(
-        self, encoder: Encoder, pictures: np.ndarray, tmp_path: Path
+        self, tiny_encoder: Encoder, pictures: np.ndarray, tmp_path: Path
     ) -> None:
-        (part,) = cut(pictures, 2, encoder, tmp_path, which=[1])
+        (part,) = cut(pictures, 2, tiny_encoder, tmp_path, which=[1])
         with pytest.raises(InputError, match=r"shard 1/2 of a set .*cmdmetric merge"):
-            cmd(part, TEXTS, pictures, encoder=encoder)
+            cmd(part, TEXTS, pictures, encoder=tiny_encoder)
 
-    def test_what_is_only_known_at_its_end(self, encoder: Encoder, pictures: np.ndarray) -> None:
+    def test_what_is_only_known_at_its_end(
+        self, tiny_encoder: Encoder, pictures: np.ndarray
+    ) -> None:
         with pytest.raises(InputError, match="cannot be cut into shards"):
-            stored_set(iter(pictures), shard="0/2", encoder=encoder)
+            stored_set(iter(pictures), shard="0/2", encoder=tiny_encoder)
 
 
-def test_several_sets_as_one(encoder: Encoder, pictures: np.ndarray, tmp_path: Path) -> None:
-    stored_set(pictures[:25], encoder=encoder).save(tmp_path / "a.npz")
-    parts = cut(pictures[25:], 2, encoder, tmp_path)
+def test_several_sets_as_one(tiny_encoder: Encoder, pictures: np.ndarray, tmp_path: Path) -> None:
+    stored_set(pictures[:25], encoder=tiny_encoder).save(tmp_path / "a.npz")
+    parts = cut(pictures[25:], 2, tiny_encoder, tmp_path)
     merged = merge([parts[1], tmp_path / "a.npz", parts[0]]).moments
-    whole = stored_set(pictures, encoder=encoder).moments
+    whole = stored_set(pictures, encoder=tiny_encoder).moments
     assert merged is not None and whole is not None and merged.n == 40
     np.testing.assert_allclose(merged.cov, whole.cov, atol=1e-5)
 

@@ -23,19 +23,6 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 
-@pytest.fixture(scope="module")
-def encoder(tiny_clip: Path) -> Encoder:
-    return Encoder(tiny_clip)
-
-
-@pytest.fixture(scope="module")
-def pictures() -> np.ndarray:
-    """(40, 32, 32, 3) uint8: flat colours with noise, so that features differ."""
-    rng = np.random.default_rng(0)
-    base = rng.integers(0, 256, (40, 1, 1, 3))
-    return (base + rng.integers(-40, 40, (40, 32, 32, 3))).clip(0, 255).astype(np.uint8)
-
-
 CAPTIONS = [f"a {colour} {thing}" for colour in ("red", "blue", "old") for thing in
             ("cat", "dog", "boat", "house", "tree", "kite", "bus", "cup")]  # fmt: skip
 
@@ -60,30 +47,30 @@ def test_golden_score() -> None:
     assert (score.n, score.n_real, score.n_captions) == (21, None, 200)
 
 
-def test_score_is_what_the_formula_says(encoder: Encoder, pictures: np.ndarray) -> None:
+def test_score_is_what_the_formula_says(tiny_encoder: Encoder, pictures: np.ndarray) -> None:
     f, r = pictures[:25], pictures[15:]
-    score = cmd(f, CAPTIONS, r, encoder=encoder)
+    score = cmd(f, CAPTIONS, r, encoder=tiny_encoder)
     sides = [
-        Moments.from_features(encoder.encode_pixels(f)),
-        Moments.from_features(encoder.encode_pixels(r)),
-        Moments.from_features(encoder.encode_texts(CAPTIONS)),
+        Moments.from_features(tiny_encoder.encode_pixels(f)),
+        Moments.from_features(tiny_encoder.encode_pixels(r)),
+        Moments.from_features(tiny_encoder.encode_texts(CAPTIONS)),
     ]
     expected = cross_model_distance(*sides)
     assert float(score) == score.cmd == pytest.approx(expected.cmd, rel=1e-6)
     assert score.itdis == abs(score.dis_fl - score.dis_rl)
     assert score.cmd == score.dis_fr + score.itdis
-    assert itdis(f, CAPTIONS, r, encoder=encoder) == score.itdis
-    assert clip_fd(f, r, encoder=encoder) == score.dis_fr
+    assert itdis(f, CAPTIONS, r, encoder=tiny_encoder) == score.itdis
+    assert clip_fd(f, r, encoder=tiny_encoder) == score.dis_fr
 
 
 def test_every_form_gives_the_same_score(
-    encoder: Encoder, pictures: np.ndarray, tmp_path: Path
+    tiny_encoder: Encoder, pictures: np.ndarray, tmp_path: Path
 ) -> None:
     f, r = pictures[:25], pictures[15:]
-    expected = cmd(f, CAPTIONS, r, encoder=encoder).cmd
+    expected = cmd(f, CAPTIONS, r, encoder=tiny_encoder).cmd
     folder = write(tmp_path / "f", f)
     np.save(tmp_path / "f.npy", f)
-    encode = encoder.encode_pixels
+    encode = tiny_encoder.encode_pixels
     np.savez(tmp_path / "features.npz", features=encode(f))
     np.save(tmp_path / "features.npy", encode(f))
     Moments.from_features(encode(f)).save(tmp_path / "moments.npz")
@@ -104,7 +91,7 @@ def test_every_form_gives_the_same_score(
     for form in forms:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
-            got = cmd(form, CAPTIONS, r, encoder=encoder).cmd
+            got = cmd(form, CAPTIONS, r, encoder=tiny_encoder).cmd
         assert got == pytest.approx(expected, abs=1e-4), form  # as above: 1e-6 of Dis(r,l)
 
 
@@ -116,9 +103,9 @@ def test_batch_size_changes_nothing(tiny_clip: Path, pictures: np.ndarray, batch
     assert other.cmd == pytest.approx(base.cmd, abs=1e-6 * base.dis_rl)
 
 
-def test_signature(encoder: Encoder, pictures: np.ndarray, tiny_clip: Path) -> None:
-    score = cmd(pictures, CAPTIONS, pictures, encoder=encoder)
-    sha = encoder.fingerprint[:8]
+def test_signature(tiny_encoder: Encoder, pictures: np.ndarray, tiny_clip: Path) -> None:
+    score = cmd(pictures, CAPTIONS, pictures, encoder=tiny_encoder)
+    sha = tiny_encoder.fingerprint[:8]
     assert score.signature == (
         f"CMD|proto:grgan|model:tiny-clip@{sha}|f:40|r:40|l:24|dtype:fp32|v:0.1.0"
     )
@@ -129,37 +116,42 @@ def test_signature(encoder: Encoder, pictures: np.ndarray, tiny_clip: Path) -> N
     assert cmd(pictures, CAPTIONS, pictures, model=tiny_clip, protocol=other).signature != mine
 
 
-def test_result_is_a_value(encoder: Encoder, pictures: np.ndarray) -> None:
-    score = cmd(pictures, CAPTIONS, pictures, encoder=encoder)
+def test_result_is_a_value(tiny_encoder: Encoder, pictures: np.ndarray) -> None:
+    score = cmd(pictures, CAPTIONS, pictures, encoder=tiny_encoder)
     assert isinstance(score, CMDScore)
     with pytest.raises(dataclasses.FrozenInstanceError):
         score.cmd = 0.0  # type: ignore[misc]
     assert CMDScore(**json.loads(json.dumps(score.to_dict()))).cmd == score.cmd
 
 
-def test_error_bars_come_from_the_features(encoder: Encoder, pictures: np.ndarray) -> None:
+def test_error_bars_come_from_the_features(tiny_encoder: Encoder, pictures: np.ndarray) -> None:
     f, r = pictures[:25], pictures[15:]
-    score = cmd(f, CAPTIONS, r, encoder=encoder)
+    score = cmd(f, CAPTIONS, r, encoder=tiny_encoder)
     assert score.uncertainty is not None
     assert score.uncertainty.sides == ("generated", "real", "captions")
     assert score.uncertainty.cmd.raw == pytest.approx(score.cmd, rel=1e-9)
     direct = uncertainty(
-        encoder.encode_pixels(f), encoder.encode_pixels(r), encoder.encode_texts(CAPTIONS)
+        tiny_encoder.encode_pixels(f),
+        tiny_encoder.encode_pixels(r),
+        tiny_encoder.encode_texts(CAPTIONS),
     )
     got = score.uncertainty.cmd.standard_error
     assert got == pytest.approx(direct.cmd.standard_error, rel=1e-5) and got > 0
-    stored = Moments.from_features(encoder.encode_pixels(r))
-    assert cmd(f, CAPTIONS, stored, encoder=encoder).uncertainty.sides == ("generated", "captions")
-    texts = Moments.from_features(encoder.encode_texts(CAPTIONS))
-    assert cmd(stored, texts, stored, encoder=encoder).uncertainty is None
+    stored = Moments.from_features(tiny_encoder.encode_pixels(r))
+    assert cmd(f, CAPTIONS, stored, encoder=tiny_encoder).uncertainty.sides == (
+        "generated",
+        "captions",
+    )
+    texts = Moments.from_features(tiny_encoder.encode_texts(CAPTIONS))
+    assert cmd(stored, texts, stored, encoder=tiny_encoder).uncertainty is None
 
 
 def test_an_image_and_its_captions_are_one_draw(
-    encoder: Encoder, pictures: np.ndarray, tmp_path: Path
+    tiny_encoder: Encoder, pictures: np.ndarray, tmp_path: Path
 ) -> None:
     folder = write(tmp_path / "f", pictures[:20])
     captions = {f"{k}.png": [CAPTIONS[k], CAPTIONS[k] + " again"] for k in range(20)}
-    paired = cmd(folder, captions, write(tmp_path / "r", pictures[20:]), encoder=encoder)
+    paired = cmd(folder, captions, write(tmp_path / "r", pictures[20:]), encoder=tiny_encoder)
     # 20 images with two captions each; the real ones have the same names, so the same captions.
     assert paired.uncertainty is not None and paired.uncertainty.draws == 20
     texts = [text for own in captions.values() for text in own]
@@ -167,9 +159,9 @@ def test_an_image_and_its_captions_are_one_draw(
     others = [f"other {chr(ord('a') + k)}.png" for k in range(20)]
     for k, name in enumerate(others):
         (tmp_path / "r" / f"{k}.png").rename(tmp_path / "r" / name)
-    half = cmd(folder, captions, tmp_path / "r", encoder=encoder)
+    half = cmd(folder, captions, tmp_path / "r", encoder=tiny_encoder)
     assert half.uncertainty is not None and half.uncertainty.draws == 20 + 20
-    unpaired = cmd(folder, texts, tmp_path / "r", encoder=encoder)
+    unpaired = cmd(folder, texts, tmp_path / "r", encoder=tiny_encoder)
     assert unpaired.uncertainty is not None and unpaired.uncertainty.draws == 20 + 20 + 40
     assert unpaired.cmd == pytest.approx(paired.cmd, rel=1e-9)
 
@@ -212,22 +204,24 @@ class TestRealSide:
         return path
 
     def test_images_beside_the_captions(
-        self, encoder: Encoder, pictures: np.ndarray, tmp_path: Path
+        self, tiny_encoder: Encoder, pictures: np.ndarray, tmp_path: Path
     ) -> None:
         write(tmp_path / "real", pictures[15:])
         write(tmp_path / "f", pictures[:25])
         captions = self.coco(tmp_path, [f"real/{k}.png" for k in range(25)])
-        score = cmd(tmp_path / "f", captions, encoder=encoder)
+        score = cmd(tmp_path / "f", captions, encoder=tiny_encoder)
         assert score.n_real == 25 and score.paired == 25
-        assert score.cmd == cmd(tmp_path / "f", captions, tmp_path / "real", encoder=encoder).cmd
+        assert (
+            score.cmd == cmd(tmp_path / "f", captions, tmp_path / "real", encoder=tiny_encoder).cmd
+        )
 
     def test_never_the_generated_images_themselves(
-        self, encoder: Encoder, pictures: np.ndarray, tmp_path: Path
+        self, tiny_encoder: Encoder, pictures: np.ndarray, tmp_path: Path
     ) -> None:
         write(tmp_path, pictures)
         captions = self.coco(tmp_path, [f"{k}.png" for k in range(40)])
         with pytest.raises(InputError, match=r"are the generated ones themselves.*--real"):
-            cmd(tmp_path, captions, encoder=encoder)
+            cmd(tmp_path, captions, encoder=tiny_encoder)
 
     def test_coco_captions_lead_to_coco(
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -242,9 +236,9 @@ class TestRealSide:
         side = find_real(open_text_side(captions), open_image_side(generated))
         assert getattr(side, "reference", None) == "coco2014-val"
 
-    def test_nothing_leads_to_an_error(self, encoder: Encoder, pictures: np.ndarray) -> None:
+    def test_nothing_leads_to_an_error(self, tiny_encoder: Encoder, pictures: np.ndarray) -> None:
         with pytest.raises(InputError, match=r"names no images.*--real PATH"):
-            cmd(pictures, CAPTIONS, encoder=encoder)
+            cmd(pictures, CAPTIONS, encoder=tiny_encoder)
 
 
 class TestBrokenImages:
@@ -256,45 +250,47 @@ class TestBrokenImages:
         (folder / "7.png").write_bytes(b"no image")
         return folder
 
-    def test_all_are_listed(self, encoder: Encoder, folder: Path, pictures: np.ndarray) -> None:
+    def test_all_are_listed(
+        self, tiny_encoder: Encoder, folder: Path, pictures: np.ndarray
+    ) -> None:
         with pytest.raises(InputError, match="2 of 40 images") as caught:
-            cmd(folder, CAPTIONS, pictures, encoder=encoder)
+            cmd(folder, CAPTIONS, pictures, encoder=tiny_encoder)
         message = str(caught.value)
         assert "3.png" in message and "7.png" in message and "--on-error skip" in message
 
     def test_the_rest_is_scored_on_request(
-        self, encoder: Encoder, folder: Path, pictures: np.ndarray
+        self, tiny_encoder: Encoder, folder: Path, pictures: np.ndarray
     ) -> None:
         with pytest.warns(UserWarning, match=r"2 images could not be decoded(.|\n)*7\.png"):
-            score = cmd(folder, CAPTIONS, pictures, encoder=encoder, on_error="skip")
+            score = cmd(folder, CAPTIONS, pictures, encoder=tiny_encoder, on_error="skip")
         assert (score.n, score.skipped) == (38, 2)
         good = np.delete(pictures, [3, 7], axis=0)
-        assert score.cmd == pytest.approx(cmd(good, CAPTIONS, pictures, encoder=encoder).cmd)
+        assert score.cmd == pytest.approx(cmd(good, CAPTIONS, pictures, encoder=tiny_encoder).cmd)
 
 
-def test_truncated_captions_are_reported(encoder: Encoder, pictures: np.ndarray) -> None:
+def test_truncated_captions_are_reported(tiny_encoder: Encoder, pictures: np.ndarray) -> None:
     with pytest.warns(UserWarning, match="1 captions are longer"):
-        score = cmd(pictures, [*CAPTIONS, "word " * 100], pictures, encoder=encoder)
+        score = cmd(pictures, [*CAPTIONS, "word " * 100], pictures, encoder=tiny_encoder)
     assert score.truncated == 1
 
 
-def test_captions_without_words_are_left_out(encoder: Encoder, pictures: np.ndarray) -> None:
+def test_captions_without_words_are_left_out(tiny_encoder: Encoder, pictures: np.ndarray) -> None:
     with pytest.warns(UserWarning, match="1 captions have no word"):
-        score = cmd(pictures, [*CAPTIONS, "?!"], pictures, encoder=encoder)
+        score = cmd(pictures, [*CAPTIONS, "?!"], pictures, encoder=tiny_encoder)
     assert score.empty == 1 and score.n_captions == len(CAPTIONS)
-    assert score.cmd == pytest.approx(cmd(pictures, CAPTIONS, pictures, encoder=encoder).cmd)
+    assert score.cmd == pytest.approx(cmd(pictures, CAPTIONS, pictures, encoder=tiny_encoder).cmd)
 
 
-def test_collapsed_images_are_told(encoder: Encoder, pictures: np.ndarray) -> None:
+def test_collapsed_images_are_told(tiny_encoder: Encoder, pictures: np.ndarray) -> None:
     with pytest.warns(UserWarning, match="generated images .* all have the same features"):
-        cmd(np.repeat(pictures[:1], 40, axis=0), CAPTIONS, pictures, encoder=encoder)
+        cmd(np.repeat(pictures[:1], 40, axis=0), CAPTIONS, pictures, encoder=tiny_encoder)
 
 
-def test_fewer_than_two_samples(encoder: Encoder, pictures: np.ndarray) -> None:
+def test_fewer_than_two_samples(tiny_encoder: Encoder, pictures: np.ndarray) -> None:
     with pytest.raises(InputError, match="at least 2"):
-        cmd(pictures[:1], CAPTIONS, pictures, encoder=encoder)
+        cmd(pictures[:1], CAPTIONS, pictures, encoder=tiny_encoder)
     with pytest.raises(InputError, match="at least 2"):
-        cmd(pictures, CAPTIONS[:1], pictures, encoder=encoder)
+        cmd(pictures, CAPTIONS[:1], pictures, encoder=tiny_encoder)
 
 
 def test_wrong_paths_are_told_before_the_network_is_built(tmp_path: Path) -> None:
