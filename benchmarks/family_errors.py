@@ -22,7 +22,8 @@ from uncertainty import World, table, worlds
 from cmdmetric.encoders.inception import InceptionFeatures
 from cmdmetric.inputs.captions import read_captions
 from cmdmetric.metrics.moments import Moments
-from cmdmetric.scoring.catalogue import METRICS, Given, measure
+from cmdmetric.scoring.family.catalogue import METRICS, measure
+from cmdmetric.scoring.family.metric import Given
 from cmdmetric.scoring.grouping import groups_of
 from cmdmetric.scoring.side import Side
 

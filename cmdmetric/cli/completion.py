@@ -44,6 +44,13 @@ def listed(known: Iterable[str]) -> Completer:
     return complete
 
 
+def metrics(ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:
+    """Offer the metrics, several of them separated by commas, and all."""
+    from cmdmetric.scoring import METRICS
+
+    return listed((*METRICS, "all"))(ctx, param, incomplete)
+
+
 def models(ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:
     """Offer the bundled encoder, the default one, and folders.
 

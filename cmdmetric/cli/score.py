@@ -13,7 +13,6 @@ from cmdmetric.cli import completion
 from cmdmetric.cli.check import Gate, check_options
 from cmdmetric.cli.options import check_writable, encoder_options, explain, write
 from cmdmetric.cli.tables import compare_table, harm_table, score_table, versus_table
-from cmdmetric.scoring import METRICS
 from cmdmetric.version import __version__
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ Examples:
               "[default: what the captions lead to]")  # fmt: skip
 @encoder_options
 @click.option("--metrics", default="", metavar="NAMES",
-              shell_complete=completion.listed((*METRICS, "all")),
+              shell_complete=completion.metrics,
               help="More metrics: fid,clipscore,... or all.")  # fmt: skip
 @click.option("--inception-weights", metavar="FILE", shell_complete=completion.paths,
               help="For fid, kid and is.")  # fmt: skip

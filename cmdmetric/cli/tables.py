@@ -9,28 +9,34 @@ if TYPE_CHECKING:
 
     from cmdmetric.compare import Against, Comparison, Versus
     from cmdmetric.scoring import CMDScore, Harm
-    from cmdmetric.uncertainty import Gap, Value
+    from cmdmetric.uncertainty import Estimate, Gap, Value
+
+_ABOUT = {
+    "cmd": "Dis(f,r) + ITDis, lower is better",
+    "itdis": "|Dis(f,l) - Dis(r,l)|, consistency",
+    "dis_fr": "generated to real",
+    "dis_fl": "generated to captions",
+    "dis_rl": "real to captions",
+}
 
 
 def score_table(result: CMDScore) -> str:
+    """The numbers of one score, with what they are of."""
+    from cmdmetric.metrics import QUANTITIES
+
     def count(n: int | None, noun: str) -> str:
         return "count not recorded" if n is None else f"{n} {noun}"
 
     paired = "" if result.paired is None else f", {result.paired} of them with a caption"
     bars = result.uncertainty
-    rows = [
-        ("CMD", result.cmd, bars.cmd if bars else None, "Dis(f,r) + ITDis, lower is better"),
-        ("ITDis", result.itdis, bars.itdis if bars else None, "|Dis(f,l) - Dis(r,l)|, consistency"),
-        ("Dis(f,r)", result.dis_fr, bars.dis_fr if bars else None, "generated to real"),
-        ("Dis(f,l)", result.dis_fl, bars.dis_fl if bars else None, "generated to captions"),
-        ("Dis(r,l)", result.dis_rl, bars.dis_rl if bars else None, "real to captions"),
-    ]
     lines = []
-    for name, value, bar, about in rows:
+    for name, title in QUANTITIES.items():
+        value: float = getattr(result, name)
+        bar: Estimate | None = getattr(bars, name, None)
         # Between two sides that are moments nothing was sampled.
         sampled = bar is not None and (bar.standard_error > 0 or value == 0)
         error = f" ± {bar.standard_error:.4f}" if bar is not None and sampled else ""
-        lines.append(f"{name:<10}{value:>10.4f}{error:<12} {about}")
+        lines.append(f"{title:<10}{value:>10.4f}{error:<12} {_ABOUT[name]}")
     if bars is not None:
         lines += ["", f"± one standard error, of the sampling of {', '.join(bars.sides)}"]
     if bars is not None and bars.cmd.debiased is not None:
@@ -150,7 +156,7 @@ def _families(result: Comparison) -> list[str]:
     names = list(dict.fromkeys(name for entry in result.entries for name in entry.metrics))
     if not names:
         return []
-    from cmdmetric.scoring import BETTER
+    from cmdmetric.scoring import better
 
     against = {each.name: each.metrics for each in result.against_best}
     rows = [("", *(entry.name for entry in result.entries), "better")]
@@ -164,7 +170,7 @@ def _families(result: Comparison) -> list[str]:
             elif gap is not None and gap.p_adjusted is not None and gap.p_adjusted < 0.05:
                 mark = " *"
             cells.append(f"{'-' if value is None else _with_error(value)}{mark}")
-        rows.append((name, *cells, BETTER.get(name, "")))
+        rows.append((name, *cells, better(name) or ""))
     lines = ["", *_aligned(rows)]
     gaps = [gap for each in against.values() for gap in each.values()]
     if gaps:
@@ -182,12 +188,12 @@ def _with_error(value: Value) -> str:
 def _family(metrics: Mapping[str, Value]) -> list[str]:
     if not metrics:
         return []
-    from cmdmetric.scoring import BETTER
+    from cmdmetric.scoring import better
 
     lines = [""]
     for name, value in metrics.items():
         error = "" if value.standard_error is None else f" ± {value.standard_error:.4f}"
-        lines.append(f"{name:<14}{value.value:>10.4f}{error:<12} {BETTER[name]} is better")
+        lines.append(f"{name:<14}{value.value:>10.4f}{error:<12} {better(name)} is better")
     return lines
 
 

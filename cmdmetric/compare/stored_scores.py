@@ -12,8 +12,9 @@ from typing import Any
 
 from cmdmetric.errors import InputError
 from cmdmetric.files import missing
-from cmdmetric.gate import DISTANCES, SAME_CAPTIONS, numbers, setting_of
-from cmdmetric.scoring import INCEPTION, OF_PAIRS, UNBIASED
+from cmdmetric.gate import SAME_CAPTIONS, numbers, setting_of
+from cmdmetric.metrics import QUANTITIES
+from cmdmetric.scoring import METRIC_OF
 from cmdmetric.uncertainty import Gap, Sizes, Value, differ, gap_of
 
 
@@ -219,8 +220,10 @@ def _gaps(one: Entry, two: Entry) -> dict[str, Gap]:
         errors = ours.standard_error, theirs.standard_error
         known = [error for error in errors if error is not None]
         se = math.hypot(*known) if len(known) == 2 else None
-        unbiased = name in UNBIASED and (single or name in OF_PAIRS)
-        if not (alike or unbiased) or (name in INCEPTION and one.inception != two.inception):
+        metric = METRIC_OF.get(name)
+        unbiased = metric and name in metric.unbiased and (single or metric.of_pairs)
+        other_sides = metric and metric.inception and one.inception != two.inception
+        if not (alike or unbiased) or other_sides:
             se = None
         found[name] = gap_of(
             ours.value - theirs.value, se, scale=max(abs(ours.value), abs(theirs.value))
@@ -267,7 +270,7 @@ def _read(path: Path) -> Mapping[str, Any]:
     if not isinstance(content, Mapping) or not isinstance(content.get("signature"), str):
         raise InputError(f"{path}: not the JSON of a score; `cmd-score ... -o FILE` makes one")
     known = numbers(content)
-    for key in DISTANCES:
+    for key in QUANTITIES:
         value = known.get(key)
         if value is None or not math.isfinite(value):
             raise InputError(f"{path}: its {key} is {value}, not a number")
@@ -297,7 +300,7 @@ def _refuse_differences(
 def entry_of(name: str, content: Mapping[str, Any]) -> Entry:
     """A model's row from a score's JSON."""
     known = numbers(content)
-    values = {key: float(known[key] or 0.0) for key in DISTANCES}
+    values = {key: float(known[key] or 0.0) for key in QUANTITIES}
     keys = ("standard_error", "debiased", "low", "high")
     bars = {key: known.get(f"uncertainty.cmd.{key}") for key in keys}
     if any(value is not None and not math.isfinite(value) for value in bars.values()):

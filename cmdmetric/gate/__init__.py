@@ -13,7 +13,6 @@ if TYPE_CHECKING:
         check as check,
     )
     from cmdmetric.gate.expectations import (
-        DISTANCES as DISTANCES,
         SAME_CAPTIONS as SAME_CAPTIONS,
         Against as Against,
         expectation as expectation,
@@ -26,7 +25,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
         "checks": "DEFAULT_TOLERANCE Tolerance check",
-        "expectations": "Against DISTANCES SAME_CAPTIONS expectation numbers setting_of",
+        "expectations": "Against SAME_CAPTIONS expectation numbers setting_of",
         "verdict": "Verdict",
     },
 )

@@ -15,10 +15,9 @@ from typing import Any, TypeAlias
 from cmdmetric import published
 from cmdmetric.errors import InputError
 from cmdmetric.files import missing
+from cmdmetric.metrics import QUANTITIES
 from cmdmetric.scoring import CMDScore
 
-#: The distances and what they add up to, which every score has.
-DISTANCES = ("cmd", "itdis", "dis_fr", "dis_fl", "dis_rl")
 #: Features of one set of images differ between machines by some 1e-6, and so do their distances:
 #: what is below this share of the largest distance is rounding.
 ROUNDING = 1e-5
@@ -164,14 +163,14 @@ def _of_file(path: Path) -> Expectation:
 
 def _of_score(content: Any, name: str) -> Expectation:
     if not isinstance(content, Mapping) or not all(
-        key in content for key in ("signature", *DISTANCES)
+        key in content for key in ("signature", *QUANTITIES)
     ):
         raise InputError(
             f"{name}: not the JSON of a score; `cmd-score ... -o FILE` makes one (of one "
             "generator, without --versus)"
         )
     known = numbers(content)
-    values = {key: known[key] for key in DISTANCES}
+    values = {key: known[key] for key in QUANTITIES}
     for key, value in values.items():
         if value is None or not math.isfinite(value):
             raise InputError(f"{name}: {key} is {value}, not a number")

@@ -6,15 +6,10 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from cmdmetric.metrics import QUANTITIES
+
 Outcome = Literal["within", "outside", "meaningless"]
 _STATUS = {"within": 0, "outside": 1, "meaningless": 2}
-_LABELS = {
-    "cmd": "CMD",
-    "itdis": "ITDis",
-    "dis_fr": "Dis(f,r)",
-    "dis_fl": "Dis(f,l)",
-    "dis_rl": "Dis(r,l)",
-}
 
 
 @dataclass(frozen=True)
@@ -105,7 +100,7 @@ class Verdict:
 
 
 def _label(metric: str) -> str:
-    return _LABELS.get(metric, metric)
+    return QUANTITIES.get(metric, metric)
 
 
 def _word(check: Check) -> str:

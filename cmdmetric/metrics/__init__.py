@@ -12,6 +12,7 @@ if TYPE_CHECKING:
         ref_clip_scores as ref_clip_scores,
     )
     from cmdmetric.metrics.cmd import (
+        QUANTITIES as QUANTITIES,
         CrossModelDistance as CrossModelDistance,
         cross_model_distance as cross_model_distance,
     )
@@ -54,7 +55,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
         "clipscore": "clip_scores ref_clip_scores",
-        "cmd": "CrossModelDistance cross_model_distance",
+        "cmd": "CrossModelDistance QUANTITIES cross_model_distance",
         "cmmd": "cmmd_influence",
         "distance_influence": "DistanceInfluence End frechet_influence",
         "fid": "DIMENSIONS fid_influence",

@@ -7,6 +7,15 @@ from typing import NamedTuple
 from cmdmetric.metrics.frechet import frechet_distance
 from cmdmetric.metrics.moments import Moments
 
+#: What every score is made of, CMD first, by the names of its numbers, and how people write them.
+QUANTITIES = {
+    "cmd": "CMD",
+    "itdis": "ITDis",
+    "dis_fr": "Dis(f,r)",
+    "dis_fl": "Dis(f,l)",
+    "dis_rl": "Dis(r,l)",
+}
+
 
 class CrossModelDistance(NamedTuple):
     """The three Fréchet distances that the scores are made of, and the scores."""

@@ -10,7 +10,7 @@ from cmdmetric.compare import Comparison, Entry
 from cmdmetric.report.data import Published
 from cmdmetric.report.gather import published_of
 from cmdmetric.report.page import check_report, page, shown, write_page
-from cmdmetric.scoring import BETTER
+from cmdmetric.scoring import better
 from cmdmetric.uncertainty import Estimate
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def render_compare(data: Comparison) -> str:
         gauge=Markup(plots.gauge(bars)),
         plane=Markup(plots.plane(bars)),
         metrics=list(dict.fromkeys(name for entry in data.entries for name in entry.metrics)),
-        better=BETTER,
+        better=better,
         intervals=any(entry.low is not None for entry in data.entries),
     )
 

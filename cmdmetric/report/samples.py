@@ -11,7 +11,7 @@ import numpy as np
 from cmdmetric.report.data import Array, Clouds, Example, Grid, Point, Similarity
 from cmdmetric.report.projection import aligned_view, joint_view
 from cmdmetric.report.thumbnails import thumbnails
-from cmdmetric.scoring import Side, pairing_of
+from cmdmetric.scoring import Side, caption_texts
 from cmdmetric.uncertainty import Sample, SideLike
 
 #: What bounds the file's size: points of each cloud, pictures of each grid, and their pixels.
@@ -43,16 +43,16 @@ def grids(
         ]
     chosen.append(("Most helpful", "Without them the score would rise most.", order[:GRID]))
     pictures = _pictures(f, {int(i) for _, _, rows in chosen for i in rows}, GRID_PIXELS)
-    pairing = pairing_of(f, l)
+    captions = caption_texts(f, l)
     names = names_of(f)
     grids = []
     for title, about, rows in chosen:
         examples = []
         for i in map(int, rows):
-            own = pairing.caption_of[i] if pairing is not None else ()
-            texts = tuple(l.texts.texts[c] for c in own) if l.texts is not None else ()
             name = short_name(names[i])
-            examples.append(Example(name, pictures.get(i), texts, fit.get(i), -float(share[i])))
+            examples.append(
+                Example(name, pictures.get(i), captions[i], fit.get(i), -float(share[i]))
+            )
         grids.append(Grid(title, about, tuple(examples)))
     return tuple(grids)
 

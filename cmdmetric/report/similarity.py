@@ -7,16 +7,14 @@ from numpy.typing import NDArray
 
 from cmdmetric.metrics import BLOCK, blocks, unit
 from cmdmetric.report.data import Array, Similarity
-from cmdmetric.scoring import Side, pairing_of
+from cmdmetric.scoring import Side, caption_rows
 
 
 def _owners(images: Side, l: Side) -> list[list[int]] | None:
-    """For each image the rows of the captions' features that are its own; None if unpaired."""
-    pairing = pairing_of(images, l)
-    if pairing is None or not images.has_features or not l.has_features:
+    """Find the rows of each image's own captions; None where there are none, or no features."""
+    if not images.has_features or not l.has_features:
         return None
-    row_of = {caption: row for row, caption in enumerate(l.kept)}
-    found = [[row_of[c] for c in own if c in row_of] for own in pairing.caption_of]
+    found = caption_rows(images, l)
     return found if any(found) else None
 
 

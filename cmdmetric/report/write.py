@@ -16,6 +16,7 @@ import click
 
 from cmdmetric.cache import FeatureCache, open_cache, remembered
 from cmdmetric.inputs import ImageSet
+from cmdmetric.metrics import QUANTITIES
 from cmdmetric.preflight import Finding, ImageFacts, Looked, look_over
 from cmdmetric.protocol import Protocol
 from cmdmetric.report.data import ReportData
@@ -122,11 +123,9 @@ def render(data: ReportData) -> str:
         "growth": plots.growth_text(data.growth) if drawn else "",
         "similarity": plots.similarity_text(data.similarity) if data.similarity else "",
     }
-    names = ("cmd", "itdis", "dis_fr", "dis_fl", "dis_rl")
-    titles = ("CMD", "ITDis", "Dis(f,r)", "Dis(f,l)", "Dis(r,l)")
     quantities = [
         (title, getattr(score, name), bars and getattr(bars, name))
-        for title, name in zip(titles, names, strict=True)
+        for name, title in QUANTITIES.items()
     ]
     sections = [
         ("score", "Score"),

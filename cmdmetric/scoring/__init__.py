@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING
 from cmdmetric.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from cmdmetric.scoring.catalogue import (
-        BETTER as BETTER,
-        INCEPTION as INCEPTION,
-        METRICS as METRICS,
-        OF_PAIRS as OF_PAIRS,
-        UNBIASED as UNBIASED,
-    )
     from cmdmetric.scoring.encoding import Encoding as Encoding, encoding_of as encoding_of
+    from cmdmetric.scoring.family.catalogue import (
+        METRIC_OF as METRIC_OF,
+        METRICS as METRICS,
+        better as better,
+    )
     from cmdmetric.scoring.grouping import (
         as_samples as as_samples,
         groups_of as groups_of,
@@ -51,9 +49,9 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
-        "catalogue": "BETTER INCEPTION METRICS OF_PAIRS UNBIASED",
         "encoding": "Encoding encoding_of",
-        "grouping": "as_samples groups_of pairing_of",
+        "family.catalogue": "METRICS METRIC_OF better",
+        "grouping": "as_samples caption_rows caption_texts groups_of pairing_of",
         "merging": "merge",
         "notes": "left_out",
         "opening": "find_real open_image_side open_text_side side_of",

@@ -71,6 +71,28 @@ def _groups_of(
     return np.where(groups < 0, (groups + 1) * sides - 1 - side, groups)
 
 
+def caption_rows(images: Side, l: Side) -> list[list[int]]:
+    """Find each image's own captions.
+
+    Returns:
+        For every image the rows of its captions among the features of `l`; without any where none
+        has a word in it, or where images and captions are not paired by name.
+    """
+    pairing = pairing_of(images, l)
+    if pairing is None:
+        return [[] for _ in range(images.moments.n or 0)]
+    row_of = {caption: row for row, caption in enumerate(l.kept)}
+    return [[row_of[c] for c in own if c in row_of] for own in pairing.caption_of]
+
+
+def caption_texts(images: Side, l: Side) -> list[tuple[str, ...]]:
+    """Give each image's own captions as they are written."""
+    pairing = pairing_of(images, l)
+    if pairing is None or l.texts is None:
+        return [()] * (images.moments.n or 0)
+    return [tuple(l.texts.texts[c] for c in own) for own in pairing.caption_of]
+
+
 def groups_of(images: Sequence[Side], l: Side) -> list[NDArray[Any] | None]:
     """What was drawn together, of several image sides: images of the same captions."""
     return list(_groups([pairing_of(side, l) for side in images], l)[0])

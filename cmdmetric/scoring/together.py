@@ -14,8 +14,9 @@ from cmdmetric.cache import FeatureCache, remembered
 from cmdmetric.errors import InputError
 from cmdmetric.features import InceptionSides
 from cmdmetric.metrics import Moments
-from cmdmetric.scoring.catalogue import INCEPTION, METRICS, Given, measure, metric_names
 from cmdmetric.scoring.encoding import Encoding
+from cmdmetric.scoring.family.catalogue import METRIC_OF, METRICS, measure, metric_names
+from cmdmetric.scoring.family.metric import Given
 from cmdmetric.scoring.grouping import drawn_together, pairing_of
 from cmdmetric.scoring.opening import open_sides
 from cmdmetric.scoring.result import CMDScore
@@ -173,7 +174,9 @@ def with_family(
     score = replace(
         found.score,
         metrics=values,
-        inception=inception.record(of_r, found.r) if INCEPTION & values.keys() else None,
+        inception=inception.record(of_r, found.r)
+        if any(METRIC_OF[value].inception for value in values)
+        else None,
         warnings=(*found.score.warnings, *notes),
     )
     return replace(found, score=score, measured=measured)

@@ -7,7 +7,7 @@ import io
 from dataclasses import astuple, dataclass, fields
 
 from cmdmetric.errors import InputError
-from cmdmetric.scoring.grouping import as_samples, pairing_of
+from cmdmetric.scoring.grouping import as_samples, caption_texts
 from cmdmetric.scoring.side import Side
 from cmdmetric.uncertainty import influences
 
@@ -43,19 +43,19 @@ def harm(f: Side, r: Side, l: Side) -> list[Harm]:
     found = influences(of_f, of_r, of_l)
     of_images = found.cmd("f")
     names = f.names or tuple(f"#{i}" for i in range(len(of_images)))
-    pairing = pairing_of(f, l)
-    texts = l.texts.texts if l.texts else ()
-    captions = [
-        " | ".join(texts[i] for i in own) for own in (pairing.caption_of if pairing else ())
-    ] or [""] * len(names)
     rows = [
-        Harm("image", name, float(share) / len(names), caption)
-        for name, share, caption in zip(names, of_images, captions, strict=True)
+        Harm("image", name, float(share) / len(names), " | ".join(captions))
+        for name, share, captions in zip(names, of_images, caption_texts(f, l), strict=True)
     ]
     if l.has_features and l.texts:
         of_captions = found.cmd("l")
         rows += [
-            Harm("caption", l.texts.images[i] or f"#{i}", float(share) / len(of_captions), texts[i])
+            Harm(
+                "caption",
+                l.texts.images[i] or f"#{i}",
+                float(share) / len(of_captions),
+                l.texts.texts[i],
+            )
             for i, share in zip(l.kept, of_captions, strict=True)
         ]
     return sorted(rows, key=lambda row: -row.share)

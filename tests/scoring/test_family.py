@@ -21,8 +21,8 @@ from cmdmetric.metrics.cmmd import cmmd
 from cmdmetric.metrics.fjd import fjd
 from cmdmetric.scenes.drawing import draw_scene
 from cmdmetric.scoring import together as scored_module
-from cmdmetric.scoring.catalogue import METRICS, metric_names
 from cmdmetric.scoring.encoding import Encoding
+from cmdmetric.scoring.family.catalogue import METRICS, metric_names
 from tests.conftest import ROOT
 from tests.support.commands import run
 

@@ -21,8 +21,8 @@ from cmdmetric.metrics.kid import clip_kid, clip_kid_influence, kid, kid_influen
 from cmdmetric.metrics.mmd import MMDInfluence
 from cmdmetric.metrics.moments import Moments
 from cmdmetric.metrics.vendi import vendi_influence, vendi_score
-from cmdmetric.scoring.catalogue import Given, measure
-from cmdmetric.scoring.family import MEASURES
+from cmdmetric.scoring.family.catalogue import METRICS, measure
+from cmdmetric.scoring.family.metric import Given
 from cmdmetric.scoring.grouping import groups_of
 from cmdmetric.scoring.side import Side
 from cmdmetric.uncertainty.draws import Drawn, sections
@@ -265,7 +265,7 @@ def first_captions(l: Side) -> Side:
 def test_double_counting_and_chance_are_in_the_errors(monkeypatch: pytest.MonkeyPatch) -> None:
     """What each number is made of, through `measure`, where the two sets are nearly equal."""
     given = given_sides(np.random.default_rng(0), 400, 0.0, d=6)
-    monkeypatch.setattr("cmdmetric.scoring.family._PART", 80)
+    monkeypatch.setattr("cmdmetric.scoring.family.kernels._PART", 80)
     monkeypatch.setattr("cmdmetric.metrics.kid.SUBSET_SIZE", 100)
     number = measure("kid", given)["kid"]
     pools = given.inception_f.pool, given.inception_r.pool
@@ -430,7 +430,7 @@ def test_what_is_not_known_is_not_made_up() -> None:
     given = given_sides(np.random.default_rng(0), 60, 0.0)
     given = Given(given.f, given.r, given.l, groups={"f": one, "r": one})
     assert measure("prdc", given)["density"].standard_error(given.groups) is None
-    assert set(MEASURES) >= set(CLIP)
+    assert set(METRICS) >= set(CLIP)
 
 
 @settings(max_examples=30, deadline=None)

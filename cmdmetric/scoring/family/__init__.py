@@ -1,0 +1,1 @@
+"""The family of metrics beside CMD: a file for metrics of one kind, and the catalogue of all."""

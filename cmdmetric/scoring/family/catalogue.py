@@ -1,0 +1,93 @@
+"""All metrics of the family by name. docs/metrics.md has a paragraph on each.
+
+CMD, ITDis and the distances they are made of are part of every score and need not be asked for.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import replace
+
+from cmdmetric.errors import InputError
+from cmdmetric.metrics import QUANTITIES
+from cmdmetric.scoring.family.distances import FID, FJD
+from cmdmetric.scoring.family.diversity import PRDC, VENDI
+from cmdmetric.scoring.family.inception import INCEPTION_SCORE
+from cmdmetric.scoring.family.kernels import CLIP_KID, CMMD, KID
+from cmdmetric.scoring.family.metric import Better, Given, Metric, Unavailable
+from cmdmetric.scoring.family.pairs import CLIPSCORE, R_PRECISION, RECALL_AT_K, REF_CLIPSCORE
+from cmdmetric.uncertainty import Measured, number_of_draws
+
+#: The metrics by name, in the order in which they are shown.
+METRICS: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        CLIPSCORE,
+        REF_CLIPSCORE,
+        R_PRECISION,
+        RECALL_AT_K,
+        FJD,
+        CMMD,
+        CLIP_KID,
+        PRDC,
+        VENDI,
+        FID,
+        KID,
+        INCEPTION_SCORE,
+    )
+}
+
+#: The metric that each number of the family is of.
+METRIC_OF: dict[str, Metric] = {
+    value: metric for metric in METRICS.values() for value in metric.values
+}
+
+
+def better(number: str) -> Better | None:
+    """Tell which way a number of the family is better; None for one that is not of it."""
+    metric = METRIC_OF.get(number)
+    return None if metric is None else metric.values[number]
+
+
+def metric_names(metrics: str | Iterable[str]) -> tuple[tuple[str, ...], bool]:
+    """Read the names in "fid,clipscore" or in a list.
+
+    Returns:
+        Each name once, in the order of `METRICS`, and whether "all" was asked for.
+
+    Raises:
+        InputError: There is no metric of such a name; the message has the nearest one.
+    """
+    if isinstance(metrics, str):
+        metrics = [name.strip() for name in metrics.split(",") if name.strip()]
+    wanted = dict.fromkeys(name.lower() for name in metrics)
+    if "all" in wanted:
+        return tuple(METRICS), True
+    for name in wanted:
+        if name not in METRICS and name not in QUANTITIES:
+            near = difflib.get_close_matches(name, METRICS, 1)
+            hint = f"; did you mean {near[0]}?" if near else "."
+            raise InputError(
+                f"no metric {name!r}{hint} There is {', '.join((*QUANTITIES, *METRICS))}, or all"
+            )
+    return tuple(name for name in METRICS if name in wanted), False
+
+
+def measure(name: str, given: Given) -> dict[str, Measured]:
+    """Compute a metric.
+
+    Returns:
+        Its numbers by the names in `Metric.values`.
+
+    Raises:
+        Unavailable: Something that the metric takes is missing; the message says what.
+    """
+    metric, n = METRICS[name], given.f.moments.n
+    try:
+        numbers = metric.compute(given)
+        sizes = (n, number_of_draws(n, given.groups.get("f")))
+        sized = [number if number.sizes else replace(number, sizes=sizes) for number in numbers]
+        return dict(zip(metric.values, sized, strict=True))
+    except InputError as error:
+        raise Unavailable(f"{name}: {error}") from None

@@ -1,0 +1,55 @@
+"""Precision, recall, density, coverage; and the Vendi score."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cmdmetric.metrics import NEIGHBOURS, prdc_scores, vendi_influence, vendi_score
+from cmdmetric.scoring.family.metric import Given, Metric
+from cmdmetric.uncertainty import Drawn, Measured, sections
+
+#: Precision to coverage get their error bars from so many sections, of so many images.
+_SECTIONS, _SMALLEST, _LARGEST = 16, 20, 5000
+
+
+def precision_to_coverage(given: Given) -> list[Measured]:
+    """Precision and recall (Kynkäänniemi et al. 2019), density and coverage (Naeem et al. 2020).
+
+    Their error bars are those of halves of the sets, or of smaller sections where even these are
+    large.
+    """
+    f, r = given.features("f"), given.features("r")
+    whole = prdc_scores(f, r)
+    most = min(len(f), len(r)) // _SMALLEST
+    if most < 2:
+        return [Measured(value, bias=None) for value in whole]
+    # By the real images, so that generators of about as many images are parted alike.
+    parts = max(2, min(most, len(r) // _LARGEST))
+    values = np.empty((-(-_SECTIONS // parts), parts, len(whole)))
+    for partition, part in np.ndindex(values.shape[:2]):
+        of_f, of_r = (
+            sections(Drawn(len(side), given.groups.get(name)), parts, partition) == part
+            for name, side in (("f", f), ("r", r))
+        )
+        if min(of_f.sum(), of_r.sum()) <= NEIGHBOURS:  # a few draws that hold most images
+            return [Measured(value, bias=None) for value in whole]
+        values[partition, part] = prdc_scores(f[of_f], r[of_r])
+    return [Measured(value, sections=values[..., i], bias=None) for i, value in enumerate(whole)]
+
+
+PRDC = Metric(
+    "prdc",
+    {"precision": "higher", "recall": "higher", "density": "higher", "coverage": "higher"},
+    precision_to_coverage,
+)
+
+
+def vendi(given: Given) -> list[Measured]:
+    """The Vendi score (Friedman and Dieng 2023) of the generated images."""
+    f = given.features("f")
+    # Two images move it alike whatever they are: that tells no error.
+    shares = {"f": vendi_influence(f) / len(f)} if len(f) > 2 else {}
+    return [Measured(vendi_score(f), shares, bias=None)]
+
+
+VENDI = Metric("vendi", {"vendi": "higher"}, vendi)

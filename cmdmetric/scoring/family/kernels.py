@@ -1,0 +1,73 @@
+"""Maximum mean discrepancies: CMMD and KID."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cmdmetric.metrics import (
+    MMDInfluence,
+    clip_kid_influence,
+    cmmd_influence,
+    kid_influence,
+    kid_of_subsets,
+)
+from cmdmetric.scoring.family.metric import Given, Metric
+from cmdmetric.uncertainty import Measured, units
+
+#: KID's influences are found in parts of so many images: a fraction of its own time.
+_PART = 2000
+
+
+def cmmd(given: Given) -> list[Measured]:
+    """CMMD (Jayasumana et al. 2024), unbiased and as its authors' code estimates it."""
+    found = cmmd_influence(given.features("f"), given.features("r"), _draws(given))
+    unbiased, biased = found.mmd.unbiased, found.mmd.biased
+    return [_discrepancy(found, unbiased), _discrepancy(found, biased, biased - unbiased)]
+
+
+CMMD = Metric("cmmd", {"cmmd": "lower", "cmmd_biased": "lower"}, cmmd, unbiased=("cmmd",))
+
+
+def clip_kid(given: Given) -> list[Measured]:
+    """The kernel distance of KID, of CLIP's features."""
+    found = clip_kid_influence(given.features("f"), given.features("r"), _draws(given))
+    return [_discrepancy(found, found.mmd.unbiased)]
+
+
+CLIP_KID = Metric("clip_kid", {"clip_kid": "lower"}, clip_kid, unbiased=("clip_kid",))
+
+
+def kid(given: Given) -> list[Measured]:
+    """The kernel Inception distance (Binkowski et al. 2018), a mean over random subsets."""
+    f, r = (side.pool for side in given.both_seen_by_inception())
+    value = kid_of_subsets(f, r)
+    most = min(len(f), len(r)) // 2
+    found = kid_influence(f, r, parts=max(1, min(most, max(len(f), len(r)) // _PART)))
+    shares = {"f": found.of_f / len(f), given.inception_real: found.of_r / len(r)}
+    return [
+        Measured(
+            value.mean,
+            shares,
+            # Second-order noise counts twice in each part, once in the whole.
+            excess=found.second_order * (2 / found.parts - 1 / found.parts**2),
+            least=1 / (2 * found.parts),
+            chance=value.std**2 / value.subsets,
+            bias=0.0 if given.apart_for_inception else None,
+        )
+    ]
+
+
+KID = Metric("kid", {"kid": "lower"}, kid, inception=True, unbiased=("kid",))
+
+
+def _draws(given: Given) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    f, r = units([given.drawn("f"), given.drawn("r")])[0]
+    return f, r
+
+
+def _discrepancy(found: MMDInfluence, value: float, more: float = 0.0) -> Measured:
+    """Measure a value that is by `more` higher than the unbiased estimate."""
+    shares = {"f": found.of_x / len(found.of_x), "r": found.of_y / len(found.of_y)}
+    bias = None if found.bias is None else found.bias + more
+    return Measured(value, shares, excess=found.second_order, bias=bias)

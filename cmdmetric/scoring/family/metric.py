@@ -1,0 +1,147 @@
+"""What a metric is: its name, its numbers, how they are computed, and from what."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cmdmetric.errors import InputError
+from cmdmetric.metrics import Moments
+from cmdmetric.scoring.side import Side
+from cmdmetric.uncertainty import Drawn, Measured, apart
+
+if TYPE_CHECKING:
+    from cmdmetric.encoders import InceptionFeatures
+    from cmdmetric.uncertainty import Groups
+
+#: Which way a number is better.
+Better: TypeAlias = Literal["lower", "higher"]
+#: (n, d) features of one side.
+Features: TypeAlias = NDArray[np.float32]
+#: The image sides by their letters: generated and real.
+Images: TypeAlias = Literal["f", "r"]
+_IMAGES = {"f": "generated images", "r": "real images"}
+
+
+class Unavailable(InputError):
+    """A metric was asked for whose inputs are not all there."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """What metrics are made of: generated images f, real images r, captions l.
+
+    Attributes:
+        f: The generated images.
+        r: The real images.
+        l: The captions.
+        real_l: Captions of the real images, where those of `l` are of the generated ones only.
+        inception_f: Inception's features of the generated images; None without any.
+        inception_r: Inception's features of the real images, or their moments; None without any.
+        inception_apart: Whether Inception's real images are others than `r`.
+        groups: What was drawn together, of "f" and "r".
+    """
+
+    f: Side
+    r: Side
+    l: Side
+    real_l: Side | None = None
+    inception_f: InceptionFeatures | None = None
+    inception_r: InceptionFeatures | Moments | None = None
+    inception_apart: bool = False
+    groups: Groups = field(default_factory=dict)
+
+    def features(self, side: Images) -> Features:
+        """Give the features (n, d) of an image side.
+
+        Raises:
+            Unavailable: Only the moments of the side are at hand.
+        """
+        return features_of(self.f if side == "f" else self.r, _IMAGES[side])
+
+    def drawn(self, side: Images, rows: Sequence[int] | None = None) -> Drawn:
+        """Tell what was drawn together of the images of a side, or of these rows of them."""
+        n = (self.f if side == "f" else self.r).moments.n or 0
+        groups = self.groups.get(side)
+        if rows is None:
+            return Drawn(n, groups)
+        return Drawn(len(rows), None if groups is None else groups[rows])
+
+    @property
+    def apart(self) -> bool:
+        """Whether every image, generated or real, is a draw of its own."""
+        return apart([self.drawn("f"), self.drawn("r")])
+
+    def seen_by_inception(self) -> InceptionFeatures:
+        """Give Inception's features of the generated images.
+
+        Raises:
+            Unavailable: There are none, because the generated side is no images.
+        """
+        if self.inception_f is None:
+            raise Unavailable(f"it takes images, and {self.f.source} holds what CLIP made of them")
+        return self.inception_f
+
+    def both_seen_by_inception(self) -> tuple[InceptionFeatures, InceptionFeatures]:
+        """Give Inception's features of the generated and of the real images.
+
+        Raises:
+            Unavailable: One of the two sides is no images.
+        """
+        f, r = self.seen_by_inception(), self.inception_r
+        if r is None or isinstance(r, Moments):
+            raise Unavailable(
+                f"it takes real images, and {self.r.source} holds none: name some by "
+                "--inception-real"
+            )
+        return f, r
+
+    @property
+    def inception_real(self) -> str:
+        """The name of the side whose groups those of Inception's real images are."""
+        return "inception_r" if self.inception_apart else "r"
+
+    @property
+    def apart_for_inception(self) -> bool:
+        """Whether every image that Inception sees is a draw of its own."""
+        return apart([self.drawn("f")]) if self.inception_apart else self.apart
+
+
+def features_of(side: Side, what: str) -> Features:
+    """Give the features (n, d) of a side, which a message calls `what`.
+
+    Raises:
+        Unavailable: Only the moments of the side are at hand.
+    """
+    features = side.features
+    if features is None:
+        raise Unavailable(
+            f"it takes the features of the {what}, of which {side.source} has only moments"
+        )
+    return np.asanyarray(features)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric of the family, declared beside the function that computes it.
+
+    Attributes:
+        name: What it is called in `--metrics`.
+        values: The names of its numbers in a result, and which way each is better.
+        compute: Gives the numbers in the order of `values`.
+        inception: Whether it is made of Inception's features.
+        of_pairs: Whether its numbers are means over pairs of an image and a caption.
+        unbiased: Those of its numbers that are right on average whatever the number of samples,
+            where each sample is one draw.
+    """
+
+    name: str
+    values: Mapping[str, Better]
+    compute: Callable[[Given], Sequence[Measured]]
+    inception: bool = False
+    of_pairs: bool = False
+    unbiased: tuple[str, ...] = ()
