@@ -51,8 +51,8 @@ class CrossModelDistance(Metric):
     (torch.float64, 60)
 
     Each process encodes its own images. What is exchanged is a matrix of (d + 1)^2 float64 numbers,
-    the sum of [1, x][1, x]^T over features x, so that any number of processes gives the moments of
-    one; there are no error bars, which would need the features.
+    the sum of `[1, x] [1, x]^T` over features x, so that any number of processes gives the moments
+    of one. There are no error bars, which would need the features.
     """
 
     is_differentiable = False

@@ -1,4 +1,4 @@
-"""What the site shows beyond docs/: the README as its first page, and the committed results.
+"""What the site shows beyond docs/: the README as its first page, CONTRIBUTING, and the results.
 
 On disk these are linked as files of the repository (`../benchmarks/results/x.md`); here every link
 becomes one within the site.
@@ -14,6 +14,7 @@ from mkdocs.structure.files import File, Files
 
 #: What a page is called in a sentence, where that is not its file's name.
 TITLES = {
+    "architecture": "the architecture",
     "ci": "a gate for CI",
     "caching": "the feature cache",
     "cli": "the commands",
@@ -29,8 +30,10 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def on_files(files: Files, config: Any) -> Files:
-    """Add README.md as index.md, and benchmarks/."""
-    files.append(File.generated(config, "index.md", abs_src_path=str(ROOT / "README.md")))
+    """Add README.md as index.md, CONTRIBUTING.md, and benchmarks/."""
+    for source, page in (("README", "index"), ("CONTRIBUTING", "contributing")):
+        path = str(ROOT / f"{source}.md")
+        files.append(File.generated(config, f"{page}.md", abs_src_path=path))
     for path in sorted((ROOT / "benchmarks").rglob("*")):
         if path.suffix in (".md", ".png", ".jpg", ".json"):
             name = path.relative_to(ROOT).as_posix()
@@ -47,7 +50,10 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
             lambda named: f"[{TITLES.get(named[1], named[1].replace('_', ' '))}]",
             markdown,
         )
+        markdown = markdown.replace("](CONTRIBUTING.md", "](contributing.md")
         return re.sub(r"\]\(docs/", "](", markdown)
+    if page.file.src_uri == "contributing.md":
+        return re.sub(r"\]\(docs/", "](", markdown).replace("](README.md", "](index.md")
     if page.file.src_uri.startswith("benchmarks/"):
         return re.sub(r"\]\(((?:\.\./)+)docs/", r"](\1", markdown)
     return re.sub(r"\]\(\.\./", "](", markdown.replace("](../README.md", "](index.md"))
