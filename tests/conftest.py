@@ -4,6 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Workers that each start a thread for every core wait for one another most of the time. The
+    # libraries read this when they are loaded, and the commands that tests start inherit it.
+    share = (os.cpu_count() or 1) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(share, 1)))
+
 from pathlib import Path
 from typing import TYPE_CHECKING
 
