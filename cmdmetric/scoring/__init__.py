@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     )
     from cmdmetric.scoring.grouping import (
         as_samples as as_samples,
+        caption_rows as caption_rows,
+        caption_texts as caption_texts,
         groups_of as groups_of,
         pairing_of as pairing_of,
     )
