@@ -18,9 +18,14 @@ if TYPE_CHECKING:
     )
     from cmdmetric.metrics.cmmd import cmmd_influence as cmmd_influence
     from cmdmetric.metrics.distance_influence import (
+        Aligned as Aligned,
         DistanceInfluence as DistanceInfluence,
         End as End,
+        aligned_influence as aligned_influence,
         frechet_influence as frechet_influence,
+        harmonic as harmonic,
+        influence_of_form as influence_of_form,
+        quadratic as quadratic,
     )
     from cmdmetric.metrics.fid import DIMENSIONS as DIMENSIONS, fid_influence as fid_influence
     from cmdmetric.metrics.fjd import fjd_influence as fjd_influence
@@ -35,6 +40,10 @@ if TYPE_CHECKING:
         kid_influence as kid_influence,
         kid_of_subsets as kid_of_subsets,
     )
+    from cmdmetric.metrics.memorisation import (
+        Memorisation as Memorisation,
+        memorisation as memorisation,
+    )
     from cmdmetric.metrics.mmd import MMDInfluence as MMDInfluence
     from cmdmetric.metrics.moments import (
         Moments as Moments,
@@ -44,7 +53,11 @@ if TYPE_CHECKING:
         refuse_differences as refuse_differences,
     )
     from cmdmetric.metrics.prdc import NEIGHBOURS as NEIGHBOURS, prdc_scores as prdc_scores
-    from cmdmetric.metrics.retrieval import ranks as ranks, wins as wins
+    from cmdmetric.metrics.retrieval import (
+        ranks as ranks,
+        win_chances as win_chances,
+        wins as wins,
+    )
     from cmdmetric.metrics.vectors import BLOCK as BLOCK, blocks as blocks, unit as unit
     from cmdmetric.metrics.vendi import (
         vendi_influence as vendi_influence,
@@ -57,16 +70,20 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "clipscore": "clip_scores ref_clip_scores",
         "cmd": "CrossModelDistance QUANTITIES cross_model_distance",
         "cmmd": "cmmd_influence",
-        "distance_influence": "DistanceInfluence End frechet_influence",
+        "distance_influence": (
+            "Aligned DistanceInfluence End aligned_influence frechet_influence harmonic "
+            "influence_of_form quadratic"
+        ),
         "fid": "DIMENSIONS fid_influence",
         "fjd": "fjd_influence",
         "frechet": "frechet_distance",
         "inception": "SPLITS inception_score inception_score_influence",
         "kid": "clip_kid_influence kid_influence kid_of_subsets",
+        "memorisation": "Memorisation memorisation",
         "mmd": "MMDInfluence",
         "moments": "Moments Provenance read_count read_provenance refuse_differences",
         "prdc": "NEIGHBOURS prdc_scores",
-        "retrieval": "ranks wins",
+        "retrieval": "ranks win_chances wins",
         "vectors": "BLOCK blocks unit",
         "vendi": "vendi_influence vendi_score",
     },

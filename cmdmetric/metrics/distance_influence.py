@@ -92,6 +92,53 @@ class DistanceInfluence(NamedTuple):
     bias: float
 
 
+@dataclass(frozen=True, eq=False)
+class Aligned:
+    """Two ends and the decomposition R_a R_b^T = U S V^T that their distance is made of.
+
+    In the coordinates S^(1/2) U^T R_a^(-T) of the one and S^(1/2) V^T R_b^(-T) of the other both
+    covariances are diag(s).
+    """
+
+    a: End
+    b: End
+    #: mean_a - mean_b.
+    gap: Array
+    left: Array
+    #: The singular values, descending.
+    s: Array
+    #: V^T.
+    right: Array
+
+    @classmethod
+    def of(cls, a: End, b: End) -> Aligned:
+        """Raises InputError where the dimensions differ or moments are of fewer than 2 samples."""
+        if a.moments.d != b.moments.d:
+            raise InputError(f"the sides have different dimensions: {a.moments}, {b.moments}")
+        one, two = a.gaussian, b.gaussian
+        left, s, right = np.linalg.svd(one.root @ two.root.T, full_matrices=False)
+        return cls(a, b, one.mean - two.mean, left, s, right)
+
+    @property
+    def distance(self) -> float:
+        """The Fréchet distance of the two."""
+        traces = np.sum(self.a.gaussian.root**2) + np.sum(self.b.gaussian.root**2)
+        return max(0.0, float(self.gap @ self.gap + traces - 2 * self.s.sum()))
+
+    def second_order(self, per_a: float, per_b: float) -> float:
+        """The variance of the distance's second-order term under Gaussian noise of the moments.
+
+        per_a, per_b: 1 over the number of independent samples of each end, 0 for a known one. That
+        is all the variance there is where the two sets are draws of one distribution.
+        """
+        one, two, s = self.a.gaussian, self.b.gaussian, self.s
+        covs = per_a * np.sum((one.root @ one.root.T) ** 2) * per_a
+        covs += 2 * per_a * per_b * np.sum(s**2)
+        covs += per_b * np.sum((two.root @ two.root.T) ** 2) * per_b
+        curved = np.sum(harmonic(s) ** 2) + np.sum(s**2) / 4
+        return float(2 * covs + curved * (per_a + per_b) ** 2)
+
+
 def frechet_influence(a: End, b: End) -> DistanceInfluence:
     """The influence of every sample at hand on Dis(a, b).
 
@@ -107,31 +154,33 @@ def frechet_influence(a: End, b: End) -> DistanceInfluence:
     """
     if a.rows is None and b.rows is None:
         return DistanceInfluence(frechet_distance(a.moments, b.moments), None, None, 0.0, 0.0)
-    if a.moments.d != b.moments.d:
-        raise InputError(f"the sides have different dimensions: {a.moments}, {b.moments}")
-    one, two = a.gaussian, b.gaussian
-    gap = one.mean - two.mean
-    left, s, right = np.linalg.svd(one.root @ two.root.T, full_matrices=False)
-    traces = np.sum(one.root**2) + np.sum(two.root**2)
-    distance = max(0.0, float(gap @ gap + traces - 2 * s.sum()))
+    return aligned_influence(Aligned.of(a, b))
+
+
+def aligned_influence(pair: Aligned) -> DistanceInfluence:
+    """`frechet_influence` of two ends whose decomposition is there."""
     of: list[Array | None] = []
-    bias = 0.0
-    for end, basis, sign in ((a, left.T, 1), (b, right, -1)):
+    bias, s = 0.0, pair.s
+    for end, basis, sign in ((pair.a, pair.left.T, 1), (pair.b, pair.right, -1)):
         if end.rows is None:
             of.append(None)
             continue
         this, n = end.gaussian, len(end.rows)
         half = np.sqrt(s)[:, None] * (basis @ this.inverse)
-        of.append(_influence(end.rows, this.mean, half, sign * gap))
+        of.append(influence_of_form(end, np.eye(half.shape[1]) - half.T @ half, sign * pair.gap))
         bias += float(np.sum(this.root**2) / n + curvature(s) / (n - 1))
-    noise = _second_order(one, two, s, a.count, b.count)
-    return DistanceInfluence(distance, of[0], of[1], noise, bias)
+    per_a, per_b = (1 / end.count if end.count else 0.0 for end in (pair.a, pair.b))
+    return DistanceInfluence(pair.distance, of[0], of[1], pair.second_order(per_a, per_b), bias)
 
 
-def _influence(features: Rows, mean: Array, half: Array, gap: Array) -> Array:
-    """(n,) 2 y.gap + n / (n - 1) (|y|^2 - |half y|^2), centred."""
+def influence_of_form(end: End, form: Array, gap: Array) -> Array:
+    """(n,) 2 y.gap + n / (n - 1) y.form y of the centred features y of an end, centred.
+
+    form (d, d) is symmetric, gap (d,).
+    """
+    assert end.rows is not None
+    features, mean = end.rows, end.gaussian.mean
     n = len(features)
-    form = np.eye(half.shape[1]) - half.T @ half
     found = np.empty(n)
     for start in range(0, n, _ROWS):
         rows = features[start : start + _ROWS] - mean
@@ -167,21 +216,9 @@ def curvature(s: Array) -> float:
     is diagonal, noise H of that matrix adds 1/2 sum_ij H_ij^2 / (s_i s_j (s_i + s_j)) to the
     distance, and (n - 1) E H_ij^2 = s_i^2 s_j^2 (1 + [i = j]). By symmetry it is the same for b.
     """
-    return float(_harmonic(s).sum() / 2 + s.sum() / 4)
+    return float(harmonic(s).sum() / 2 + s.sum() / 4)
 
 
-def _harmonic(s: Array) -> Array:
+def harmonic(s: Array) -> Array:
     """(m, m) s_i s_j / (s_i + s_j)."""
     return np.outer(s, s) / np.maximum(s[:, None] + s, np.finfo(np.float64).tiny)
-
-
-def _second_order(a: _Gaussian, b: _Gaussian, s: Array, n_a: int | None, n_b: int | None) -> float:
-    """The variance of the distance's second-order term under Gaussian noise of the moments.
-
-    That is all the variance there is where the two sets are draws of one distribution.
-    """
-    per_a, per_b = 1 / n_a if n_a else 0.0, 1 / n_b if n_b else 0.0
-    covs = per_a * np.sum((a.root @ a.root.T) ** 2) * per_a
-    covs += 2 * per_a * per_b * np.sum(s**2) + per_b * np.sum((b.root @ b.root.T) ** 2) * per_b
-    curved = np.sum(_harmonic(s) ** 2) + np.sum(s**2) / 4
-    return float(2 * covs + curved * (per_a + per_b) ** 2)

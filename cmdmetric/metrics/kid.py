@@ -11,6 +11,8 @@ from cmdmetric.errors import InputError
 from cmdmetric.metrics.mmd import Draws, Kernel, MMDInfluence, mmd_influence, squared_mmd
 from cmdmetric.metrics.vectors import Array, as_vectors, require_same_dimension, unit
 
+#: Larger features leave the range of the cubes of their products, which are no Inception's anyway.
+LARGEST = 1e50
 #: As published; with fewer images than that the subsets are as large as the smaller set.
 SUBSET_SIZE = 1000
 
@@ -45,7 +47,7 @@ def kid(generated: ArrayLike, real: ArrayLike) -> float:
 
     Raises InputError for fewer than 2 images, other dimensions, or values that are not finite.
     """
-    f, r = _sides(generated, real)
+    f, r = _pools(generated, real)
     return squared_mmd(f, r, _cubic(f.shape[1])).unbiased
 
 
@@ -63,7 +65,7 @@ def kid_of_subsets(
     default seed the subsets are torch-fidelity's. Other arguments and errors as for `kid`; an
     explicit subset_size that is larger than a set is an error.
     """
-    f, r = _sides(generated, real)
+    f, r = _pools(generated, real)
     fewest = min(len(f), len(r))
     size = min(SUBSET_SIZE, fewest) if subset_size is None else subset_size
     if not 2 <= size <= fewest:
@@ -110,7 +112,7 @@ def kid_influence(generated: ArrayLike, real: ArrayLike, *, parts: int, seed: in
     1 / parts of the products of all pairs. Raises InputError where a part would hold fewer than 2
     images of a set.
     """
-    f, r = _sides(generated, real)
+    f, r = _pools(generated, real)
     if not 1 <= parts <= min(len(f), len(r)) // 2:
         raise InputError(f"{parts} parts of {len(f)} generated and {len(r)} real images")
     rng = np.random.default_rng(seed)
@@ -128,6 +130,18 @@ def kid_influence(generated: ArrayLike, real: ArrayLike, *, parts: int, seed: in
 def _sides(generated: ArrayLike, real: ArrayLike) -> tuple[Array, Array]:
     f, r = as_vectors(generated, "generated images", 2), as_vectors(real, "real images", 2)
     require_same_dimension(f, "generated images", r, "real images")
+    return f, r
+
+
+def _pools(generated: ArrayLike, real: ArrayLike) -> tuple[Array, Array]:
+    """Features as they are, of a size that the kernel takes."""
+    f, r = _sides(generated, real)
+    largest = max(np.abs(f).max(), np.abs(r).max())
+    if largest > LARGEST:
+        raise InputError(
+            f"features of up to {largest:.3g} are too large for KID's kernel: it is the cube "
+            "of products of features of the size of one, as Inception's are"
+        )
     return f, r
 
 

@@ -18,6 +18,8 @@ from cmdmetric.version import __version__
 
 Array = NDArray[np.float64]
 
+#: The largest feature of a set is between these: the squares of its squares stay numbers.
+SMALLEST, LARGEST = 1e-70, 1e70
 #: Asymmetry and negative eigenvalues up to this, relative to the largest entry, are the rounding of
 #: a file that was computed in float32 (eps 1.2e-7, some hundred dimensions); beyond it, an error.
 ROUNDING = 1e-5
@@ -154,6 +156,7 @@ class Moments:
         if n is not None and n < 2:
             raise InputError(f"a covariance needs at least 2 samples, the count is {n}")
         scale = float(np.abs(cov).max())
+        _refuse_extremes(float(np.sqrt(scale)), "standard deviations")
         asymmetry = float(np.abs(cov - cov.T).max())
         if asymmetry > ROUNDING * scale:
             raise InputError(
@@ -206,7 +209,8 @@ class Moments:
     def update(self, features: ArrayLike) -> Moments:
         """Add features (b, d), any real dtype, in place; returns itself.
 
-        Raises InputError for another shape, values that are not finite, or a set without a count.
+        Raises InputError for another shape, values that are not finite or of a size beyond
+        SMALLEST and LARGEST, or a set without a count.
         """
         rows = _float64(features, "the features")
         if rows.ndim != 2 or rows.shape[1] != self.d:
@@ -214,6 +218,7 @@ class Moments:
         self._need_count()
         if len(rows) == 0:
             return self
+        _refuse_extremes(float(np.abs(rows).max()), "features")
         self.n = (self.n or 0) + len(rows)
         self._rows.append(rows.copy())
         self._changed()
@@ -360,6 +365,15 @@ def _float64(values: ArrayLike, what: str) -> Array:
             f"{what} must be finite: {bad} of {values.size} values are NaN or infinite"
         )
     return values
+
+
+def _refuse_extremes(largest: float, what: str) -> None:
+    """Raise InputError where squares of squares would be infinite, or lost below the smallest."""
+    if largest > LARGEST or 0 < largest < SMALLEST:
+        raise InputError(
+            f"{what} of up to {largest:.3g} are out of range: distances are made of the squares of "
+            f"their squares. Rescale them, to between {SMALLEST:g} and {LARGEST:g}"
+        )
 
 
 def _lowest_eigenvalue(cov: Array, bound: float) -> float:

@@ -47,8 +47,10 @@ def prdc_scores(generated: ArrayLike, real: ArrayLike, *, k: int = NEIGHBOURS) -
     f = as_vectors(generated, "generated images", k + 1)
     r = as_vectors(real, "real images", k + 1)
     require_same_dimension(f, "generated images", r, "real images")
-    centre = r.mean(axis=0)  # distances are those of the centred features, with more digits left
-    f, r = f - centre, r - centre
+    # Of a size of one, squares of any features are numbers; centred, more of their digits are left.
+    f, r = _of_size_one(f, r)
+    centre = r.mean(axis=0)
+    f, r = _of_size_one(f - centre, r - centre)
     reach_f, reach_r = _reach(f, k), _reach(r, k)
     reaching_f = np.zeros(len(f), dtype=np.int64)  # by how many real images each is reached
     r_reaches = np.zeros(len(r), dtype=bool)  # real images that reach a generated one
@@ -65,6 +67,12 @@ def prdc_scores(generated: ArrayLike, real: ArrayLike, *, k: int = NEIGHBOURS) -
         density=float(reaching_f.mean() / k),
         coverage=float(r_reaches.mean()),
     )
+
+
+def _of_size_one(x: Array, y: Array) -> tuple[Array, Array]:
+    """Both times the power of two that brings the largest entry near one: no digit is lost."""
+    power = int(np.frexp(max(np.abs(x).max(), np.abs(y).max()))[1])
+    return np.ldexp(x, -power), np.ldexp(y, -power)
 
 
 def _reach(x: Array, k: int) -> Array:

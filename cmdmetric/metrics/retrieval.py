@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import gammaln
 
 from cmdmetric.errors import InputError
 from cmdmetric.metrics.vectors import (
@@ -71,12 +72,7 @@ def wins(
     """
     x, y, image, caption = _paired(images, captions, owner)
     of_image = _grouped(image, caption, len(x))
-    most = max(map(len, of_image))
-    if not 1 <= mismatched <= len(y) - most:
-        raise InputError(
-            f"R-precision draws {mismatched} captions of other images, of {len(y)} captions that "
-            f"leaves {len(y) - most}: give more pairs, or ask for fewer (mismatched)"
-        )
+    _require_rivals(mismatched, len(y), max(map(len, of_image)))
     rng = np.random.default_rng(seed)
     won = np.empty(len(image), dtype=bool)
     for block in blocks(len(image), _GATHERED):
@@ -86,6 +82,65 @@ def wins(
         wrong = np.einsum("bd,bkd->bk", queries, y[np.array(drawn)])
         won[block] = ~_rivals(wrong, right[:, None]).any(axis=1)
     return won
+
+
+def win_chances(
+    images: ArrayLike,
+    captions: ArrayLike,
+    owner: ArrayLike | None = None,
+    *,
+    mismatched: int = 99,
+) -> Array:
+    """The chance of each pair's caption to beat others drawn at random: (m,), or (p,).
+
+    Of M captions that are not the image's, R are at least as similar to the image. None of them is
+    among `mismatched` drawn without repetition with the chance C(M - R, mismatched) / C(M,
+    mismatched), a hypergeometric one. The mean of `wins` over all seeds is therefore the mean of
+    these, which has no seed and varies less.
+
+    Args:
+        images: (n, d) features.
+        captions: (m, d) features.
+        owner: which image each caption belongs to, as for `r_precision`.
+        mismatched: how many captions of other images are drawn.
+
+    Raises:
+        InputError: images and captions are not paired, or too few to draw from.
+    """
+    x, y, image, caption = _paired(images, captions, owner)
+    own = np.bincount(image, minlength=len(x))
+    _require_rivals(mismatched, len(y), int(own.max()))
+    nearer = np.zeros(len(image), dtype=np.int64)
+    of_image = _grouped(image, caption, len(x))
+    for block in blocks(len(image)):
+        queries = x[image[block]]
+        right = np.einsum("bd,bd->b", queries, y[caption[block]])
+        for j in blocks(len(y)):
+            nearer[block] += _rivals(queries @ y[j].T, right[:, None]).sum(axis=1)
+        for row, pair in enumerate(range(block.start, block.stop)):  # its own are no rivals
+            mine = y[of_image[image[pair]]] @ queries[row]
+            nearer[pair] -= int(_rivals(mine, right[row]).sum())
+    others = len(y) - own[image]
+    left = others - nearer
+    # log C(a, k) = log a! - log k! - log (a - k)!, of which k! cancels.
+    enough = left >= mismatched
+    log_chance = np.where(
+        enough,
+        gammaln(left + 1)
+        - gammaln(np.maximum(left - mismatched, 0) + 1)
+        - gammaln(others + 1)
+        + gammaln(others - mismatched + 1),
+        -np.inf,
+    )
+    return np.exp(np.minimum(log_chance, 0.0))
+
+
+def _require_rivals(mismatched: int, captions: int, own: int) -> None:
+    if not 1 <= mismatched <= captions - own:
+        raise InputError(
+            f"R-precision draws {mismatched} captions of other images, of {captions} captions that "
+            f"leaves {captions - own}: give more pairs, or ask for fewer (mismatched)"
+        )
 
 
 def recall_at_k(
@@ -135,7 +190,7 @@ def ranks(
     return nearer_texts, nearer_images
 
 
-def _rivals(similarity: Array, right: Array) -> NDArray[np.bool_]:
+def _rivals(similarity: Array, right: Array | float) -> NDArray[np.bool_]:
     # Equal vectors give products that differ in the last bits, by the block they are made in.
     rivals: NDArray[np.bool_] = similarity >= right - 1e-12
     return rivals

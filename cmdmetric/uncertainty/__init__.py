@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from cmdmetric.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from cmdmetric.uncertainty.adjust import holm as holm
     from cmdmetric.uncertainty.draws import (
         Array as Array,
         Drawn as Drawn,
@@ -40,11 +41,18 @@ if TYPE_CHECKING:
         SideLike as SideLike,
         influences as influences,
     )
+    from cmdmetric.uncertainty.permutation import permutation_p as permutation_p
+    from cmdmetric.uncertainty.plan import (
+        Spread as Spread,
+        detectable as detectable,
+        draws_needed as draws_needed,
+    )
     from cmdmetric.uncertainty.sample_size import Step as Step, growth as growth
 
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
+        "adjust": "holm",
         "draws": (
             "Array Drawn apart groups_of_images number_of_draws numbers_of_draws "
             "replicated sections units"
@@ -52,6 +60,8 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "error_bars": "Difference Estimate Uncertainty paired_difference uncertainty",
         "estimate": "Gap Groups Measured Sizes Value differ gap gap_of",
         "influence": "Sample SideLike influences",
+        "permutation": "permutation_p",
+        "plan": "Spread detectable draws_needed",
         "sample_size": "Step growth",
     },
 )

@@ -101,3 +101,10 @@ def test_what_is_refused() -> None:
             score(x, x[:, :2])
         with pytest.raises(InputError, match="NaN"):
             score(x, np.full((3, 3), np.nan))
+
+
+def test_features_beyond_the_kernel_are_refused() -> None:
+    x = np.random.default_rng(0).standard_normal((20, 4))
+    with pytest.raises(InputError, match="too large for KID's kernel"):
+        kid(1e60 * x, 1e60 * x)
+    assert clip_kid(1e60 * x, 1e60 * x) == pytest.approx(clip_kid(x, x))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from cmdmetric import InputError, Moments, Protocol
+from cmdmetric import InputError, Moments, Protocol, frechet_distance
 from cmdmetric.metrics.moments import Provenance
 from cmdmetric.scoring.stored_sets import read_stored
 
@@ -172,3 +172,21 @@ def test_damaged_record_and_objects_are_named(tmp_path: Path) -> None:
         Moments.load(tmp_path / "one.npy")
     with pytest.raises(InputError, match=r"o\.npz: .*never unpickled"):
         Moments.load(tmp_path / "o.npz")
+
+
+@pytest.mark.parametrize("scale", [1e100, 1e-150])
+def test_extreme_scales_are_refused(scale: float) -> None:
+    x = scale * np.random.default_rng(0).standard_normal((50, 3))
+    with pytest.raises(InputError, match="out of range"):
+        Moments.from_features(x)
+    with pytest.raises(InputError, match="out of range"):
+        Moments.from_statistics(np.zeros(3), scale**2 * np.eye(3))
+
+
+@pytest.mark.parametrize("scale", [1e-60, 1e60])
+def test_scales_that_are_taken_are_right(scale: float) -> None:
+    rng = np.random.default_rng(1)
+    a, b = rng.standard_normal((50, 3)), rng.standard_normal((40, 3)) + 1
+    expected = frechet_distance(Moments.from_features(a), Moments.from_features(b))
+    found = frechet_distance(Moments.from_features(scale * a), Moments.from_features(scale * b))
+    assert found == pytest.approx(scale**2 * expected, rel=1e-9)

@@ -92,3 +92,10 @@ def test_what_is_refused() -> None:
         prdc_scores(x, x, k=0)
     with pytest.raises(InputError, match="they come from two encoders"):
         prdc_scores(x, x[:, :2])
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e-60, 1e60, 1e200])
+def test_any_scale(scale: float) -> None:
+    rng = np.random.default_rng(9)
+    f, r = rng.standard_normal((60, 5)), rng.standard_normal((50, 5)) + 0.3
+    assert prdc_scores(scale * f, scale * r) == prdc_scores(f, r)

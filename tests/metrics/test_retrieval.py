@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given, settings, strategies as st
 
 from cmdmetric import InputError
-from cmdmetric.metrics.retrieval import r_precision, recall_at_k
+from cmdmetric.metrics.retrieval import r_precision, recall_at_k, win_chances, wins
 
 rngs = st.integers(0, 2**32 - 1).map(np.random.default_rng)
 
@@ -158,3 +158,23 @@ def test_unpaired_or_too_few_is_an_error() -> None:
     for ks in ((), (0,)):
         with pytest.raises(InputError, match="ranks from 1"):
             recall_at_k(x, x, ks=ks)
+
+
+def test_chances_are_what_drawing_gives_on_average() -> None:
+    rng = np.random.default_rng(8)
+    images = rng.standard_normal((40, 6))
+    owner = np.repeat(np.arange(40), 3)
+    captions = images[owner] + 1.5 * rng.standard_normal((120, 6))
+    found = win_chances(images, captions, owner, mismatched=20)
+    drawn = np.mean(
+        [wins(images, captions, owner, mismatched=20, seed=seed) for seed in range(400)], axis=0
+    )
+    # A chance is known to 2.5 % at most from 400 draws; four of them for 120 at once.
+    np.testing.assert_allclose(found, drawn, atol=0.1)
+    assert abs(found.mean() - drawn.mean()) < 0.005
+    # Against all others the caption wins or does not.
+    every = win_chances(images, captions, owner, mismatched=117)
+    assert set(np.round(every, 9)) <= {0.0, 1.0}
+    assert (every == wins(images, captions, owner, mismatched=117)).all()
+    with pytest.raises(InputError, match="leaves 117"):
+        win_chances(images, captions, owner, mismatched=118)
