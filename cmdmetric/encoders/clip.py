@@ -200,8 +200,9 @@ def build_network(checkpoint: Checkpoint) -> open_clip.CLIP:
                 state.pop(key, None)
             model.load_state_dict(state)
         else:
-            _refuse_other_positions(model, checkpoint.file)
-            open_clip.load_checkpoint(model, str(checkpoint.file), weights_only=True)
+            with torch.device("cpu"):  # safetensors would load to a training loop's default device
+                _refuse_other_positions(model, checkpoint.file)
+                open_clip.load_checkpoint(model, str(checkpoint.file), weights_only=True)
     except pickle.UnpicklingError:
         raise InputError(
             f"{checkpoint.file}: not a state dict: it holds pickled code or objects, which are "
