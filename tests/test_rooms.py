@@ -135,6 +135,7 @@ for name in sys.argv[1:]:
 """
 
 
+@pytest.mark.slow
 def test_every_module_can_be_imported_first() -> None:
     names = [name_of(path) for package in PACKAGES for path in files(package)]
     names = [name for name in names if not name.endswith("__main__")]

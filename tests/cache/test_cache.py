@@ -418,6 +418,7 @@ cache.close()
 """
 
 
+@pytest.mark.slow
 def test_a_killed_process_loses_the_last_seconds_at_most(tmp_path: Path) -> None:
     """At 50 features in 20 ms and a flush every 2 s, or every 1024."""
     script = WRITER.format(place=str(tmp_path / "cache"), end=10**6, pause=0.02)
@@ -581,6 +582,7 @@ def test_the_commands(encoder: CountingEncoder, folder: Path, tmp_path: Path) ->
     assert not (tmp_path / "elsewhere").exists()
 
 
+@pytest.mark.slow
 def test_a_warm_run_imports_no_torch_and_opens_no_image(example: Path, tmp_path: Path) -> None:
     """The command itself, with imports and images forbidden the second time."""
     script = """

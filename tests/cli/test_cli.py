@@ -15,6 +15,7 @@ import pytest
 
 from tests.conftest import SHARED, shared
 from tests.support.commands import BIN, run
+from tests.support.systems import needs_interrupts
 
 
 @pytest.fixture(scope="module")
@@ -157,6 +158,7 @@ def test_another_encoder_than_the_references(example: Path, tmp_path: Path) -> N
     assert "40 and of 512 dimensions" in done.stderr
 
 
+@needs_interrupts
 def test_interrupt_leaves_no_traceback(tmp_path: Path) -> None:
     # Enough images that the run is still busy when the signal comes.
     np.save(tmp_path / "many.npy", np.zeros((200_000, 8, 8, 3), np.uint8))

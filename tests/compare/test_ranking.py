@@ -63,6 +63,7 @@ def test_of_one_prompt_nothing_is_tested(encoder: Encoder, sides: tuple) -> None
         versus(*generated[:2], prompt, real, encoder=encoder)
 
 
+@pytest.mark.slow
 def test_command(example: Path, tmp_path: Path) -> None:
     call = ["cmdmetric", "score", example / "generated", example / "real",
             example / "captions.json", "--model", "scenes-toy", "-q"]  # fmt: skip

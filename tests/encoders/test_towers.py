@@ -17,6 +17,7 @@ from cmdmetric import Encoder, InputError, Moments, frechet_distance
 from cmdmetric.encoders import device
 from cmdmetric.encoders.towers import encode_causal_text, encode_image, encode_text, reading_order
 from tests.conftest import TINY_CLIP
+from tests.support.systems import needs_fork
 
 pytestmark = pytest.mark.filterwarnings("ignore:this CPU has no bfloat16")
 
@@ -246,6 +247,7 @@ sys.exit(failed != 0)
 @pytest.mark.skipif(
     not hasattr(torch.backends.mkldnn, "matmul"), reason="torch has no such settings before 2.9"
 )
+@needs_fork
 def test_a_trainers_precision_on_cuda_comes_back() -> None:
     """It takes no GPU to set it. It is the whole process', so each way to say it has one."""
     ways = [

@@ -29,7 +29,10 @@ from cmdmetric.features.images import OnError, Undecodable
 from cmdmetric.features.inception_sides import InceptionSides
 from cmdmetric.inputs.images import open_images
 from cmdmetric.scoring.encoding import Encoding
+from tests.support.systems import needs_proc
 
+if "forkserver" not in multiprocessing.get_all_start_methods():
+    pytest.skip("this system has no fork server", allow_module_level=True)
 #: Imported once: each process of a test is a fork.
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["cmdmetric.cli.main", "cmdmetric.encoders.clip", "torch.distributed"])
@@ -141,6 +144,7 @@ def expected(sets: Path) -> Any:
     return alone(*score(sets, batch_size=8))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("size", "slurm"), [(2, False), (3, True)])
 def test_a_score_is_that_of_one_process(
     size: int, slurm: bool, sets: Path, expected: Any, tmp_path: Path
@@ -157,6 +161,7 @@ def test_a_score_is_that_of_one_process(
     assert all(end.status == 0 and end.out == "" and "image/s" not in end.err for end in others)
 
 
+@pytest.mark.slow
 def test_inception_is_shared_too(sets: Path, inception_weights: Path, tmp_path: Path) -> None:
     """Three images in batches of two, and a real side of Inception's own."""
     report = tmp_path / "report.html"
@@ -184,6 +189,7 @@ def broken(sets: Path, folder: Path, count: int) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_inception_skips_a_whole_share(sets: Path, inception_weights: Path, tmp_path: Path) -> None:
     """Of a real side of Inception's own the second process can decode nothing."""
     arguments = score(
@@ -316,6 +322,8 @@ class TestMistakes:
         assert "at least 2" in ended[0].err and ended[1].err == ""
 
 
+@pytest.mark.slow
+@needs_proc
 def test_a_process_that_dies(sets: Path, tmp_path: Path) -> None:
     """One of two processes of torchrun is killed while it encodes: the run ends with an error."""
     np.save(tmp_path / "many.npy", np.zeros((100_000, 8, 8, 3), np.uint8))

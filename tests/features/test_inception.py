@@ -54,6 +54,7 @@ def test_the_default_device_changes_nothing(inception_weights: Path, network: In
         np.testing.assert_array_equal(features.logits, expected.logits)
 
 
+@pytest.mark.slow
 def test_equals_torch_fidelity(
     inception_weights: Path, network: Inception, folders: tuple[Path, Path], tmp_path: Path
 ) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from cmdmetric.errors import InputError
 from cmdmetric.files.atomic import whole_file
+from tests.support.systems import needs_named_pipes
 
 
 def test_it_appears_at_the_end(tmp_path: Path) -> None:
@@ -52,6 +53,7 @@ def test_links(tmp_path: Path) -> None:
     assert os.listdir(tmp_path / "there") == ["a"]
 
 
+@needs_named_pipes
 def test_a_pipe_is_written_to_and_stays(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)

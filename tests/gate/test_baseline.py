@@ -3,7 +3,7 @@
 The shipped generator paints 200 scenes from fixed seeds, and the bundled encoder scores them. After
 an intended change of either, this writes the baseline anew:
 
-    python tests/test_baseline.py
+    python -m tests.gate.test_baseline
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from cmdmetric import CMDScore, cmd
@@ -38,6 +39,7 @@ def score_of_the_shipped_generator() -> CMDScore:
     return cmd(painted, captions, real, model="scenes-toy")
 
 
+@pytest.mark.slow
 def test_the_shipped_generator_and_encoder_score_as_they_did() -> None:
     assert_score(
         score_of_the_shipped_generator(), BASELINE, "cmd<=8", "n==200", tolerance=TOLERANCE

@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -74,6 +73,7 @@ def one_step(config):
     return terms, matcher, generator
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", SYSTEMS, ids=lambda row: row.key)
 def test_every_system_trains(row):
     config = config_of(row)
@@ -97,6 +97,7 @@ def test_every_system_trains(row):
         assert parameter.grad is not None or any(part in name for part in idle), name
 
 
+@pytest.mark.slow
 def test_the_systems_differ():
     results = {}
     for row in TABLES["2"].rows:
@@ -233,6 +234,7 @@ def test_a_finished_table_is_not_computed_again(monkeypatch):
     assert (grid() / "table2.json").read_text() == before
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_ends_in_the_same_table(tmp_path):
     command = arguments(tmp_path, "2", "dmgan-none,dmgan-it-grg", "--steps=2")
     process = subprocess.Popen(
@@ -245,7 +247,7 @@ def test_killed_and_resumed_ends_in_the_same_table(tmp_path):
     while not (tmp_path / "table2.json").exists():  # the first row is done, the second begins
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
+    process.kill()
     process.wait()
     assert len(json.loads((tmp_path / "table2.json").read_text())["rows"]) == 1
     succeed(*command)

@@ -97,6 +97,7 @@ def two(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_gathered_losses_have_the_gradients_of_one_process(two):
     net = network()
     loss = contrastive(net, *batch())
@@ -154,6 +155,7 @@ def torchrun(*arguments):
     return done
 
 
+@pytest.mark.slow
 def test_itm_training_on_two_processes_equals_one(tmp_path):
     arguments = ["train-itm", "--preset=scenes-tiny", "--steps=4", "--device=cpu", *flags()]
     done = torchrun(*arguments, "--out", tmp_path / "two")

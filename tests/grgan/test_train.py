@@ -1,7 +1,6 @@
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -51,10 +50,11 @@ def kill_after(checkpoint, arguments, more_lines):
         assert process.poll() is None, "the run ended before it could be killed"
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
+    process.kill()
     process.wait()
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_gan_training_continues_bitwise(tmp_path):
     arguments = train_arguments(tmp_path, "--steps=12")
     kill_after(tmp_path / "checkpoints" / "step-00000004.json", arguments, 6)

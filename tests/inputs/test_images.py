@@ -25,6 +25,7 @@ from cmdmetric.errors import InputError
 from cmdmetric.files.paths import natural_key
 from cmdmetric.inputs.images import ImageSet, describe_failure, open_images
 from tests.conftest import shared
+from tests.support.systems import needs_named_pipes
 
 
 def picture(value=0, size=(8, 6)):
@@ -136,6 +137,7 @@ def test_the_first_frame_of_an_animation(tmp_path, form, mode):
         assert to_rgb(item.load(), how).getpixel((0, 0)) == (5, 0, 7)
 
 
+@needs_named_pipes
 def test_links(tmp_path):
     fill(tmp_path / "real", ["a.png", "sub/b.png"])
     fill(tmp_path / "other", ["c.png"])

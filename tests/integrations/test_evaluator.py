@@ -244,6 +244,7 @@ def test_wrong_references_are_told_before_the_first_update(
         evaluator.compute()
 
 
+@pytest.mark.slow
 def test_metrics_equal_those_of_cmd(
     encoder: Encoder,
     generated: np.ndarray,
@@ -395,6 +396,7 @@ def test_what_evaluators_cannot_do_is_said(
         evaluator.update(generated[:2] > 127, texts[:2])
 
 
+@pytest.mark.slow
 def test_images_in_memory_may_share_a_name(
     encoder: Encoder, generated: np.ndarray, real: np.ndarray, texts: list[str],
     inception_weights: Path, tmp_path: Path,

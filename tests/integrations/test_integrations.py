@@ -359,6 +359,7 @@ def second_of_two(_: int, port: int, folder: Path) -> None:
     one_of_two(1, port, folder)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_two_processes_equal_one(distance: Any, expected: CMDScore, tmp_path: Path) -> None:
     with socket.socket() as opened:

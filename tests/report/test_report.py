@@ -130,6 +130,7 @@ def test_structure_for_people_who_do_not_see_it(attacked: str) -> None:
     assert all(th.get("scope") for th in page.all("th"))
 
 
+@pytest.mark.slow
 def test_size_is_bounded_whatever_the_number_of_samples() -> None:
     # Pictures of noise and long captions: the largest that a report can become.
     n = 30_000
@@ -181,6 +182,7 @@ def test_command(tmp_path: Path) -> None:
     assert len(page.all("img")) == 48
 
 
+@pytest.mark.slow
 def test_images_are_looked_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, captions = tmp_path / "generated", ROOT / "examples" / "captions.json"
     shutil.copytree(ROOT / "examples" / "generated", folder)

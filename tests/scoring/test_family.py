@@ -132,6 +132,7 @@ def test_r_precision_needs_enough_pairs(scenes: Path, encoder: Encoder) -> None:
         score(scenes, "r_precision", encoder=encoder)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_inception_equals_torch_fidelity_and_decodes_once(
     scenes: Path, encoder: Encoder, inception_weights: Path, tmp_path: Path,
@@ -180,6 +181,7 @@ def test_inception_equals_torch_fidelity_and_decodes_once(
     assert again.metrics["fid"].value == pytest.approx(values["fid"], rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_pytorch_fid_moments_as_the_real_side(
     scenes: Path, encoder: Encoder, inception_weights: Path, tmp_path: Path
@@ -236,6 +238,7 @@ def test_every_metric_has_its_paragraph() -> None:
     assert set(METRICS) <= named, "docs/metrics.md names each as --metrics takes it"
 
 
+@pytest.mark.slow
 def test_command(scenes: Path, tmp_path: Path) -> None:
     call = ["cmdmetric", "score", "generated", "captions.json", "--real"]
     call += ["real", "--model", "scenes-toy", "--metrics", "clipscore,vendi", "--worst", "3"]
@@ -282,6 +285,7 @@ def test_a_side_shows_its_images_without_inception(
     assert side.images is opened
 
 
+@pytest.mark.slow
 def test_what_inception_has_seen_is_kept(
     scenes: Path, encoder: Encoder, inception_weights: Path, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -96,6 +96,7 @@ def test_distances_lose_what_their_shares_say(sides: tuple[Array, Array]) -> Non
     assert_close(found.of_a, theirs)
 
 
+@pytest.mark.slow
 def test_fid_has_influences_below_and_beside_moments() -> None:
     """Of fewer images than dimensions; and beside moments."""
     rng = np.random.default_rng(2)
@@ -155,6 +156,7 @@ def given_sides(rng: np.random.Generator, n: int, shift: float, d: int = 24) -> 
     return Given(images["f"], images["r"], l, None, *seen, groups=groups)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shift", [0.0, 0.3])
 def test_standard_errors_are_those_of_repeated_draws(shift: float) -> None:
     """Images and captions of one scene are one draw, on the generated side as on the real one.
@@ -262,6 +264,7 @@ def first_captions(l: Side) -> Side:
                 kept=tuple(range(len(features))))  # fmt: skip
 
 
+@pytest.mark.slow
 def test_double_counting_and_chance_are_in_the_errors(monkeypatch: pytest.MonkeyPatch) -> None:
     """What each number is made of, through `measure`, where the two sets are nearly equal."""
     given = given_sides(np.random.default_rng(0), 400, 0.0, d=6)
