@@ -18,9 +18,9 @@ from cmdmetric.metrics.moments import Moments
 from cmdmetric.preflight.caption_findings import caption_findings, pairing_findings
 from cmdmetric.preflight.facts import blockiness, facts_of
 from cmdmetric.preflight.finding import Finding
-from cmdmetric.preflight.image_findings import mixed_endings
 from cmdmetric.preflight.look import Preflight, preflight
 from cmdmetric.protocol import CLIP, GRGAN, Protocol
+from cmdmetric.scoring.notes import mixed_endings
 from tests.conftest import SHARED, shared
 from tests.support import corpus
 from tests.support.commands import run
