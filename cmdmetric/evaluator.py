@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -19,19 +19,25 @@ from cmdmetric.errors import InputError
 from cmdmetric.features import InceptionPass, InceptionSides, encode_captions, encode_images
 from cmdmetric.inputs import Captions, ImageSet, open_images, read_captions
 from cmdmetric.metrics import Moments, refuse_differences
-from cmdmetric.protocol import Protocol
 from cmdmetric.scoring import (
+    DEFAULTS,
     CMDScore,
+    EncoderOptions,
     Encoding,
+    EncodingOptions,
     Scored,
     Side,
     Source,
     Wanted,
     open_image_side,
     open_text_side,
+    refuse_unknown,
     score_of,
     with_family,
 )
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 #: What the sides that come in batches are called in a score.
 IMAGES, CAPTIONS = "images in memory", "captions in memory"
@@ -61,31 +67,34 @@ class Evaluator:
         real: Source,
         captions: Source | None = None,
         *,
-        model: str | Path | None = None,
-        weights: str | Path | None = None,
-        protocol: Protocol | str | Path = "grgan",
-        device: str | torch.device | None = None,
-        encoder: Encoder | None = None,
         metrics: str | Iterable[str] = (),
         inception_weights: str | Path | None = None,
         inception_real: Source | None = None,
         real_captions: Source | None = None,
+        **options: Unpack[EncoderOptions],
     ) -> None:
         """Encode the real images, and the captions where these are the same for every evaluation.
 
-        real, captions: in any form that `cmd` takes. Without captions, every `update` brings those
-            of its images.
-        model, weights, protocol, device: as for `cmdmetric.Encoder`; an `encoder` that is already
-            there takes their place.
-        metrics, inception_weights, inception_real: further metrics in every score, as for `cmd`.
-            For fid, kid and is Inception looks at every image too, and 12 kB an image are kept.
-        real_captions: those of the real images: a list in their order (for each a caption or a list
-            of several), or captions that name them. fjd takes them; and where images are painted
-            from captions of the real images, they make the error bars those of pairs.
+        Args:
+            real: The real images, in any form that `cmd` takes.
+            captions: The captions, in any form that `cmd` takes. Without any, every `update` brings
+                those of its images.
+            metrics: Further metrics in every score, as for `cmd`. For fid, kid and is Inception
+                looks at every image too, and 12 kB an image are kept.
+            inception_weights: The file of Inception's weights, as for `cmd`.
+            inception_real: The real side of Inception's metrics, as for `cmd`.
+            real_captions: Those of the real images: a list in their order (for each a caption or a
+                list of several), or captions that name them. fjd takes them; and where images are
+                painted from captions of the real images, they make the error bars those of pairs.
+            **options: Which encoder: `model`, `weights`, `protocol` and `device`, or an `encoder`
+                that is already there, as `cmdmetric.scoring.options.EncoderOptions` says.
 
-        Raises InputError for anything wrong with the inputs, also where stored moments were made
-        otherwise than this encoder would.
+        Raises:
+            InputError: Anything is wrong with the inputs, or stored moments were made otherwise
+                than this encoder would.
+            TypeError: There is no option of such a name.
         """
+        refuse_unknown(options, EncoderOptions.__annotations__)
         wanted = Wanted(metrics, inception_weights, inception_real)
         self.metrics, self._lenient = wanted.names()
         # Every input is looked up before the network is built: a wrong path is told at once.
@@ -93,12 +102,12 @@ class Evaluator:
         opened_l = None if captions is None else open_text_side(captions)
         in_order = isinstance(real_captions, (list, tuple, np.ndarray))
         opened_rl = None if real_captions is None or in_order else open_text_side(real_captions)
-        self.encoder = encoder or build_encoder(model, weights, protocol, device)
+        self.encoder = options.get("encoder") or build_encoder(options)
         device = self.encoder.device
         with _apart_from_training(device.type):
             self._inception = InceptionSides.of(
                 self.metrics, Encoding(self.encoder), inception_weights, inception_real, device,
-                wanted.batch_size, lenient=self._lenient,
+                self.encoder.batch_size, lenient=self._lenient,
             )  # fmt: skip
             real_side, self._inception_r = self._inception.encoded_real(opened_r)
             self.real = encode_side(self.encoder, real_side)
@@ -246,15 +255,17 @@ class Batch:
         )
 
 
-def build_encoder(
-    model: str | Path | None,
-    weights: str | Path | None,
-    protocol: Protocol | str | Path,
-    device: str | torch.device | None,
-) -> Encoder:
-    """An encoder like any other, whatever trainer it is built in."""
+def build_encoder(options: EncoderOptions) -> Encoder:
+    """Build an encoder like any other, whatever trainer it is built in.
+
+    Raises:
+        InputError: There is no such model, protocol or device, or its weights cannot be had.
+    """
+    chosen: EncodingOptions = {**DEFAULTS, **options}
     with _apart_from_training():
-        return Encoder(model, weights, protocol, device=device)
+        return Encoder(
+            chosen["model"], chosen["weights"], chosen["protocol"], device=chosen["device"]
+        )
 
 
 def encode_side(encoder: Encoder, opened: Side | ImageSet | Captions) -> Side:

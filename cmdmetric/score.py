@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from cmdmetric.encoders import Dtype
 from cmdmetric.metrics import Moments, frechet_distance
-from cmdmetric.protocol import Protocol
 from cmdmetric.scoring import (
     CMDScore,
     Source,
@@ -23,11 +22,10 @@ from cmdmetric.scoring import (
 )
 
 if TYPE_CHECKING:
-    import torch
+    from typing_extensions import Unpack
 
-    from cmdmetric.encoders import Encoder
-    from cmdmetric.features import OnError
     from cmdmetric.preflight import Finding
+    from cmdmetric.scoring import EncodingOptions
 
 
 def cmd(
@@ -35,41 +33,42 @@ def cmd(
     captions: Source,
     real: Source | None = None,
     *,
-    model: str | Path | None = None,
-    weights: str | Path | None = None,
-    protocol: Protocol | str | Path = "grgan",
-    device: str | torch.device | None = None,
-    batch_size: int = 32,
-    dtype: Dtype = "fp32",
-    on_error: OnError = "raise",
-    progress: bool = False,
-    cache: bool | str | Path = True,
     metrics: str | Iterable[str] = (),
     inception_weights: str | Path | None = None,
     inception_real: Source | None = None,
-    encoder: Encoder | None = None,
     report: str | Path | None = None,
+    **options: Unpack[EncodingOptions],
 ) -> CMDScore:
-    """The Cross Model Distance of generated images: CMD = Dis(f, r) + |Dis(f, l) - Dis(r, l)|.
+    """Compute the Cross Model Distance: CMD = Dis(f, r) + |Dis(f, l) - Dis(r, l)|.
 
-    generated, real: a folder, glob, archive, array or tensor (uint8), list or iterable of images
-        (`cmdmetric.inputs.images.open_images`), or moments or features of them
-        (`cmdmetric.scoring.stored_sets.read_stored`), or the name of a reference.
-    captions: a file or list of captions (`cmdmetric.inputs.captions.read_captions`), or as above.
-    real: by default the images that the captions name, where they lie beside the captions' file;
-        else "coco2014-val" where the captions are MS-COCO's val2014.
-    model, weights, protocol, device, batch_size, dtype: as for `cmdmetric.Encoder`; an `encoder`
-        that is already there takes their place.
-    on_error: "skip" scores the rest where images cannot be decoded.
-    progress: bars on stderr.
-    cache: whether features of files and captions are looked up in the feature cache and kept there,
-        or the folder of another cache (docs/caching.md).
-    metrics, inception_weights, inception_real: what else to compute, as in
-        `cmdmetric.scoring.together.Wanted`; it stands in the score's `metrics`.
-    report: where a report of it is to be written, a self-contained HTML page (docs/report.md).
+    What a reader of the numbers must know is warned of (`UserWarning`) and stands in the score's
+    `warnings`.
 
-    Raises InputError for anything wrong with the inputs. What a reader of the numbers must know
-    is warned of (`UserWarning`) and stands in the score's `warnings`.
+    Args:
+        generated: The generated images f: a folder, glob, archive, array or tensor (uint8), list or
+            iterable of images (`cmdmetric.inputs.images.open_images`), or moments or features of
+            them (`cmdmetric.scoring.stored_sets.read_stored`).
+        captions: The captions l: a file or list (`cmdmetric.inputs.captions.read_captions`), or
+            moments or features of them, or the name of a reference.
+        real: The real images r, in the same forms as the generated ones, or the name of a
+            reference. By default the images that the captions name, where they lie beside the
+            captions' file; else "coco2014-val" where the captions are MS-COCO's val2014.
+        metrics: What else to compute: names as in "fid,clipscore", a list of them, or "all", of
+            which what cannot be had is left out with a warning. The numbers stand in the score's
+            `metrics`.
+        inception_weights: The file of Inception's weights; by default it is found as
+            `cmdmetric.encoders.find_inception_weights` does.
+        inception_real: The real side of FID and KID, if it is another than CMD's: images, or an
+            .npz of Inception's moments in pytorch-fid's format.
+        report: Where a report is to be written, a self-contained HTML page (docs/report.md).
+        **options: How images and captions are encoded: `model`, `weights`, `protocol`, `device`,
+            `encoder`, `batch_size`, `dtype`, `on_error`, `progress` and `cache`, as
+            `cmdmetric.scoring.options.EncodingOptions` says.
+
+    Raises:
+        InputError: Anything is wrong with the inputs, or a metric that is named lacks what it
+            needs.
+        TypeError: There is no option of such a name.
 
     >>> from cmdmetric.scenes.drawing import draw_scene
     >>> scenes = [draw_scene(seed) for seed in range(120)]
@@ -83,10 +82,8 @@ def cmd(
         from cmdmetric.report import check_report
 
         check_report(report)
-    encoding = encoding_of(
-        model, weights, protocol, device, batch_size, dtype, on_error, progress, cache, encoder
-    )
-    wanted = Wanted(metrics, inception_weights, inception_real, device, batch_size)
+    encoding = encoding_of(**options)
+    wanted = Wanted(metrics, inception_weights, inception_real)
     (found,) = scored([generated], captions, real, encoding, wanted)
     for note in found.score.warnings:
         warnings.warn(note, UserWarning, stacklevel=2)
@@ -94,19 +91,9 @@ def cmd(
         from cmdmetric.report import look_at, write_report
 
         findings: tuple[Finding, ...] = ()
-        if encoder is None:
-            findings = look_at(
-                found,
-                generated,
-                captions,
-                real,
-                model,
-                weights,
-                protocol,
-                batch_size,
-                progress,
-                cache,
-            )
+        sources = [source for source in (generated, captions, real) if source is not None]
+        if all(isinstance(source, (str, os.PathLike)) for source in sources):
+            findings = look_at(found, encoding)  # what is no file may be read only once
         write_report(found, report, findings)
     return found.score
 
@@ -115,56 +102,21 @@ def itdis(
     generated: Source,
     captions: Source,
     real: Source | None = None,
-    *,
-    model: str | Path | None = None,
-    weights: str | Path | None = None,
-    protocol: Protocol | str | Path = "grgan",
-    device: str | torch.device | None = None,
-    batch_size: int = 32,
-    dtype: Dtype = "fp32",
-    on_error: OnError = "raise",
-    progress: bool = False,
-    cache: bool | str | Path = True,
-    encoder: Encoder | None = None,
+    **options: Unpack[EncodingOptions],
 ) -> float:
-    """ITDis = |Dis(f, l) - Dis(r, l)| (Eq. 10): image-text consistency. Arguments as for `cmd`."""
-    score = cmd(
-        generated,
-        captions,
-        real,
-        model=model,
-        weights=weights,
-        protocol=protocol,
-        device=device,
-        batch_size=batch_size,
-        dtype=dtype,
-        on_error=on_error,
-        progress=progress,
-        cache=cache,
-        encoder=encoder,
-    )
-    return score.itdis
+    """Compute ITDis = |Dis(f, l) - Dis(r, l)| (Eq. 10), the text-image consistency.
+
+    Arguments and errors are those of `cmd`, and so are the warnings.
+    """
+    return cmd(generated, captions, real, **options).itdis
 
 
-def clip_fd(
-    generated: Source,
-    real: Source,
-    *,
-    model: str | Path | None = None,
-    weights: str | Path | None = None,
-    protocol: Protocol | str | Path = "grgan",
-    device: str | torch.device | None = None,
-    batch_size: int = 32,
-    dtype: Dtype = "fp32",
-    on_error: OnError = "raise",
-    progress: bool = False,
-    cache: bool | str | Path = True,
-    encoder: Encoder | None = None,
-) -> float:
-    """Dis(f, r), the Fréchet distance of CLIP features alone. Arguments as for `cmd`."""
-    with encoding_of(
-        model, weights, protocol, device, batch_size, dtype, on_error, progress, cache, encoder
-    ) as encoding:
+def clip_fd(generated: Source, real: Source, **options: Unpack[EncodingOptions]) -> float:
+    """Compute Dis(f, r), the Fréchet distance of CLIP features alone.
+
+    Arguments and errors are those of `cmd`.
+    """
+    with encoding_of(**options) as encoding:
         opened = open_image_side(generated), open_image_side(real)
         f, r = (encoding.side(side) for side in opened)
     common_provenance(f, r)
@@ -174,26 +126,21 @@ def clip_fd(
 def moments_of(
     source: Source,
     side: Literal["image", "text"] | None = None,
-    *,
-    model: str | Path | None = None,
-    weights: str | Path | None = None,
-    protocol: Protocol | str | Path = "grgan",
-    device: str | torch.device | None = None,
-    batch_size: int = 32,
-    dtype: Dtype = "fp32",
-    on_error: OnError = "raise",
-    progress: bool = False,
-    cache: bool | str | Path = True,
-    encoder: Encoder | None = None,
+    **options: Unpack[EncodingOptions],
 ) -> Moments:
-    """The moments of one set of images or captions, with their provenance; arguments as for `cmd`.
+    """Compute the moments of one set of images or captions, with their provenance.
 
-    side is by default "text" for a file that ends like captions do (.json, .csv, ...), else
-    "image".
+    Args:
+        source: The set, in any form that `cmd` takes.
+        side: What it holds; by default "text" for a file that ends like captions do (.json, .csv,
+            ...), else "image".
+        **options: How it is encoded, as for `cmd`.
+
+    Raises:
+        InputError: Anything is wrong with the input.
+        TypeError: There is no option of such a name.
     """
     text = (side or side_of(source)) == "text"
-    with encoding_of(
-        model, weights, protocol, device, batch_size, dtype, on_error, progress, cache, encoder
-    ) as encoding:
+    with encoding_of(**options) as encoding:
         opened = open_text_side(source) if text else open_image_side(source)
         return encoding.side(opened).moments

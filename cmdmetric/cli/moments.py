@@ -10,7 +10,7 @@ from cmdmetric.cli import completion
 from cmdmetric.cli.options import check_writable, encoder_options, explain
 
 if TYPE_CHECKING:
-    from cmdmetric.scoring import StoredSet
+    from cmdmetric.scoring import EncodingOptions, StoredSet
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -33,15 +33,7 @@ def moments(
     side: str | None,
     shard: str | None,
     features: bool,
-    model: str | None,
-    weights: str | None,
-    protocol: str,
-    device: str | None,
-    batch_size: int,
-    dtype: str,
-    on_error: str,
-    cache: bool | str,
-    quiet: bool,
+    options: EncodingOptions,
 ) -> None:
     """Store the moments of a set of images or captions, to score against them later.
 
@@ -56,15 +48,7 @@ def moments(
         side,  # type: ignore[arg-type]  # click.Choice has checked it
         shard=shard,
         features=features,
-        model=model,
-        weights=weights,
-        protocol=protocol,
-        device=device,
-        batch_size=batch_size,
-        dtype=dtype,  # type: ignore[arg-type]
-        on_error=on_error,  # type: ignore[arg-type]
-        cache=cache,
-        progress=not quiet,
+        **options,
     )
     result.save(output)
     _tell(output, result)

@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from cmdmetric.cli import completion
+from cmdmetric.scoring import DEFAULTS
 
 INTERRUPTED = 130  # what a shell reports for Ctrl-C: 128 + SIGINT
 
@@ -83,6 +84,15 @@ def _cache(ctx: click.Context, _: click.Parameter, value: str | bool | None) -> 
 
 
 def encoder_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of encoding, which it gets as one argument `options`."""
+
+    @functools.wraps(command)
+    def collected(**params: Any) -> None:
+        params["progress"] = not params.pop("quiet")
+        options = {name: params.pop(name) for name in DEFAULTS if name in params}
+        command(**params, options=options)
+
+    decorated: Callable[..., None] = collected
     for option in reversed(
         (
             click.option("--model", metavar="NAME|FOLDER", shell_complete=completion.models,
@@ -90,16 +100,17 @@ def encoder_options(command: Callable[..., None]) -> Callable[..., None]:
                          "NAME/TAG or folder, or scenes-toy.  [default: ViT-B-32/openai]"),
             click.option("--weights", metavar="FILE", shell_complete=completion.paths,
                          help="Its weights.  [default: caches, then an announced download]"),
-            click.option("--protocol", default="grgan", show_default=True, metavar="NAME|FILE",
-                         shell_complete=completion.protocols,
+            click.option("--protocol", default=DEFAULTS["protocol"], show_default=True,
+                         metavar="NAME|FILE", shell_complete=completion.protocols,
                          help="grgan (as published), clip, or JSON."),
             click.option("--device", metavar="DEVICE", shell_complete=completion.devices,
                          help="cpu, cuda:1, mps.  [default: a GPU]"),
-            click.option("--batch-size", default=32, show_default=True, help="Changes speed only."),
-            click.option("--dtype", type=click.Choice(["fp32", "bf16"]), default="fp32",
+            click.option("--batch-size", default=DEFAULTS["batch_size"], show_default=True,
+                         help="Changes speed only."),
+            click.option("--dtype", type=click.Choice(["fp32", "bf16"]), default=DEFAULTS["dtype"],
                          show_default=True, help="The network's arithmetic."),
-            click.option("--on-error", type=click.Choice(["raise", "skip"]), default="raise",
-                         show_default=True, help="Undecodable images."),
+            click.option("--on-error", type=click.Choice(["raise", "skip"]),
+                         default=DEFAULTS["on_error"], show_default=True, help="Undecodable images."),
             click.option("--cache-dir", metavar="DIR", expose_value=False, callback=_cache,
                          shell_complete=completion.paths, help="Where computed features are kept."),
             click.option("--no-cache", is_flag=True, expose_value=False, callback=_cache,
@@ -107,8 +118,8 @@ def encoder_options(command: Callable[..., None]) -> Callable[..., None]:
             click.option("-q", "--quiet", is_flag=True, help="No progress bars."),
         )
     ):  # fmt: skip
-        command = option(command)
-    return command
+        decorated = option(decorated)
+    return decorated
 
 
 def check_writable(output: str | None) -> None:

@@ -18,7 +18,7 @@ from cmdmetric.version import __version__
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cmdmetric.scoring import Wanted
+    from cmdmetric.scoring import EncodingOptions, Wanted
 
 
 @click.command(
@@ -63,15 +63,7 @@ def score(
     generated: tuple[str, ...],
     captions: str,
     real: str | None,
-    model: str | None,
-    weights: str | None,
-    protocol: str,
-    device: str | None,
-    batch_size: int,
-    dtype: str,
-    on_error: str,
-    cache: bool | str,
-    quiet: bool,
+    options: EncodingOptions,
     metrics: str,
     inception_weights: str | None,
     inception_real: str | None,
@@ -104,33 +96,26 @@ def score(
         from cmdmetric.report import check_report
 
         check_report(report)
-    options: Any = {  # checked by click.Choice
-        "model": model,
-        "weights": weights,
-        "protocol": protocol,
-        "device": device,
-        "batch_size": batch_size,
-        "dtype": dtype,
-        "on_error": on_error,
-        "progress": not quiet,
-        "cache": cache,
-    }
     if versus is None:
         from cmdmetric.scoring import Wanted
 
-        wanted = Wanted(metrics, inception_weights, inception_real, device, batch_size)
+        wanted = Wanted(metrics, inception_weights, inception_real)
         content, table = _scores(
             generated, captions, real, options, wanted, worst, worst_csv, report
         )
     else:
         from cmdmetric.compare import versus as compare
 
-        options |= {
-            "metrics": metrics,
-            "inception_weights": inception_weights,
-            "inception_real": inception_real,
-        }
-        both = compare(generated[0], versus, captions, real, **options)
+        both = compare(
+            generated[0],
+            versus,
+            captions,
+            real,
+            metrics=metrics,
+            inception_weights=inception_weights,
+            inception_real=inception_real,
+            **options,
+        )
         content, table = both.to_dict(), versus_table(both)
     verdict = gate.verdict(content)
     if verdict is not None:
@@ -147,7 +132,7 @@ def _scores(
     generated: Sequence[str],
     captions: str,
     real: str | None,
-    options: Any,
+    options: EncodingOptions,
     wanted: Wanted,
     worst: int | None,
     worst_csv: str | None,
@@ -156,7 +141,8 @@ def _scores(
     """The result of one generator or of several, for JSON and as text."""
     from cmdmetric.scoring import encoding_of, scored
 
-    found = scored(generated, captions, real, encoding_of(**options, encoder=None), wanted)
+    encoding = encoding_of(**options)
+    found = scored(generated, captions, real, encoding, wanted)
     for note in dict.fromkeys(note for each in found for note in each.score.warnings):
         warnings.warn(note, UserWarning, stacklevel=2)
     if len(found) > 1:
@@ -187,7 +173,5 @@ def _scores(
     if report is not None:
         from cmdmetric.report import look_at, write_report
 
-        taken = ("model", "weights", "protocol", "batch_size", "progress", "cache")
-        findings = look_at(only, generated[0], captions, real, *(options[name] for name in taken))
-        write_report(only, report, findings)
+        write_report(only, report, look_at(only, encoding))
     return content, table

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cmdmetric.errors import InputError
-from cmdmetric.protocol import Protocol
 from cmdmetric.scoring import (
     CMDScore,
     Scored,
@@ -23,10 +22,9 @@ from cmdmetric.scoring import (
 from cmdmetric.uncertainty import Difference, Gap, gap, paired_difference
 
 if TYPE_CHECKING:
-    import torch
+    from typing_extensions import Unpack
 
-    from cmdmetric.encoders import Dtype, Encoder
-    from cmdmetric.features import OnError
+    from cmdmetric.scoring import EncodingOptions
 
 
 @dataclass(frozen=True)
@@ -58,32 +56,32 @@ def versus(
     captions: Source,
     real: Source | None = None,
     *,
-    model: str | Path | None = None,
-    weights: str | Path | None = None,
-    protocol: Protocol | str | Path = "grgan",
-    device: str | torch.device | None = None,
-    batch_size: int = 32,
-    dtype: Dtype = "fp32",
-    on_error: OnError = "raise",
-    progress: bool = False,
-    cache: bool | str | Path = True,
     metrics: str | Iterable[str] = (),
     inception_weights: str | Path | None = None,
     inception_real: Source | None = None,
-    encoder: Encoder | None = None,
+    **options: Unpack[EncodingOptions],
 ) -> Versus:
     """Score two sets of generated images against the same captions and real images.
 
     Images of both that belong to one caption by their names are paired, which takes what they have
-    in common out of the error bar. Arguments as for `cmdmetric.cmd`.
+    in common out of the error bar.
 
-    Raises InputError as `cmd` does, and where either set is given as moments alone.
+    Args:
+        first: Generated images of one model, in any form that `cmdmetric.cmd` takes.
+        second: Generated images of another model.
+        captions: What both were made of.
+        real: The real images; by default what the captions lead to.
+        metrics: Further metrics, as for `cmdmetric.cmd`.
+        inception_weights: The file of Inception's weights.
+        inception_real: The real side of Inception's metrics.
+        **options: How images and captions are encoded.
+
+    Raises:
+        InputError: Anything is wrong with the inputs, or either set is given as moments alone.
+        TypeError: There is no option of such a name.
     """
-    encoding = encoding_of(
-        model, weights, protocol, device, batch_size, dtype, on_error, progress, cache, encoder
-    )
-    wanted = Wanted(metrics, inception_weights, inception_real, device, batch_size)
-    one, two = scored([first, second], captions, real, encoding, wanted)
+    wanted = Wanted(metrics, inception_weights, inception_real)
+    one, two = scored([first, second], captions, real, encoding_of(**options), wanted)
     for side in (one.f, two.f):
         if not side.has_features:
             raise InputError(

@@ -29,7 +29,15 @@ from cmdmetric.evaluator import (
 from cmdmetric.inputs import Captions, ImageSet
 from cmdmetric.metrics import Moments, Provenance, refuse_differences
 from cmdmetric.protocol import Protocol, get_protocol
-from cmdmetric.scoring import CMDScore, Side, Source, open_image_side, open_text_side, score_of
+from cmdmetric.scoring import (
+    CMDScore,
+    EncoderOptions,
+    Side,
+    Source,
+    open_image_side,
+    open_text_side,
+    score_of,
+)
 
 #: What the rows of `CrossModelDistance.origin` are of.
 _ORIGIN = ("protocol", "weights", "architecture", "dtype", *("real images", "captions") * 2)
@@ -94,7 +102,12 @@ class CrossModelDistance(Metric):
         self._real = _FixedSide(real, open_image_side)
         self._captions = None if captions is None else _FixedSide(captions, open_text_side)
         checkpoint = encoder.checkpoint if encoder else find_checkpoint(model, weights)
-        self._building = model, weights, get_protocol(protocol), device
+        self._options: EncoderOptions = {
+            "model": model,
+            "weights": weights,
+            "protocol": get_protocol(protocol),
+            "device": device,
+        }
         self._encoder = encoder
         self.score = None
         self._of_batch = False  # whether `compute` is asked for the value of `forward`
@@ -215,8 +228,8 @@ class CrossModelDistance(Metric):
 
     def _prepared(self) -> tuple[Encoder, Side, Side | None]:
         if self._encoder is None:
-            model, weights, protocol, device = self._building
-            self._encoder = build_encoder(model, weights, protocol, device or self.device)
+            device = self._options["device"] or self.device
+            self._encoder = build_encoder({**self._options, "device": device})
         real, captions = self._real.encoded(self._encoder), self._captions
         return self._encoder, real, None if captions is None else captions.encoded(self._encoder)
 

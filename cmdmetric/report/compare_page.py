@@ -6,6 +6,8 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from markupsafe import Markup
+
 from cmdmetric.compare import Comparison, Entry
 from cmdmetric.report.data import Published
 from cmdmetric.report.gather import published_of
@@ -21,15 +23,17 @@ NAME = 18
 
 
 def write_compare_report(data: Comparison, path: str | os.PathLike[str]) -> None:
-    """Write the page of `render_compare`, whole or not at all. Raises InputError."""
+    """Write the page of `render_compare`; the file appears whole or not at all.
+
+    Raises:
+        InputError: It cannot be written there, or matplotlib is not installed.
+    """
     check_report(path)
     write_page(render_compare(data), path)
 
 
 def render_compare(data: Comparison) -> str:
-    """The comparison as HTML. Needs jinja2 and matplotlib (the extra `report`)."""
-    from markupsafe import Markup
-
+    """Give the comparison as HTML. It needs matplotlib (the extra `report`)."""
     from cmdmetric.report import plots
 
     best = data.entries[0]

@@ -11,7 +11,7 @@ from scipy import linalg
 
 from cmdmetric import published
 from cmdmetric.metrics import Moments
-from cmdmetric.preflight import Finding
+from cmdmetric.preflight import Finding, by_severity
 from cmdmetric.report.data import Grid, Published, ReportData, Spectrum
 from cmdmetric.report.hashes import content_hash
 from cmdmetric.report.projection import scale
@@ -127,8 +127,7 @@ def _findings(score: CMDScore, found: Sequence[Finding]) -> tuple[Finding, ...]:
         for note in score.warnings
         if note.partition(":")[0] not in told
     ]
-    order = ("error", "warning", "note")
-    return tuple(sorted([*notes, *found], key=lambda each: order.index(each.severity)))
+    return by_severity([*notes, *found])
 
 
 def versions() -> dict[str, str]:

@@ -8,21 +8,24 @@ import os
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
 
 from cmdmetric.errors import InputError
 from cmdmetric.files import shown as visible, whole_file
 from cmdmetric.version import __version__
 
-if TYPE_CHECKING:
-    import jinja2
-
 
 def check_report(path: str | os.PathLike[str]) -> None:
-    """Raise InputError if no report could be written there: told before the work, not after it."""
-    absent = [name for name in ("jinja2", "matplotlib") if find_spec(name) is None]
-    if absent:
-        raise InputError(f"a report needs {' and '.join(absent)}: pip install 'cmdmetric[report]'")
+    """Refuse a place where no report could be written, before the work rather than after it.
+
+    Raises:
+        InputError: It cannot be written there, or matplotlib is not installed.
+    """
+    if find_spec("matplotlib") is None:
+        raise InputError("a report needs matplotlib: pip install 'cmdmetric[report]'")
     folder = Path(path).absolute().parent
     if not folder.is_dir():
         raise InputError(f"cannot write {path}: {folder} is no folder")
@@ -47,15 +50,17 @@ def page(template: str, **values: Any) -> str:
             "form-action 'none'",
         )
     )
-    from markupsafe import Markup
-
     return environment.get_template(template).render(
         css=Markup(css), js=Markup(js), policy=Markup(policy), version=__version__, **values
     )
 
 
 def write_page(text: str, path: str | os.PathLike[str]) -> None:
-    """Write a page so that it appears whole or not at all. Raises InputError."""
+    """Write a page so that it appears whole or not at all.
+
+    Raises:
+        InputError: It cannot be written.
+    """
     with whole_file(path) as file:
         file.write(text.encode("utf-8"))
 
@@ -67,8 +72,6 @@ def shown(text: str, longest: int) -> str:
 
 
 def _environment() -> jinja2.Environment:
-    import jinja2
-
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(_read),
         autoescape=True,

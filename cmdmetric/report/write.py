@@ -9,20 +9,29 @@ import re
 import shlex
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import click
+from markupsafe import Markup
 
-from cmdmetric.cache import FeatureCache, open_cache, remembered
+from cmdmetric.cache import FeatureCache, remembered
 from cmdmetric.inputs import ImageSet
 from cmdmetric.metrics import QUANTITIES
-from cmdmetric.preflight import Finding, ImageFacts, Looked, look_over
+from cmdmetric.preflight import (
+    Finding,
+    ImageFacts,
+    Inputs,
+    Looked,
+    Network,
+    by_severity,
+    inspect,
+    look_over,
+)
 from cmdmetric.protocol import Protocol
 from cmdmetric.report.data import ReportData
 from cmdmetric.report.gather import gather
 from cmdmetric.report.page import check_report, page, shown, write_page
-from cmdmetric.scoring import Scored, Side, Source
+from cmdmetric.scoring import Encoding, Scored, Side
 
 
 def write_report(
@@ -30,7 +39,13 @@ def write_report(
 ) -> None:
     """Write the report of a score and its sides; the file appears whole or not at all.
 
-    findings: of a preflight check. Raises InputError where it cannot be written.
+    Args:
+        found: The score and its sides.
+        path: Where the page is written.
+        findings: Those of a look at the inputs (`look_at`).
+
+    Raises:
+        InputError: It cannot be written there, or matplotlib is not installed.
     """
     check_report(path)
     write_page(
@@ -38,49 +53,34 @@ def write_report(
     )
 
 
-def look_at(
-    found: Scored,
-    generated: Source,
-    captions: Source,
-    real: Source | None,
-    model: str | Path | None,
-    weights: str | Path | None,
-    protocol: Protocol | str | Path,
-    batch_size: int,
-    progress: bool,
-    cache: bool | str | Path,
-) -> tuple[Finding, ...]:
-    """What `cmdmetric doctor` finds in inputs that lie in files, of which `found` is the score.
+def look_at(found: Scored, encoding: Encoding) -> tuple[Finding, ...]:
+    """Look for what `cmdmetric doctor` would find in the inputs of a score.
 
-    The other arguments are those of `cmd`. Sets that the cache knows are not decoded again.
+    The inputs are those that the score was made of, as they were opened then. Sets of images that
+    the cache knows are not decoded again.
+
+    Args:
+        found: The score, of inputs that can be read a second time.
+        encoding: What it was made with.
     """
-    from cmdmetric.preflight import preflight
-
-    sources = [source for source in (generated, captions, real) if source is not None]
-    if not all(isinstance(source, (str, os.PathLike)) for source in sources):
-        return ()  # a look would consume what can be iterated once
+    if found.opened is None:
+        return ()
     sides = {"generated": found.f, "real": found.r}
-    with open_cache(cache) or contextlib.nullcontext() as known:
-        looked = preflight(
-            generated,
-            captions,
-            real,
-            model=model,
-            weights=weights,
-            protocol=protocol,
-            batch_size=batch_size,
-            probe=False,
-            progress=progress,
-            look=lambda subject, *what: _recalled(sides[subject], known, *what),
-        )
-    # The score is there: whatever weights it took were at hand.
-    return tuple(each for each in looked.findings if each.check != "weights")
+    network = Network(encoding.encoder.protocol, "", None, None, None)
+    if any(not isinstance(opened, Side) for opened in found.opened):
+        network = Network.of(encoding.encoder)
+    with encoding.cache or contextlib.nullcontext() as cache:
+
+        def look(subject: str, images: ImageSet) -> Looked:
+            return _recalled(sides[subject], cache, images, network.protocol, encoding.progress)
+
+        return by_severity(inspect(Inputs(*found.opened), network, look).findings)
 
 
 def _recalled(
     side: Side, cache: FeatureCache | None, images: ImageSet, protocol: Protocol, progress: bool
 ) -> Looked:
-    """`look_over(images, protocol)`, or what the cache has of it. The side is of these images."""
+    """Give what `look_over` does, from the cache where it is there; the side is of these images."""
 
     def compute() -> dict[str, Any]:
         facts, failed = look_over(images, protocol, progress)
@@ -101,7 +101,7 @@ def _command() -> str:
 
 
 def render(data: ReportData) -> str:
-    """The report as HTML. Needs jinja2 and matplotlib (the extra `report`)."""
+    """Give the report as HTML. It needs matplotlib (the extra `report`)."""
     from cmdmetric.report import plots
     from cmdmetric.report.hashes import FOLDER_COMMAND
 
@@ -168,7 +168,5 @@ def _title(source: str) -> str:
 
 def _markup(figures: dict[str, Any]) -> dict[str, Any]:
     """The figures, which are markup already; their labels stay text."""
-    from markupsafe import Markup
-
     marked: dict[str, Any] = {k: Markup(v) for k, v in figures.items() if isinstance(v, str)}
     return {**marked, "clouds": [Markup(v) for v in figures["clouds"]], "labels": figures["labels"]}

@@ -28,6 +28,12 @@ if TYPE_CHECKING:
         open_text_side as open_text_side,
         side_of as side_of,
     )
+    from cmdmetric.scoring.options import (
+        DEFAULTS as DEFAULTS,
+        EncoderOptions as EncoderOptions,
+        EncodingOptions as EncodingOptions,
+        refuse_unknown as refuse_unknown,
+    )
     from cmdmetric.scoring.references import (
         REFERENCES as REFERENCES,
         find_reference_file as find_reference_file,
@@ -57,6 +63,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "merging": "merge",
         "notes": "left_out",
         "opening": "find_real open_image_side open_text_side side_of",
+        "options": "DEFAULTS EncoderOptions EncodingOptions refuse_unknown",
         "references": "REFERENCES find_reference_file",
         "result": "CMDScore",
         "side": "Side Source",

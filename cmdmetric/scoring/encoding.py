@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, get_args
 
@@ -21,11 +20,13 @@ from cmdmetric.features import (
     workers as distributed,
 )
 from cmdmetric.inputs import Captions, ImageSet
-from cmdmetric.protocol import Protocol, get_protocol
+from cmdmetric.protocol import get_protocol
+from cmdmetric.scoring.options import DEFAULTS, EncodingOptions, refuse_unknown
 from cmdmetric.scoring.side import Side
 
 if TYPE_CHECKING:
     import torch
+    from typing_extensions import Unpack
 
     from cmdmetric.encoders import Encoder
 
@@ -40,6 +41,8 @@ class Encoding:
     cache: FeatureCache | None = None
     #: The processes that share the encoding.
     workers: Workers | None = None
+    #: Where networks beside the encoder compute; None where that is left to them.
+    device: str | torch.device | None = None
     #: By what was encoded: how many features were in the cache, and how many there are.
     _counts: dict[str, tuple[int, int]] = field(default_factory=dict)
 
@@ -117,40 +120,41 @@ class Encoding:
             print(f"from the cache: {found}", file=sys.stderr)
 
 
-def encoding_of(
-    model: str | Path | None,
-    weights: str | Path | None,
-    protocol: Protocol | str | Path,
-    device: str | torch.device | None,
-    batch_size: int,
-    dtype: Dtype,
-    on_error: OnError,
-    progress: bool,
-    cache: bool | str | Path,
-    encoder: Encoder | None,
-) -> Encoding:
-    """How images and captions are encoded; arguments as for `cmd`, checked here."""
-    if on_error not in ("raise", "skip"):
+def encoding_of(**options: Unpack[EncodingOptions]) -> Encoding:
+    """Make an `Encoding` of the options that a user gives; they are checked here.
+
+    Nothing is downloaded, read or built before something has to be encoded.
+
+    Raises:
+        InputError: An option has a value that it cannot have.
+        TypeError: There is no option of such a name.
+    """
+    refuse_unknown(options, DEFAULTS)
+    chosen: EncodingOptions = {**DEFAULTS, **options}
+    on_error, dtype, device = chosen["on_error"], chosen["dtype"], chosen["device"]
+    if on_error not in get_args(OnError):
         raise InputError(f"on_error is {on_error!r}, it must be 'raise' or 'skip'")
     if dtype not in get_args(Dtype):
         raise InputError(f"dtype is {dtype!r}, it must be one of {', '.join(get_args(Dtype))}")
-    chosen = get_protocol(protocol)
-    features = open_cache(cache)
+    protocol, batch_size = get_protocol(chosen["protocol"]), chosen["batch_size"]
+    cache, progress = open_cache(chosen["cache"]), chosen["progress"]
     workers = distributed.workers()
     if workers is not None:
         device = workers.device(device)
         progress = progress and workers.rank == 0
-    if encoder is not None:
-        return Encoding(encoder, on_error, progress, features, workers)
 
     def build(checkpoint: Checkpoint) -> Encoder:
-        from cmdmetric.encoders import (
-            Encoder as Build,  # imports torch: not before it is needed
+        from cmdmetric.encoders import Encoder  # imports torch: not before it is needed
+
+        return Encoder(
+            checkpoint, None, protocol, device=device, batch_size=batch_size, dtype=dtype
         )
 
-        return Build(checkpoint, None, chosen, device=device, batch_size=batch_size, dtype=dtype)
-
-    lazy = LazyEncoder(
-        lambda: recall_checkpoint(model, weights, features), chosen, batch_size, build, dtype
+    encoder = chosen["encoder"] or LazyEncoder(
+        lambda: recall_checkpoint(chosen["model"], chosen["weights"], cache),
+        protocol,
+        batch_size,
+        build,
+        dtype,
     )
-    return Encoding(lazy, on_error, progress, features, workers)
+    return Encoding(encoder, on_error, progress, cache, workers, device)

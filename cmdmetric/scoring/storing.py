@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from cmdmetric.errors import InputError
 from cmdmetric.inputs import Captions, Shard, ShardRecord
-from cmdmetric.protocol import Protocol
 from cmdmetric.scoring.encoding import encoding_of
 from cmdmetric.scoring.notes import left_out
 from cmdmetric.scoring.opening import open_image_side, open_text_side, side_of
@@ -18,10 +16,9 @@ from cmdmetric.scoring.side import Side, Source
 from cmdmetric.scoring.stored_sets import StoredSet
 
 if TYPE_CHECKING:
-    import torch
+    from typing_extensions import Unpack
 
-    from cmdmetric.encoders import Dtype, Encoder
-    from cmdmetric.features import OnError
+    from cmdmetric.scoring.options import EncodingOptions
 
 
 def stored_set(
@@ -30,31 +27,25 @@ def stored_set(
     *,
     shard: Shard | str | None = None,
     features: bool = False,
-    model: str | Path | None = None,
-    weights: str | Path | None = None,
-    protocol: Protocol | str | Path = "grgan",
-    device: str | torch.device | None = None,
-    batch_size: int = 32,
-    dtype: Dtype = "fp32",
-    on_error: OnError = "raise",
-    progress: bool = False,
-    cache: bool | str | Path = True,
-    encoder: Encoder | None = None,
+    **options: Unpack[EncodingOptions],
 ) -> StoredSet:
-    """What `cmdmetric moments` writes; the arguments that are not here are those of `cmd`.
+    """Encode a set of images or captions into what `cmdmetric moments` writes.
 
-    side is by default "text" for a file that ends like captions do (.json, .csv, ...), else
-    "image".
-    shard: only this share of the set, such as "3/64", counted from 0.
-    features: keep them, for error bars.
+    Args:
+        source: The set, in any form that `cmd` takes.
+        side: What it holds; by default "text" for a file that ends like captions do (.json, .csv,
+            ...), else "image".
+        shard: Only this share of the set, such as "3/64", counted from 0.
+        features: Whether they are kept, for error bars.
+        **options: How it is encoded.
 
-    Raises InputError as `cmd` does, for a shard that there is not, and for shards of what is only
-    known at its end.
+    Raises:
+        InputError: Anything is wrong with the input, there is no such shard, or the number of
+            images is only known at the end of the set, so that it cannot be cut into shards.
+        TypeError: There is no option of such a name.
     """
     text = (side or side_of(source)) == "text"
-    with encoding_of(
-        model, weights, protocol, device, batch_size, dtype, on_error, progress, cache, encoder
-    ) as encoding:
+    with encoding_of(**options) as encoding:
         opened = open_text_side(source) if text else open_image_side(source)
         record = None
         if shard is not None:

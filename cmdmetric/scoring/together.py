@@ -18,15 +18,13 @@ from cmdmetric.scoring.encoding import Encoding
 from cmdmetric.scoring.family.catalogue import METRIC_OF, METRICS, measure, metric_names
 from cmdmetric.scoring.family.metric import Given
 from cmdmetric.scoring.grouping import drawn_together, pairing_of
-from cmdmetric.scoring.opening import open_sides
+from cmdmetric.scoring.opening import Opened, open_sides
 from cmdmetric.scoring.result import CMDScore
 from cmdmetric.scoring.side import Side, Source
 from cmdmetric.scoring.statistics import identity_of, score_of
 from cmdmetric.uncertainty import Measured, Value
 
 if TYPE_CHECKING:
-    import torch
-
     from cmdmetric.encoders import InceptionFeatures
 
 
@@ -38,6 +36,8 @@ class Scored:
     f: Side
     r: Side
     l: Side
+    #: What the sides were made of; None where a score was made of sides that were there already.
+    opened: Opened | None = None
     #: The family's numbers with what samples do to them, where several generators are scored.
     measured: Mapping[str, Measured] = field(default_factory=dict)
 
@@ -61,8 +61,6 @@ class Wanted:
     metrics: str | Iterable[str] = ()
     inception_weights: str | Path | None = None
     inception_real: Source | None = None
-    device: str | torch.device | None = None
-    batch_size: int = 32
 
     def names(self) -> tuple[tuple[str, ...], bool]:
         """The metrics beside CMD, and whether those that cannot be had are left out ("all").
@@ -93,14 +91,17 @@ def scored(
             encoding,
             wanted.inception_weights,
             wanted.inception_real,
-            wanted.device,
-            wanted.batch_size,
+            encoding.device,
+            encoding.encoder.batch_size,
             lenient=lenient,
         )
         f, of_f = zip(*(inception.encoded(opened) for opened in opened_f), strict=True)
         r, of_r = inception.encoded_real(opened_r)
         l = encoding.side(opened_l)
-    found = [Scored(score_of(side, r, l, encoding.cache), side, r, l) for side in f]
+    found = [
+        Scored(score_of(side, r, l, encoding.cache), side, r, l, (opened, opened_r, opened_l))
+        for side, opened in zip(f, opened_f, strict=True)
+    ]
     if not names:
         return found
     return [

@@ -32,7 +32,7 @@ def sides() -> tuple[list[np.ndarray], dict[str, str], np.ndarray]:
 
 def test_ranked_together(encoder: Encoder, sides: tuple) -> None:
     generated, texts, real = sides
-    encoding = encoding_of(None, None, "grgan", None, 32, "fp32", "raise", False, False, encoder)
+    encoding = encoding_of(encoder=encoder, cache=False)
     found = scored(generated, texts, real, encoding)
     alone = cmd(generated[0], texts, real, encoder=encoder)
     assert found[0].score.cmd == alone.cmd and found[0].score.signature == alone.signature
@@ -52,7 +52,7 @@ def test_ranked_together(encoder: Encoder, sides: tuple) -> None:
 
 def test_of_one_prompt_nothing_is_tested(encoder: Encoder, sides: tuple) -> None:
     generated, _, real = sides
-    encoding = encoding_of(None, None, "grgan", None, 32, "fp32", "raise", False, False, encoder)
+    encoding = encoding_of(encoder=encoder, cache=False)
     prompt = {f"#{i}": ["a red circle", "one red circle"] for i in range(N)}
     found = scored(generated[:2], prompt, real, encoding)
     assert all(each.score.uncertainty is None for each in found)
