@@ -4,8 +4,9 @@ PYTHON ?= python
 .PHONY: help check test docs bench
 help:  ## list the tasks
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile
-check:  ## types, lint, format
+check:  ## types, imports between rooms, lint, format
 	$(PYTHON) -m mypy
+	lint-imports
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 test:  ## the whole suite

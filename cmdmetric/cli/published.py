@@ -20,12 +20,11 @@ def published(number: int | None, form: str) -> None:
     `cmd-score ... --check published:GR-GAN` compares a score with one of the rows.
     """
     from cmdmetric import published as data
-    from cmdmetric.published import formats as render
 
     tables = data.tables() if number is None else (data.table(number),)
     if form == "json":
-        click.echo(json.dumps(render.to_dict(data.load(), tables), indent=2))
+        click.echo(json.dumps(data.to_dict(data.load(), tables), indent=2))
     elif form == "csv":
-        click.echo(render.to_csv(tables), nl=False)
+        click.echo(data.to_csv(tables), nl=False)
     else:
-        click.echo(render.to_markdown(data.load(), tables))
+        click.echo(data.to_markdown(data.load(), tables))

@@ -7,6 +7,11 @@ from typing import TYPE_CHECKING
 from cmdmetric.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from cmdmetric.published.formats import (
+        to_csv as to_csv,
+        to_dict as to_dict,
+        to_markdown as to_markdown,
+    )
     from cmdmetric.published.paper import (
         DECIMALS as DECIMALS,
         Claim as Claim,
@@ -24,6 +29,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
+        "formats": "to_csv to_dict to_markdown",
         "paper": "Claim Contradiction DECIMALS Published Row Table load parse row table tables",
     },
 )

@@ -232,8 +232,8 @@ def test_a_wrong_place_is_told_before_the_work(tmp_path: Path, target: str, mess
 
 
 def test_the_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setitem(sys.modules, "jinja2", None)
-    with pytest.raises(InputError, match=r"needs jinja2: pip install 'cmdmetric\[report\]'"):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(InputError, match=r"needs matplotlib: pip install 'cmdmetric\[report\]'"):
         check_report(tmp_path / "r.html")
 
 
