@@ -1,11 +1,18 @@
-"""What a score is: its numbers, how they were made, and what a reader of them must know."""
+"""What a score is: its numbers, and in one line, the signature, what they were made with and of."""
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from cmdmetric.metrics import Provenance
+from cmdmetric.protocol import CLIP, GRGAN, Protocol
+from cmdmetric.scoring.side import Side
+from cmdmetric.version import __version__
 
 if TYPE_CHECKING:
     from cmdmetric.uncertainty import Uncertainty, Value
@@ -63,3 +70,24 @@ class CMDScore:
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         own = {"uncertainty": bars, "warnings": list(self.warnings), "metrics": metrics}
         return {**fields, **own}
+
+
+def signature_of(f: Side, r: Side, l: Side, made: Provenance | None) -> str:
+    """Write the signature of a score of three sides, which were made as `made` tells."""
+    if made is None:
+        proto, model, dtype = "?", "?", "?"
+    else:
+        proto, dtype = _protocol_label(made.protocol), made.dtype
+        model = f"{made.model}@{made.weights[:8]}"
+    return (
+        f"CMD|proto:{proto}|model:{model}|f:{f.label}|r:{r.label}|l:{l.label}"
+        f"|dtype:{dtype}|v:{__version__}"
+    )
+
+
+def _protocol_label(protocol: Protocol) -> str:
+    """Give the name; a user's own protocol also shows a digest of its fields."""
+    if protocol in (GRGAN, CLIP):
+        return protocol.name
+    fields = json.dumps(protocol.to_dict(), sort_keys=True)
+    return f"{protocol.name}@{hashlib.sha256(fields.encode()).hexdigest()[:8]}"

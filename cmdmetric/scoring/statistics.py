@@ -13,9 +13,8 @@ from cmdmetric.metrics import (
 )
 from cmdmetric.scoring.grouping import DrawnTogether, as_sample, drawn_together, pairing_of
 from cmdmetric.scoring.notes import notes_on
-from cmdmetric.scoring.result import CMDScore
+from cmdmetric.scoring.result import CMDScore, signature_of
 from cmdmetric.scoring.side import Side
-from cmdmetric.scoring.signature import signature_of
 from cmdmetric.uncertainty import Sample, Uncertainty, number_of_draws, replicated, uncertainty
 
 
