@@ -16,7 +16,14 @@ from PIL import Image
 
 from cmdmetric.errors import InputError
 from cmdmetric.files import Arrays, missing, read_header, reading
-from cmdmetric.inputs.image_set import ImageItem, ImageSet, file_item, members_of
+from cmdmetric.inputs.image_set import (
+    ImageItem,
+    ImageSet,
+    file_item,
+    members_of,
+    with_pixels,
+)
+from cmdmetric.inputs.layouts.columns import FILE_KEYS
 
 _CHANNELS = (1, 3, 4)
 
@@ -233,8 +240,8 @@ def _expand(value: Any, what: str, reused: bool = False) -> Iterator[ImageItem]:
             exists = os.path.exists(path)
             raise InputError(f"{what}: {path} is no file") if exists else missing(path)
         yield file_item(os.fspath(value), str(path))
-    elif isinstance(value, Mapping) and ("image" in value or "images" in value):
-        yield from _expand(value["image" if "image" in value else "images"], what, reused)
+    elif isinstance(value, Mapping) and (key := _image_key(value)) is not None:
+        yield from _expand(value[key], what, reused)
     elif isinstance(value, tuple) and value:
         yield from _expand(value[0], what, reused)
     elif isinstance(value, list) and value:
@@ -251,6 +258,31 @@ def _expand(value: Any, what: str, reused: bool = False) -> Iterator[ImageItem]:
         )
 
 
+def is_image(value: Any) -> bool:
+    """Whether it is an image in memory: Pillow's, an array or a tensor."""
+    return isinstance(value, Image.Image) or hasattr(value, "shape")
+
+
+def open_mapping(images: Mapping[Any, Any]) -> ImageSet:
+    """The images of `{name: image}`, by their names. Raises InputError where one is no image."""
+    items = [item_of(value, str(name), f"the image {name!r}") for name, value in images.items()]
+    names = [item.name for item in items]
+    return ImageSet(f"dict of {len(items)}", lambda: iter(items), names)
+
+
+def _image_key(record: Mapping[Any, Any]) -> Any:
+    """Where a record has its image, or its path; None where it has neither."""
+    return next((key for key in (*FILE_KEYS, "images") if record.get(key) is not None), None)
+
+
+def item_of(value: Any, name: str, what: str) -> ImageItem:
+    """One image in memory under a name. Raises InputError where it is none, or several."""
+    found = list(_expand(value, what))
+    if len(found) != 1:
+        raise InputError(f"{what} is {len(found)} images")
+    return replace(found[0], name=name)
+
+
 def _is_pixels(value: Any) -> bool:
     return isinstance(value, Image.Image) or getattr(value, "ndim", 0) in (2, 3)
 
@@ -258,12 +290,12 @@ def _is_pixels(value: Any) -> bool:
 def _load(image: Image.Image) -> Image.Image:
     with _PIL_LOCK:
         image.load()
-    return image
+    return with_pixels(image)
 
 
 def _copied(image: Image.Image) -> Callable[[], Image.Image]:
     try:
-        copy = image.copy()  # decodes it
+        copy = with_pixels(image.copy())  # decodes it
     except Exception as error:
         return partial(_fail, error)
     return lambda: copy

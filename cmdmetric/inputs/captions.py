@@ -5,17 +5,26 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any
 
 from cmdmetric.errors import InputError
 from cmdmetric.files import remote
-from cmdmetric.inputs.caption_files import IMAGE_KEYS, TEXT_KEYS, parse_file
+from cmdmetric.inputs.layouts.text_files import parse_file
+from cmdmetric.inputs.layouts.columns import Columns, Row
+from cmdmetric.inputs.layouts.folders import folder_rows
+from cmdmetric.inputs.layouts.tables import (
+    TABLE_ENDINGS,
+    as_table,
+    is_dataset_folder,
+    open_table,
+)
+from cmdmetric.inputs.layouts.values import record_rows, refuse_split, rows_of, texts
 from cmdmetric.inputs.pairing import Pairing, pair
+from cmdmetric.inputs.places import named
 from cmdmetric.inputs.shards import Listing, Shard
 from cmdmetric.inputs.tars import TAR_ENDINGS, TextSample, find_tars, read_texts
 
@@ -37,6 +46,8 @@ class Captions:
         folder: where the file is that they were read from; None if they were not.
         split: the split that was taken, where the source has splits.
         archive: what they were read from, where that holds their images too: tars.
+        fields: what else their records say, by name (category, source, tag), a value for each
+            caption; None where a record does not say it.
     """
 
     texts: tuple[str, ...]
@@ -45,6 +56,7 @@ class Captions:
     folder: Path | None = None
     split: str | None = None
     archive: str | None = None
+    fields: Mapping[str, tuple[Any, ...]] = field(default_factory=dict, hash=False)
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -119,7 +131,8 @@ class Captions:
         """One share of them, which may be empty."""
         mine = shard.range(len(self))
         own = slice(mine.start, mine.stop)
-        return replace(self, texts=self.texts[own], images=self.images[own])
+        fields = {key: values[own] for key, values in self.fields.items()}
+        return replace(self, texts=self.texts[own], images=self.images[own], fields=fields)
 
 
 def _words(text: str) -> str:
@@ -136,51 +149,68 @@ def _number(text: str) -> int:
     return int.from_bytes(digest, "big") >> 1
 
 
-class _Row(NamedTuple):
-    """One caption before it is checked; `where` names it in error messages."""
-
-    image: str | None
-    text: Any
-    where: str
-
-
-def read_captions(source: Any, split: str | None = None) -> Captions:
-    """Captions from a file or from Python values.
+def read_captions(
+    source: Any,
+    split: str | None = None,
+    *,
+    caption_column: str | None = None,
+    image_column: str | None = None,
+) -> Captions:
+    """Captions from a file, a folder or Python values; docs/inputs.md shows each layout.
 
     Files are UTF-8 (with or without a byte order mark) or UTF-16/32 with one, at a path or a URL
     (s3://, gs://, hf://, https:// and what else fsspec knows):
 
-    - `.json`: COCO annotations; `{file: caption or [captions]}`; a list of strings; a list of
-      records with `file_name`, `filename`, `image`, `image_id` or `id` (optional) and `caption`,
-      `text`, `sentence`, `raw`, `captions` or `sentences`; Karpathy's `{"images": [...]}`.
+    - `.json`: COCO annotations; `{file: caption or [captions]}`; `{caption: file}`; a list of
+      strings, of lists of strings, or of records; `{id: record}`; Karpathy's `{"images": [...]}`.
     - `.jsonl`, `.ndjson`: a string or record a line.
-    - `.csv`, `.tsv`: a header with those names; or one column without a header.
+    - `.csv`, `.tsv`: a header that names the captions, or one column without a header.
+    - `.parquet`, `.arrow`: a table of records.
     - Tars in WebDataset's layout (`shards-{000..009}.tar`): the `.txt` of each sample, a caption a
       line, else its `.json`.
     - `.txt`: one a line. Blank lines are skipped, here and in `.jsonl` and `.csv`.
+    - A folder of images in a layout that says what they show: see
+      `cmdmetric.inputs.layouts.folders.folder_rows`; or one of Hugging Face's `save_to_disk`.
 
-    Values: whatever such JSON holds, or any iterable of strings or records.
+    Values: whatever such JSON holds, any iterable of strings, records or lists of captions, a
+    DataFrame, an Arrow table or a Hugging Face Dataset.
 
-    Where records state a `split`, one is taken: `split`, else the only one, else "test"; the
-    result says which. `split="all"` takes every record.
+    The captions of a record stand under `caption`, `text`, `prompt` or another of
+    `cmdmetric.inputs.layouts.columns.TEXT_KEYS`, in any case; its image under one of `IMAGE_KEYS`.
 
-    Raises InputError: no such file, undecodable or broken (with its place), no captions,
-    captions that are no text, a split that is not there. Empty captions are an error too, not
-    skipped: they cannot be encoded meaningfully, and dropping them would change the set that is
-    scored without the user's knowledge.
+    Args:
+        source: The file, folder or value.
+        split: Where records state a `split`, one is taken: this, else the only one, else "test";
+            the result says which. "all" takes every record.
+        caption_column: The column of the captions, where it is another or several might be it; of
+            a mapping "keys" or "values".
+        image_column: The column of the images' names.
+
+    Raises:
+        InputError: There is no such file, it is undecodable or broken (with its place), it has no
+            captions, captions that are no text, or a split that is not there, or it can be read in
+            two ways. Empty captions are an error too, not skipped: they cannot be encoded
+            meaningfully, and dropping them would change the set that is scored without the user's
+            knowledge.
 
     >>> read_captions({"cat.jpg": ["a cat", "a black cat"], "dog.jpg": "a dog"}).images
     ('cat.jpg', 'cat.jpg', 'dog.jpg')
     """
     if isinstance(source, Captions):
         return source
+    columns = Columns(caption_column, image_column)
     folder = None
     if isinstance(source, (str, os.PathLike)):
-        name = remote.local(os.fspath(source))
+        name = named(source)
         if (tars := _tars(name)) is not None:
-            return _of_tars(name, tars, split)
-        folder = None if remote.is_url(name) else Path(name).expanduser().parent
-        data = parse_file(name)
+            return _of_tars(name, tars, columns, split)
+        path = Path(name).expanduser()
+        if not remote.is_url(name):
+            folder = path if os.path.isdir(path) else path.parent
+        read = partial(_read_path, name, path, columns, split)
+    elif (table := as_table(source, split)) is not None:
+        name = table.source
+        read = partial(rows_of, table.records(columns), columns, None)
     elif isinstance(source, bytes) or not isinstance(source, Iterable):
         raise InputError(
             f"captions cannot be read from {type(source).__name__}: give a file, a list of "
@@ -189,14 +219,31 @@ def read_captions(source: Any, split: str | None = None) -> Captions:
     else:
         name = "captions"
         data = source if isinstance(source, Mapping) else list(source)
+        read = partial(rows_of, data, columns, split)
     try:
-        rows, split = _rows(data, split)
-        texts, images = _checked(rows)
+        rows, split = read()
+        return _captions(rows, name, folder, split)
     except InputError as error:
+        if str(error).startswith(name):  # it names the file already
+            raise
         raise InputError(f"{name}: {error}") from None
     except RecursionError:
         raise InputError(f"{name}: nested too deeply to be captions") from None
-    return Captions(texts, images, name, folder, split)
+
+
+def _read_path(
+    name: str, path: Path, columns: Columns, split: str | None
+) -> tuple[Iterator[Row], str | None]:
+    """The captions of a file or folder, and the split that they are of."""
+    parse = partial(parse_file, columns=columns)
+    if not remote.is_url(name):
+        table = path.suffix.lower() in TABLE_ENDINGS and os.path.isfile(path)
+        if table or (os.path.isdir(path) and is_dataset_folder(path)):
+            return rows_of(open_table(path, split).records(columns), columns, None)
+        if os.path.isdir(path) and (rows := folder_rows(path, columns, parse)) is not None:
+            refuse_split(split)
+            return rows, None
+    return rows_of(parse(name), columns, split)
 
 
 def _tars(name: str) -> list[str] | None:
@@ -206,121 +253,39 @@ def _tars(name: str) -> list[str] | None:
     return [name] if found is None and alone else found
 
 
-def _of_tars(name: str, tars: list[str], split: str | None) -> Captions:
+def _of_tars(name: str, tars: list[str], columns: Columns, split: str | None) -> Captions:
     samples = list(read_texts(tars))
-    rows = (_Row(s.image, text, s.where) for s in samples for text in _texts_of(s))
-    _refuse_split(split)
+    refuse_split(split)
     try:
-        texts, images = _checked(rows)
+        captions = _captions(_tar_rows(samples, columns), name)
     except InputError as error:
         raise InputError(f"{name}: {error}") from None
     archive = name if all(sample.has_image for sample in samples) else None
-    return Captions(texts, images, name, archive=archive)
+    return replace(captions, archive=archive)
 
 
-def _texts_of(sample: TextSample) -> Iterator[Any]:
-    value = sample.value
-    key = _first(TEXT_KEYS, value) if isinstance(value, Mapping) else None
-    return _texts(value if key is None else value[key])
-
-
-def _rows(data: Any, split: str | None) -> tuple[Iterator[_Row], str | None]:
-    """The captions of parsed values, and the split that they are of."""
-    if isinstance(data, Mapping):
-        annotations, images = data.get("annotations"), data.get("images")
-        if _are_records(annotations):
-            data = _with_file_names(annotations, images if _are_records(images) else [])
-        elif _are_records(images):
-            data = images
+def _tar_rows(samples: Iterable[TextSample], columns: Columns) -> Iterator[Row]:
+    """The captions of WebDataset's samples, whose images the tar names."""
+    for sample in samples:
+        if isinstance(sample.value, Mapping):
+            rows = record_rows(sample.value, columns, sample.where)
+            yield from (row._replace(image=sample.image) for row in rows)
         else:
-            _refuse_split(split)
-            return _mapping_rows(data), None
-    if not isinstance(data, list):
-        raise InputError(f"captions are a list or an object, not {type(data).__name__}")
-    splits = Counter(str(r["split"]) for r in data if isinstance(r, Mapping) and "split" in r)
-    if not splits:
-        _refuse_split(split)
-        return _list_rows(data), None
-    if split is None:
-        split = next(iter(splits)) if len(splits) == 1 else "test"
-    if split != "all" and split not in splits:
-        there = ", ".join(f"{name} ({count})" for name, count in splits.items())
-        raise InputError(f"no record is of the split {split!r}; there are {there}; or use 'all'")
-    return _list_rows(data, None if split == "all" else split), split
+            yield from (Row(sample.image, text, sample.where) for text in texts(sample.value))
 
 
-def _are_records(value: Any) -> TypeGuard[list[Any]]:
-    return isinstance(value, list) and all(isinstance(record, Mapping) for record in value)
+def _captions(
+    rows: Iterable[Row], name: str, folder: Path | None = None, split: str | None = None
+) -> Captions:
+    """Rows as captions.
 
-
-def _refuse_split(split: str | None) -> None:
-    if split not in (None, "all"):
-        raise InputError(f"the split {split!r} was asked for, but no record states its split")
-
-
-def _with_file_names(annotations: list[Any], images: list[Any]) -> list[dict[str, Any]]:
-    """COCO's annotations, each with the file name of its image where that is listed."""
-    files = {str(image.get("id")): image.get("file_name") for image in images}
-    return [
-        {"file_name": files.get(str(record.get("image_id"))), **record} for record in annotations
-    ]
-
-
-def _mapping_rows(data: Mapping[Any, Any]) -> Iterator[_Row]:
-    for image, value in data.items():
-        for text in _texts(value):
-            yield _Row(_image_name(image, f"key {image!r}"), text, f"the caption of {image!r}")
-
-
-def _list_rows(data: list[Any], split: str | None = None) -> Iterator[_Row]:
-    for number, record in enumerate(data, start=1):
-        if not isinstance(record, Mapping):
-            yield _Row(None, record, f"caption {number}")
-            continue
-        if split is not None and str(record.get("split")) != split:
-            continue
-        where = f"record {number}"
-        key = _first(TEXT_KEYS, record)
-        if key is None:
-            raise InputError(
-                f"{where} has no caption under any of {', '.join(TEXT_KEYS)}; its keys are "
-                f"{', '.join(map(str, record)) or 'none'}"
-            )
-        image_key = _first(IMAGE_KEYS, record)
-        image = None if image_key is None else _image_name(record[image_key], where)
-        for text in _texts(record[key]):
-            yield _Row(image, text, where)
-
-
-def _first(keys: Iterable[str], record: Mapping[str, Any]) -> str | None:
-    return next((key for key in keys if record.get(key) is not None), None)
-
-
-def _texts(value: Any) -> Iterator[Any]:
-    """The captions in one record's field: a string, a record, or a list of either."""
-    if isinstance(value, Mapping):
-        key = _first(TEXT_KEYS, value)
-        yield value if key is None else value[key]
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from _texts(item)
-    else:
-        yield value
-
-
-def _image_name(value: Any, where: str) -> str | None:
-    if isinstance(value, bool) or not isinstance(value, (str, int, os.PathLike)):
-        raise InputError(
-            f"{where}: the image's name is {value!r}; it must be a string or a whole number"
-        )
-    return os.fspath(value) if isinstance(value, os.PathLike) else str(value) or None
-
-
-def _checked(rows: Iterable[_Row]) -> tuple[tuple[str, ...], tuple[str | None, ...]]:
+    Raises InputError where one is no text or empty, and where there is none.
+    """
     texts: list[str] = []
     images: list[str | None] = []
+    fields: dict[str, list[Any]] = {}
     empty: list[str] = []
-    for image, text, where in rows:
+    for image, text, where, own in rows:
         if not isinstance(text, str):
             shown = repr(text)
             shown = shown if len(shown) <= 60 else shown[:57] + "..."
@@ -329,6 +294,9 @@ def _checked(rows: Iterable[_Row]) -> tuple[tuple[str, ...], tuple[str | None, .
             raise InputError(f"{where} holds half of a surrogate pair, which is no character")
         if not text.strip():
             empty.append(where)
+        for key, value in own.items():
+            column = fields.setdefault(key, [])
+            column += [None] * (len(texts) - len(column)) + [value]
         texts.append(text)
         images.append(image)
     if empty:
@@ -339,4 +307,5 @@ def _checked(rows: Iterable[_Row]) -> tuple[tuple[str, ...], tuple[str | None, .
         )
     if not texts:
         raise InputError("no captions in it")
-    return tuple(texts), tuple(images)
+    padded = {k: tuple(own + [None] * (len(texts) - len(own))) for k, own in fields.items()}
+    return Captions(tuple(texts), tuple(images), name, folder, split, fields=padded)

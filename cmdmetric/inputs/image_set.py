@@ -5,8 +5,10 @@ from __future__ import annotations
 import copy
 import io
 import os
+import re
 import struct
 import tarfile
+import warnings
 import zipfile
 import zlib
 from collections import Counter
@@ -25,6 +27,8 @@ from cmdmetric.inputs.shards import Listing, Shard
 
 #: No image file is larger.
 MAX_BYTES = 1 << 30
+#: GenEval's `grid.png` and T2I-CompBench's `<prompt>-grid-00003.png`.
+_GRID = re.compile(r"(?:^|/)(?:[^/]*-)?grid(?:-\d+)?\.\w+$")
 #: Formats that Pillow only identifies and cannot decode by itself, and EPS, for which it would
 #: run Ghostscript, a whole interpreter, on the file.
 _NOT_DECODED = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
@@ -161,7 +165,7 @@ def image_names(source: str, names: Iterable[str], verb: str = "holds") -> list[
     names = list(names)
     images = natural_sorted(filter(is_image_name, names))
     if images:
-        return images
+        return _without_grids(source, images)
     counts = Counter(os.path.splitext(name)[1].lower() or "no ending" for name in names)
     there = ", ".join(f"{ending} {count}" for ending, count in counts.most_common(5))
     usual = [
@@ -174,11 +178,43 @@ def image_names(source: str, names: Iterable[str], verb: str = "holds") -> list[
     )
 
 
+def _without_grids(source: str, names: list[str]) -> list[str]:
+    """Names without the overviews that GenEval and T2I-CompBench write beside `samples/`.
+
+    They show the samples once more, many in one picture, and are no samples. Leaving them out is
+    warned of.
+    """
+    grids = {name for name in names if _GRID.search(name)}
+    if grids:
+        in_samples = ("/" + _folder_of(name) for name in names)
+        places = {f[1 : -len("samples/")] for f in in_samples if f.endswith("/samples/")}
+        grids = {name for name in grids if _folder_of(name) in places}
+    if not grids:
+        return names
+    warnings.warn(
+        f"{source}: {len(grids)} overviews beside samples/ are left out, such as {min(grids)}",
+        stacklevel=2,
+    )
+    return [name for name in names if name not in grids]
+
+
+def _folder_of(name: str) -> str:
+    """What stands before the last part of a name, with its slash."""
+    return name[: name.rfind("/") + 1]
+
+
 def decode(file: BinaryIO | Path | str) -> Image.Image:
     """The image of a file, decoded; the first frame of an animation."""
     with Image.open(file, formats=formats()) as image:
         image.load()
-        return image
+        return with_pixels(image)
+
+
+def with_pixels(image: Image.Image) -> Image.Image:
+    """The image itself. Raises ValueError where it has no pixel, which nothing can be said of."""
+    if 0 in image.size:
+        raise ValueError(f"an image of {image.width}x{image.height} pixels")
+    return image
 
 
 def file_item(name: str, path: str) -> ImageItem:

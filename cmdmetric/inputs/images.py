@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from PIL import Image
 from cmdmetric.errors import InputError
 from cmdmetric.files import missing, natural_sorted, remote
 from cmdmetric.inputs import archives, arrays
+from cmdmetric.inputs.captions import Captions, read_captions
 from cmdmetric.inputs.image_set import (
     ImageItem,
     ImageSet,
@@ -22,6 +23,10 @@ from cmdmetric.inputs.image_set import (
     formats,
     image_names,
 )
+from cmdmetric.inputs.layouts.columns import Columns
+from cmdmetric.inputs.layouts.tables import TABLE_ENDINGS, as_table, is_dataset_folder, open_table
+from cmdmetric.inputs.named_images import open_cells, open_named
+from cmdmetric.inputs.places import named
 from cmdmetric.inputs.remote_images import open_url
 from cmdmetric.inputs.tar_images import open_tars
 from cmdmetric.inputs.tars import TAR_ENDINGS, find_tars
@@ -29,7 +34,13 @@ from cmdmetric.inputs.tars import TAR_ENDINGS, find_tars
 __all__ = ["ImageItem", "ImageSet", "describe_failure", "open_images"]
 
 
-def open_images(source: Any) -> ImageSet:
+#: Files that name images rather than hold them.
+_NAMING = (".json", ".jsonl", ".ndjson", ".csv", ".tsv")
+
+
+def open_images(
+    source: Any, *, caption_column: str | None = None, image_column: str | None = None
+) -> ImageSet:
     """The images of anything that holds images. Nothing is decoded, nothing is written to disk.
 
     - A folder: recursive; every ending that Pillow decodes, in any case; hidden files and
@@ -48,22 +59,57 @@ def open_images(source: Any) -> ImageSet:
     - A torch Dataset or DataLoader, or any iterable, of images or batches of them; of tuples
       (and of the lists and dictionaries that DataLoaders collate) the first member, or the one
       under "image" or "images", counts.
+    - A dictionary `{name: image}`.
+    - What names its images: a `.json`, `.jsonl`, `.csv` or `.tsv` of records or a mapping, as
+      `cmdmetric.inputs.captions.read_captions` reads it, or such values. Relative names lead from
+      the file's folder.
+    - A table with a column of images or of their paths: `.parquet`, `.arrow`, a folder of Hugging
+      Face's `save_to_disk`, a Dataset, a DataFrame, an Arrow table.
     - An ImageSet: itself.
 
-    Raises InputError: nothing there, no image in it, an array that is not uint8 or whose axes are
-    ambiguous.
+    Overviews that GenEval and T2I-CompBench write beside `samples/` are left out, with a warning.
+
+    Args:
+        source: Any of these.
+        caption_column: The column of the captions, where records might have them in several.
+        image_column: The column of the images, or of their names, where it is another than
+            `cmdmetric.inputs.layouts.columns.IMAGE_KEYS` lists.
+
+    Raises:
+        InputError: There is nothing there, or no image in it; an array is not uint8 or its axes are
+            ambiguous; a name is empty.
     """
     if isinstance(source, ImageSet):
         return source
+    columns = Columns(caption_column, image_column)
+
+    def open_naming() -> ImageSet:
+        return open_named(
+            read_captions(source, caption_column=caption_column, image_column=image_column)
+        )
+
     if not isinstance(source, (str, os.PathLike)):
+        if (table := as_table(source)) is not None:
+            return open_cells(table, columns)
+        if isinstance(source, Captions):
+            return open_named(source)
+        if isinstance(source, Mapping):
+            values = source.values()
+            if any(map(arrays.is_image, values)):
+                return arrays.open_mapping(source)
+            if all(isinstance(v, (str, os.PathLike, list, tuple, Mapping)) for v in values):
+                return open_naming()
         return arrays.open_values(source)
-    name = remote.local(os.fspath(source))
+    name = named(source)
     if (tars := find_tars(name)) is not None:
         return open_tars(name, tars)
     if remote.is_url(name):
         return open_url(name)
     path = Path(name).expanduser()
+    ending = path.name.lower()
     if os.path.isdir(path):
+        if is_dataset_folder(path):
+            return open_cells(open_table(path), columns)
         return _open_files(name, path, image_names(name, _walk(path)))
     if not os.path.exists(path):
         if glob.has_magic(name):
@@ -71,7 +117,10 @@ def open_images(source: Any) -> ImageSet:
         raise missing(path)
     if not os.path.isfile(path):
         raise InputError(f"{name}: neither a file nor a folder")
-    ending = path.name.lower()
+    if ending.endswith(_NAMING):
+        return open_naming()
+    if ending.endswith(TABLE_ENDINGS):
+        return open_cells(open_table(path), columns)
     try:
         if ending.endswith(".zip"):
             return archives.open_zip(name, path)

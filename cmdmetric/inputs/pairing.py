@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 #: Only known endings are taken off: a name such as "scene.v2" has none.
 IMAGE_ENDINGS = {"png", "jpg", "jpeg", "jpe", "jfif", "gif", "webp", "bmp", "tif", "tiff", "avif"}
 IMAGE_ENDINGS |= {"jp2", "j2k", "ppm", "pgm", "pbm", "pnm", "tga", "ico"}
+#: What T2I-CompBench writes behind the prompt that an image is named by.
+_COUNTED = re.compile(r"_[0-9]+$")
 #: What the released sampling codes of GR-GAN and DM-GAN add to the name of the real image.
 _SAMPLE = re.compile(r"_s-1(?:_[0-9]+)?$")
 
@@ -31,6 +34,20 @@ class Pairing:
     caption_of: tuple[tuple[int, ...], ...]
     unpaired_images: tuple[int, ...]
     unpaired_captions: tuple[int, ...]
+
+
+def has_image_ending(name: Any) -> bool:
+    """Whether it is a name that ends like one of an image file.
+
+    >>> has_image_ending("a/cat.JPG"), has_image_ending("a cat.")
+    (True, False)
+    """
+    return isinstance(name, str) and _without_ending(_base(name)) != _base(name)
+
+
+def _composed(name: str) -> str:
+    """A name in one normal form: macOS and some archives store letters and accents apart."""
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
 def _base(name: str) -> str:
@@ -67,12 +84,16 @@ def _identity(name: str) -> str:
 def pair(image_names: Sequence[str], captions: Captions) -> Pairing:
     """Pairs images with captions by the images' names.
 
-    The first of these that agrees: the whole name; its last part; that without ending; that
-    without what released GR-GAN and DM-GAN samples add (`_s-1`, `_s-1_<pass>`); the number at
-    its end, where one side is that number alone (COCO_val2014_000000318219 and 318219). Numbers
-    count only if they pair at least half of the smaller side: images numbered 0, 1, 2, ... meet
-    ids by chance. A name that could mean two images, or two captioned names, pairs with none;
-    several passes over one caption all pair with it.
+    The first of these that agrees: the whole name; that in Unicode's composed form; its last part;
+    that without ending; that without what released GR-GAN and DM-GAN samples add (`_s-1`,
+    `_s-1_<pass>`); the number at its end, where one side is that number alone
+    (COCO_val2014_000000318219 and 318219). Numbers count only if they pair at least half of the
+    smaller side: images numbered 0, 1, 2, ... meet ids by chance. A name that could mean two
+    images, or two captioned names, pairs with none; several passes over one caption all pair with
+    it.
+
+    Where captions name no images, an image belongs to the caption that it is named by, as in
+    T2I-CompBench's `a red book_000003.png`.
 
     >>> from cmdmetric.inputs.captions import Captions
     >>> captions = Captions(("a cat", "a dog", "a bird"), ("cat.jpg", "dog.jpg", "bird.jpg"))
@@ -83,12 +104,15 @@ def pair(image_names: Sequence[str], captions: Captions) -> Pairing:
     for index, name in enumerate(captions.images):
         if name is not None:
             indices[name].append(index)
+    if not indices:
+        return _paired(_by_text(image_names, captions.texts), captions)
     found: dict[int, str] = {}
     # What is left of either side, with the keys that the names have been reduced to.
     images = dict(enumerate(image_names))
     named = {name: name for name in indices}
     for reduce_image, reduce_caption in (
         (str, str),
+        (_composed, _composed),
         (_base, _base),
         (_without_ending, _without_ending),
         (_unsampled, str),
@@ -106,9 +130,22 @@ def pair(image_names: Sequence[str], captions: Captions) -> Pairing:
             named.pop(name, None)
         if not images or not named:
             break
-    caption_of = tuple(
-        tuple(indices[found[i]]) if i in found else () for i in range(len(image_names))
+    return _paired(
+        [tuple(indices[found[i]]) if i in found else () for i in range(len(image_names))], captions
     )
+
+
+def _by_text(image_names: Sequence[str], texts: Sequence[str]) -> list[tuple[int, ...]]:
+    """For each image the captions that its name is, but for its ending and a number behind it."""
+    named: dict[str, list[int]] = defaultdict(list)
+    for index, text in enumerate(texts):
+        named[_composed(text)].append(index)
+    stems = (_without_ending(_base(_composed(name))) for name in image_names)
+    return [tuple(named.get(stem, named.get(_COUNTED.sub("", stem), []))) for stem in stems]
+
+
+def _paired(captions_of: Sequence[tuple[int, ...]], captions: Captions) -> Pairing:
+    caption_of = tuple(captions_of)
     used = {index for group in caption_of for index in group}
     return Pairing(
         caption_of,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import csv
 import io
 import json
 import os
@@ -13,34 +12,43 @@ from typing import Any
 
 from cmdmetric.errors import InputError
 from cmdmetric.files import missing, remote
+from cmdmetric.inputs.layouts.columns import Columns
+from cmdmetric.inputs.layouts.delimited import parse_delimited
+from cmdmetric.inputs.layouts.tables import TABLE_ENDINGS, open_table
 
-#: The names under which a record states its image and its text; the first that is there counts.
-IMAGE_KEYS = ("file_name", "filename", "image", "image_id", "id")
-TEXT_KEYS = ("caption", "text", "sentence", "raw", "captions", "sentences")
 
-
-def parse_file(name: str) -> Any:
+def parse_file(name: str, columns: Columns) -> Any:
     """What a file of captions holds, as lists, dictionaries and strings, by its ending.
 
-    name is a path or a URL. Raises InputError: no such file, an unknown ending, or broken, with the
-    place where it is.
+    Args:
+        name: A path or a URL.
+        columns: The columns that the user named.
+
+    Raises:
+        InputError: There is no such file, its ending is unknown, or it is broken, with the place
+            where it is.
     """
     ending = os.path.splitext(name)[1].lower()
-    parse = _PARSERS.get(ending)
-    known = ", ".join(_PARSERS)
+    if ending in TABLE_ENDINGS and os.path.isfile(name):
+        return open_table(Path(name)).records(columns)
+    endings = (*_PARSERS, *_DELIMITED)
+    known = ", ".join(endings)
     path = Path(name).expanduser()
     if not remote.is_url(name):
         if os.path.isdir(path):
-            inside = sorted(p.name for p in path.iterdir() if p.suffix.lower() in _PARSERS)
+            inside = sorted(p.name for p in path.iterdir() if p.suffix.lower() in endings)
             hint = f"it holds {', '.join(inside[:5])}" if inside else f"no {known} file is in it"
             raise InputError(f"{path}: a folder; name the captions file ({hint})")
         if not os.path.exists(path):
             raise missing(path, "To give captions themselves, pass them as a list.")
-    if parse is None:
+    if ending not in endings:
         raise InputError(f"{name}: captions are read from {known}, not from {ending or 'this'}")
     content = remote.read_bytes(name) if remote.is_url(name) else _read(path)
     try:
-        return parse(_decode(content))
+        text = _decode(content)
+        if ending in _DELIMITED:
+            return parse_delimited(text, _DELIMITED[ending], columns)
+        return _PARSERS[ending](text)
     except InputError as error:
         raise InputError(f"{name}: {error}") from None
     except RecursionError:
@@ -109,42 +117,11 @@ def _parse_txt(text: str) -> list[str]:
     return [line for line in lines if line.strip()]
 
 
-def _parse_csv(text: str, delimiter: str = ",") -> list[Any]:
-    """Records if the first row is a header with a known name for the caption, else strings."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    try:
-        rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
-    except csv.Error as error:
-        raise InputError(f"broken quoting or field at line {reader.line_num}: {error}") from None
-    if not rows:
-        return []
-    header = [cell.strip().lower() for cell in rows[0][1]]
-    has_header = any(key in header for key in TEXT_KEYS)
-    if not has_header and len(header) > 1:
-        raise InputError(
-            f"line 1 is no header: one of {', '.join(TEXT_KEYS)} must name the column of the "
-            f"captions, and one of {', '.join(IMAGE_KEYS)} that of the images, if there is one"
-        )
-    for line, row in rows:
-        if len(row) != len(header):
-            raise InputError(
-                f"line {line} has {len(row)} cells, the first line has {len(header)}; put double "
-                "quotes around captions that hold the delimiter"
-            )
-    if not has_header:
-        return [row[0] for _, row in rows]
-    return [dict(zip(header, row, strict=True)) for _, row in rows[1:]]
-
-
-def _parse_tsv(text: str) -> list[Any]:
-    return _parse_csv(text, delimiter="\t")
-
-
+#: The usual delimiters of files with these endings.
+_DELIMITED = {".csv": ",", ".tsv": "\t"}
 _PARSERS = {
     ".json": _parse_json,
     ".jsonl": _parse_jsonl,
     ".ndjson": _parse_jsonl,
-    ".csv": _parse_csv,
-    ".tsv": _parse_tsv,
     ".txt": _parse_txt,
 }

@@ -1,0 +1,244 @@
+"""Tables of records: data frames, Arrow and Parquet, Hugging Face datasets in memory or on disk.
+
+Whoever made the table in memory has its library; files are read with pyarrow, an extra.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cmdmetric.errors import InputError
+from cmdmetric.inputs.layouts.columns import Columns
+from cmdmetric.inputs.layouts.values import choose_split, position
+
+#: The endings of files that hold a table, images included.
+TABLE_ENDINGS = (".parquet", ".arrow", ".feather")
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows with named columns, which are read when they are asked for.
+
+    Args:
+        source: How the user named it.
+        columns: The names of its columns.
+        count: How many rows it has.
+        rows: Reads the rows with only these columns, in order. Images are not decoded: a column of
+            images has what stands in it, a path or a mapping of `bytes` and `path`.
+        folder: Where paths in it lead from.
+        pixels: The columns whose cells hold images themselves, not their names.
+    """
+
+    source: str
+    columns: tuple[str, ...]
+    count: int
+    rows: Callable[[Sequence[str]], Iterator[Mapping[str, Any]]]
+    folder: Path | None = None
+    pixels: frozenset[str] = frozenset()
+
+    def records(self, columns: Columns) -> list[dict[str, Any]]:
+        """The rows as records whose images are names: where a cell is an image, its place.
+
+        Raises InputError where a column that the user named is not there.
+        """
+        chosen = columns.among(self.columns)
+        plain = [name for name in self.columns if name not in self.pixels]
+        found = [dict(row) for row in self.rows(plain)]
+        if chosen.image in self.pixels:
+            for place, record in enumerate(found):
+                record[chosen.image] = position(place)
+        return found
+
+    def image_names(self, columns: Columns) -> Iterator[str]:
+        """The name of each row's image: what stands in its cell, or its place where that is pixels.
+
+        Raises InputError where no column holds images.
+        """
+        image = self._image_column(columns)
+        if image in self.pixels:
+            yield from map(position, range(self.count))
+        else:
+            yield from (str(row[image]) for row in self.rows([image]))
+
+    def images(self, columns: Columns) -> Iterator[Any]:
+        """The cell of each row's image. Raises InputError where no column holds images."""
+        image = self._image_column(columns)
+        return (row[image] for row in self.rows([image]))
+
+    def _image_column(self, columns: Columns) -> str:
+        image = columns.among(self.columns).image
+        if image is None:
+            raise InputError(
+                f"{self.source}: no column of images among {', '.join(self.columns)}; name it by "
+                "--image-column (in Python: image_column=...)"
+            )
+        return image
+
+
+def as_table(source: Any, split: str | None = None) -> Table | None:
+    """The table that a value is; None for one that is none.
+
+    It may be a pandas or polars DataFrame, a pyarrow Table, a Hugging Face Dataset, or a
+    DatasetDict, of which a split is taken: `split`, else the only one, else "test".
+    """
+    libraries = {kind.__module__.partition(".")[0] for kind in type(source).__mro__}
+    name = type(source).__name__
+    if "datasets" in libraries and isinstance(source, Mapping):
+        sizes = {str(own): len(source[own]) for own in source}
+        return as_table(source[choose_split(sizes, split, f"{name}: there is not")])
+    if "pandas" in libraries and hasattr(source, "iloc") and hasattr(source, "columns"):
+        return _of_pandas(source)
+    if "polars" in libraries and hasattr(source, "iter_rows"):
+        return _of_polars(source)
+    if "pyarrow" in libraries and hasattr(source, "to_batches"):
+        return _of_arrow(source, f"{name} of {source.num_rows}")
+    if "datasets" in libraries and hasattr(source, "with_format") and hasattr(source, "num_rows"):
+        return _of_dataset(source)
+    return None
+
+
+def _of_pandas(frame: Any) -> Table:
+    columns = tuple(map(str, frame.columns))
+    if len(set(columns)) < len(columns):
+        raise InputError(f"DataFrame: several columns have one name: {', '.join(columns)}")
+
+    def rows(wanted: Sequence[str]) -> Iterator[dict[str, Any]]:
+        own = [frame.iloc[:, columns.index(name)] for name in wanted]
+        missing = [column.isna().tolist() for column in own]
+        cells = [column.tolist() for column in own]
+        for place in range(len(frame)):
+            yield {
+                name: None if gone[place] else values[place]
+                for name, gone, values in zip(wanted, missing, cells, strict=True)
+            }
+
+    first: dict[str, Any] = {
+        name: next(iter(frame.iloc[:, i].dropna()), None) for i, name in enumerate(columns)
+    }
+    return _table(f"DataFrame of {len(frame)}", columns, len(frame), rows, first)
+
+
+def _of_polars(frame: Any) -> Table:
+    def rows(wanted: Sequence[str]) -> Iterator[dict[str, Any]]:
+        return frame.select(list(wanted)).iter_rows(named=True)
+
+    first: dict[str, Any] = next(frame.iter_rows(named=True), {})
+    return _table(f"DataFrame of {len(frame)}", tuple(frame.columns), len(frame), rows, first)
+
+
+def _of_dataset(data: Any) -> Table:
+    """A Hugging Face Dataset, whose images are left undecoded."""
+    for name, feature in data.features.items():
+        if type(feature).__name__ == "Image":
+            data = data.cast_column(name, type(feature)(decode=False))
+    data = data.with_format(None)
+
+    def rows(wanted: Sequence[str]) -> Iterator[dict[str, Any]]:
+        return iter(data.select_columns(list(wanted))) if wanted else iter([{}] * len(data))
+
+    first: dict[str, Any] = data[0] if len(data) else {}
+    return _table(f"Dataset of {len(data)}", tuple(data.column_names), len(data), rows, first)
+
+
+def _of_arrow(table: Any, source: str, folder: Path | None = None) -> Table:
+    def rows(wanted: Sequence[str]) -> Iterator[dict[str, Any]]:
+        for batch in table.select(list(wanted)).to_batches(max_chunksize=64):
+            yield from batch.to_pylist()
+
+    first: dict[str, Any] = next(iter(table.slice(0, 1).to_pylist()), {})
+    return _table(source, tuple(table.column_names), table.num_rows, rows, first, folder)
+
+
+def _table(
+    source: str,
+    columns: tuple[str, ...],
+    count: int,
+    rows: Callable[[Sequence[str]], Iterator[Mapping[str, Any]]],
+    first: Mapping[str, Any],
+    folder: Path | None = None,
+) -> Table:
+    pixels = frozenset(name for name in columns if _holds_pixels(first.get(name)))
+    return Table(source, columns, count, rows, folder, pixels)
+
+
+def _holds_pixels(cell: Any) -> bool:
+    """Whether a cell is an image: encoded, decoded, or an array."""
+    encoded = isinstance(cell, Mapping) and "bytes" in cell
+    return encoded or isinstance(cell, bytes) or hasattr(cell, "getbands") or _is_array(cell)
+
+
+def _is_array(cell: Any) -> bool:
+    return getattr(cell, "ndim", 0) >= 2
+
+
+# --- files -----------------------------------------------------------------------------------
+
+
+def is_dataset_folder(folder: Path) -> bool:
+    """Whether Hugging Face's `save_to_disk` wrote it: one dataset, or a dictionary of splits."""
+    return any((folder / name).is_file() for name in ("state.json", "dataset_dict.json"))
+
+
+def open_table(path: Path, split: str | None = None) -> Table:
+    """The table of a Parquet or Arrow file, or of a folder of `save_to_disk`.
+
+    Raises InputError where pyarrow is not installed, and for a damaged file.
+    """
+    try:
+        import pyarrow as pa
+    except ImportError:
+        raise InputError(
+            f"{path}: it is read with pyarrow, which is not installed: "
+            "pip install 'cmdmetric[arrow]'"
+        ) from None
+    try:
+        if path.is_dir():
+            return _open_folder(path, split)
+        if path.suffix.lower() == ".parquet":
+            return _open_parquet(path)
+        return _of_arrow(_read_arrow(path), str(path), path.parent)
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path}: truncated, damaged or no table: {error}") from None
+
+
+def _open_folder(folder: Path, split: str | None) -> Table:
+    import pyarrow as pa
+
+    if (listing := folder / "dataset_dict.json").is_file():
+        names = json.loads(listing.read_text())["splits"]
+        chosen = choose_split(dict.fromkeys(names, 0), split, f"{folder}: there is not")
+        return _open_folder(folder / chosen, None)
+    state = json.loads((folder / "state.json").read_text())
+    parts = [_read_arrow(folder / entry["filename"]) for entry in state["_data_files"]]
+    return _of_arrow(pa.concat_tables(parts), str(folder), folder)
+
+
+def _read_arrow(path: Path) -> Any:
+    """An Arrow file, mapped into memory; Hugging Face writes streams, others files."""
+    import pyarrow as pa
+
+    try:
+        return pa.ipc.open_stream(pa.memory_map(str(path))).read_all()
+    except pa.ArrowInvalid:
+        return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+
+
+def _open_parquet(path: Path) -> Table:
+    """A Parquet file, read in batches; of a column only what is asked for."""
+    import pyarrow.parquet as pq
+
+    file = pq.ParquetFile(path)
+    columns = tuple(file.schema_arrow.names)
+
+    def rows(wanted: Sequence[str]) -> Iterator[dict[str, Any]]:
+        for batch in file.iter_batches(64, columns=list(wanted)):
+            yield from batch.to_pylist()
+
+    first = next(rows(columns), {}) if file.metadata.num_rows else {}
+    return _table(str(path), columns, file.metadata.num_rows, rows, first, path.parent)
