@@ -13,7 +13,6 @@ from typing import Any
 
 from cmdmetric.errors import InputError
 from cmdmetric.files import remote
-from cmdmetric.inputs.layouts.text_files import parse_file
 from cmdmetric.inputs.layouts.columns import Columns, Row
 from cmdmetric.inputs.layouts.folders import folder_rows
 from cmdmetric.inputs.layouts.tables import (
@@ -22,6 +21,7 @@ from cmdmetric.inputs.layouts.tables import (
     is_dataset_folder,
     open_table,
 )
+from cmdmetric.inputs.layouts.text_files import parse_file
 from cmdmetric.inputs.layouts.values import record_rows, refuse_split, rows_of, texts
 from cmdmetric.inputs.pairing import Pairing, pair
 from cmdmetric.inputs.places import named

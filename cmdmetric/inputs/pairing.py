@@ -92,9 +92,6 @@ def pair(image_names: Sequence[str], captions: Captions) -> Pairing:
     images, or two captioned names, pairs with none; several passes over one caption all pair with
     it.
 
-    Where captions name no images, an image belongs to the caption that it is named by, as in
-    T2I-CompBench's `a red book_000003.png`.
-
     >>> from cmdmetric.inputs.captions import Captions
     >>> captions = Captions(("a cat", "a dog", "a bird"), ("cat.jpg", "dog.jpg", "bird.jpg"))
     >>> pair(["dog.png", "cat_s-1.png", "cow.png"], captions)
@@ -104,8 +101,6 @@ def pair(image_names: Sequence[str], captions: Captions) -> Pairing:
     for index, name in enumerate(captions.images):
         if name is not None:
             indices[name].append(index)
-    if not indices:
-        return _paired(_by_text(image_names, captions.texts), captions)
     found: dict[int, str] = {}
     # What is left of either side, with the keys that the names have been reduced to.
     images = dict(enumerate(image_names))
@@ -130,27 +125,34 @@ def pair(image_names: Sequence[str], captions: Captions) -> Pairing:
             named.pop(name, None)
         if not images or not named:
             break
-    return _paired(
-        [tuple(indices[found[i]]) if i in found else () for i in range(len(image_names))], captions
+    caption_of = tuple(
+        tuple(indices[found[i]]) if i in found else () for i in range(len(image_names))
     )
+    return _paired(caption_of, len(captions))
 
 
-def _by_text(image_names: Sequence[str], texts: Sequence[str]) -> list[tuple[int, ...]]:
-    """For each image the captions that its name is, but for its ending and a number behind it."""
+def pair_by_text(image_names: Sequence[str], texts: Sequence[str]) -> Pairing:
+    """Pairs images with the captions that they are named by, but for an ending and a number.
+
+    >>> pair_by_text(["samples/a red book_000003.png"], ["a cat", "a red book"])
+    Pairing(caption_of=((1,),), unpaired_images=(), unpaired_captions=(0,))
+    """
     named: dict[str, list[int]] = defaultdict(list)
     for index, text in enumerate(texts):
         named[_composed(text)].append(index)
     stems = (_without_ending(_base(_composed(name))) for name in image_names)
-    return [tuple(named.get(stem, named.get(_COUNTED.sub("", stem), []))) for stem in stems]
+    caption_of = tuple(
+        tuple(named.get(stem, named.get(_COUNTED.sub("", stem), []))) for stem in stems
+    )
+    return _paired(caption_of, len(texts))
 
 
-def _paired(captions_of: Sequence[tuple[int, ...]], captions: Captions) -> Pairing:
-    caption_of = tuple(captions_of)
+def _paired(caption_of: tuple[tuple[int, ...], ...], captions: int) -> Pairing:
     used = {index for group in caption_of for index in group}
     return Pairing(
         caption_of,
         tuple(i for i, group in enumerate(caption_of) if not group),
-        tuple(i for i in range(len(captions.texts)) if i not in used),
+        tuple(i for i in range(captions) if i not in used),
     )
 
 

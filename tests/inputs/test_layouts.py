@@ -14,7 +14,7 @@ from PIL import Image
 from cmdmetric.errors import InputError
 from cmdmetric.inputs.captions import Captions, read_captions
 from cmdmetric.inputs.images import open_images
-from cmdmetric.inputs.pairing import pair
+from cmdmetric.inputs.pairing import pair, pair_by_text
 
 CAT, DOG = "a cat on a mat", "a dog, running"
 
@@ -40,7 +40,8 @@ def all_paired(images: Any, captions: Any) -> list[list[str]]:
     texts = read_captions(captions)
     opened = open_images(images)
     assert opened.names is not None
-    pairing = pair(opened.names, texts)
+    by_name = any(name is not None for name in texts.images)
+    pairing = pair(opened.names, texts) if by_name else pair_by_text(opened.names, texts.texts)
     assert not pairing.unpaired_images and not pairing.unpaired_captions
     for item in opened:
         assert item.load().size == (8, 8)
