@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from numpy.typing import NDArray
-
-from cmdmetric.cache import FeatureCache, remembered
-from cmdmetric.errors import InputError
+from cmdmetric.cache import FeatureCache
 from cmdmetric.features import InceptionSides
 from cmdmetric.metrics import Moments
 from cmdmetric.scoring.encoding import Encoding
-from cmdmetric.scoring.family.catalogue import METRIC_OF, METRICS, measure, metric_names
+from cmdmetric.scoring.family.catalogue import METRIC_OF, metric_names
+from cmdmetric.scoring.family.computed import family_of
 from cmdmetric.scoring.family.metric import Given
 from cmdmetric.scoring.grouping import drawn_together, pairing_of
 from cmdmetric.scoring.opening import Opened, open_sides
 from cmdmetric.scoring.result import CMDScore
 from cmdmetric.scoring.side import Side, Source
-from cmdmetric.scoring.statistics import identity_of, score_of
-from cmdmetric.uncertainty import Measured, Value
+from cmdmetric.scoring.statistics import score_of
+from cmdmetric.uncertainty import Measured
 
 if TYPE_CHECKING:
     from cmdmetric.encoders import InceptionFeatures
@@ -131,78 +128,34 @@ def with_family(
     cache: FeatureCache | None = None,
     keep: bool = False,
 ) -> Scored:
-    """The score with the metrics of these names, where of_f and of_r are Inception's features.
+    """Add metrics to a score.
 
-    real_captions: those of the real images, where the score's are of the generated ones only.
-    cache: where numbers are looked up that were made of the same features before.
-    keep: whether what each sample does to them is kept too, for differences; then nothing is
-        looked up.
+    Args:
+        found: The score and its sides.
+        names: The metrics.
+        inception: Inception's network and its real side.
+        of_f: Inception's features of the generated images; None without any.
+        of_r: Inception's features of the real images, or their moments; None without any.
+        real_captions: Those of the real images, where the score's are of the generated ones only.
+        lenient: Whether a metric that lacks what it needs is left out with a warning.
+        cache: Where numbers are looked up that were made of the same features before.
+        keep: Whether what each sample does to the numbers is kept too, for differences; then
+            nothing is looked up.
 
-    Raises InputError where a metric lacks what it needs, unless lenient: then it is left out with
-    a warning.
+    Raises:
+        InputError: A metric lacks what it needs, and `lenient` is false.
     """
-    pairing = pairing_of(found.f, found.l)
-    of_images, _ = drawn_together(pairing, found.r, found.l, real_captions)
+    f, r, l = found.sides
+    of_images, _ = drawn_together(pairing_of(f, l), r, l, real_captions)
     groups = dict(zip("fr", of_images, strict=True))
-    given = Given(
-        found.f, found.r, found.l, real_captions, of_f, of_r, inception.apart, groups
-    )  # fmt: skip
-    values: dict[str, Value] = {}
-    measured: dict[str, Measured] = {}
-    notes = [*inception.notes]
-
-    def compute() -> dict[str, Any]:
-        numbers = measure(name, given)
-        if keep:
-            measured.update(numbers)
-        return {key: asdict(number.to_value(groups)) for key, number in numbers.items()}
-
-    # Once for all metrics: pairing names and reading features take a while.
-    made_of = [None] if keep or cache is None else _sources(given)
-    seen = [_digest(side) for side in (of_f, of_r)] if cache is not None and not keep else []
-    for name in names:
-        if name in inception.absent:
-            continue
-        try:
-            sources = [name.encode(), *made_of, *(seen if METRICS[name].inception else ())]
-            numbers = remembered(cache, "family", sources, compute)
-        except InputError as error:
-            if not lenient:
-                raise
-            notes.append(f"{name} is left out: {error}")
-        else:
-            values |= {key: Value(**number) for key, number in numbers.items()}
+    given = Given(f, r, l, real_captions, of_f, of_r, inception.apart, groups)
+    there = [name for name in names if name not in inception.absent]
+    family = family_of(there, given, lenient=lenient, cache=cache, keep=keep)
+    seen = any(METRIC_OF[value].inception for value in family.values)
     score = replace(
         found.score,
-        metrics=values,
-        inception=inception.record(of_r, found.r)
-        if any(METRIC_OF[value].inception for value in values)
-        else None,
-        warnings=(*found.score.warnings, *notes),
+        metrics=family.values,
+        inception=inception.record(of_r, r) if seen else None,
+        warnings=(*found.score.warnings, *inception.notes, *family.notes),
     )
-    return replace(found, score=score, measured=measured)
-
-
-def _sources(given: Given) -> list[bytes | None]:
-    """What the numbers of all metrics follow from."""
-    sides = [given.f, given.r, given.l, *([given.real_l] if given.real_l else [])]
-    sources: list[bytes | None] = [identity_of(side) for side in sides]
-    for images, l in ((given.f, given.l), (given.r, given.real_l or given.l)):
-        pairing = pairing_of(images, l)
-        alike = l.texts and l.texts.readings
-        sources.append(repr((pairing and pairing.caption_of, l.kept, alike)).encode())
-    for own in given.groups.values():
-        sources.append(b"" if own is None else own.tobytes())
-    return [*sources, str(given.inception_apart).encode()]
-
-
-def _digest(features: InceptionFeatures | Moments | None) -> bytes:
-    """sha256 of Inception's features of a side, or of its moments."""
-    if features is None:
-        return b""
-    arrays: Iterable[NDArray[Any]]
-    arrays = (features.mean, features.cov) if isinstance(features, Moments) else features
-    digest = hashlib.sha256()
-    for array in arrays:
-        digest.update(array.tobytes())
-    return digest.digest()
+    return replace(found, score=score, measured=family.measured)

@@ -20,8 +20,8 @@ from cmdmetric.metrics.clipscore import clip_scores, ref_clipscore
 from cmdmetric.metrics.cmmd import cmmd
 from cmdmetric.metrics.fjd import fjd
 from cmdmetric.scenes.drawing import draw_scene
-from cmdmetric.scoring import together as scored_module
 from cmdmetric.scoring.encoding import Encoding
+from cmdmetric.scoring.family import computed as family_module
 from cmdmetric.scoring.family.catalogue import METRICS, metric_names
 from tests.conftest import ROOT
 from tests.support.commands import run
@@ -326,9 +326,11 @@ def test_what_was_computed_is_not_computed_again(
     scenes: Path, encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     computed = []
-    true = scored_module.measure
+    true = family_module.measure
     monkeypatch.setattr(
-        scored_module, "measure", lambda name, given: (computed.append(name), true(name, given))[1]
+        family_module,
+        "measure",
+        lambda name, given: (computed.append(name), true(name, given))[1],
     )
     options = {"encoder": encoder, "cache": tmp_path / "cache"}
     with pytest.warns(UserWarning, match="too few"):
