@@ -128,22 +128,24 @@ class Evaluator:
     def update(self, images: Source, captions: Sequence[str | Sequence[str]] | None = None) -> None:
         """Add generated images, and their captions where the evaluator was made without.
 
-        images: uint8 with values 0 to 255, (N, C, H, W) or (N, H, W, C), a tensor on any device or
-            an array; or PIL images, or whatever else `cmdmetric.inputs.images.open_images` takes.
-        captions: one for each image, or a list of several for each.
+        Args:
+            images: uint8 with values 0 to 255, (N, C, H, W) or (N, H, W, C), a tensor on any device
+                or an array; or PIL images, or whatever else `cmdmetric.inputs.open_images` takes.
+            captions: One for each image, or a list of several for each.
 
-        Raises InputError for images of another kind, and for captions that are missing, too many,
-        too few, or empty; nothing is added then.
+        Raises:
+            InputError: Images are of another kind, or captions are missing, too many, too few, or
+                empty; nothing is added then.
         """
         refuse_captions(given=captions is not None, expected=self.captions is None)
         network = self._inception.network
         self._batches.append(encode_batch(self.encoder, images, captions, network))
 
     def compute(self) -> CMDScore:
-        """The score of all images since the last `reset`, as `cmd` returns it.
+        """Score all images since the last `reset`; the result and the warnings are those of `cmd`.
 
-        It warns as `cmd` does. Raises InputError for fewer than 2 images or captions, and where a
-        metric lacks what it needs.
+        Raises:
+            InputError: There are fewer than 2 images or captions, or a metric lacks what it needs.
         """
         if not self._batches:
             raise InputError("there is no image to score: call update first")
@@ -172,9 +174,10 @@ class Evaluator:
         self._batches = []
 
     def merge(self, other: Evaluator) -> Evaluator:
-        """Add what another evaluator has collected, in place; returns itself.
+        """Add what another evaluator has collected, in place, and return itself.
 
-        Raises InputError where the two have different encoders, real images, captions or metrics.
+        Raises:
+            InputError: The two have different encoders, real images, captions or metrics.
         """
         if other is self:
             raise InputError(
@@ -269,9 +272,10 @@ def build_encoder(options: EncoderOptions) -> Encoder:
 
 
 def encode_side(encoder: Encoder, opened: Side | ImageSet | Captions) -> Side:
-    """The real images or the captions, encoded if need be.
+    """Encode the real images or the captions, if need be.
 
-    Raises InputError where they were stored under another protocol or encoder.
+    Raises:
+        InputError: They were stored under another protocol or encoder, or cannot be encoded.
     """
     with _apart_from_training(encoder.device.type):
         side = Encoding(encoder).side(opened)
@@ -294,7 +298,11 @@ def encode_batch(
     captions: Sequence[str | Sequence[str]] | None,
     inception: Inception | None = None,
 ) -> Batch:
-    """The images and captions of `Evaluator.update`, encoded; errors as there."""
+    """Encode the images and captions of `Evaluator.update`.
+
+    Raises:
+        InputError: As for `Evaluator.update`.
+    """
     with _apart_from_training(encoder.device.type):
         opened, seen = open_images(images), None
         if inception is None:

@@ -16,9 +16,15 @@ def assert_score(
 ) -> None:
     """Fail the test unless the score is within all that it is checked against.
 
-    Arguments as for `cmdmetric.gate.checks`. Raises AssertionError with the table of the numbers
-    where one is outside, or where a comparison would be meaningless; InputError for a check that
-    cannot be understood.
+    Args:
+        score: The score, or the content of its JSON.
+        *against: What it is checked against, as for `cmdmetric.gate.check`.
+        tolerance: How far numbers may differ, as for `cmdmetric.gate.check`.
+
+    Raises:
+        AssertionError: A number is outside, or a comparison would be meaningless; the message has
+            the table of the numbers.
+        InputError: A check cannot be understood.
 
     >>> assert_score({"cmd": 8.0, "dis_rl": 91.8}, "cmd<=8.5", "dis_rl<=100")
     """

@@ -34,7 +34,11 @@ class Gate:
     """The checks of one run."""
 
     def __init__(self, checks: Sequence[str], tolerance: str, output: str | None) -> None:
-        """Understand them, before the work. Raises InputError where that fails."""
+        """Understand the checks, before the work.
+
+        Raises:
+            InputError: One cannot be understood.
+        """
         from cmdmetric.errors import InputError
         from cmdmetric.gate import Tolerance, expectation
 

@@ -111,8 +111,12 @@ def compare(files: Sequence[str | os.PathLike[str]]) -> Comparison:
     belong to one caption, so the samples count as independent: as a rule the errors are too large
     where the models drew the same captions, and `cmd-score A captions.json --versus B` is sharper.
 
-    Raises InputError for fewer than two files, for what is no score, and where two were made
-    differently: under another protocol, with another encoder, or against another reference.
+    Args:
+        files: The JSON of two scores or more.
+
+    Raises:
+        InputError: There are fewer than two files, one is no score, or two were made differently:
+            under another protocol, with another encoder, or against another reference.
     """
     if len(files) < 2:
         raise InputError("a comparison takes two scores or more")
@@ -139,7 +143,7 @@ def compare(files: Sequence[str | os.PathLike[str]]) -> Comparison:
 
 
 def ranking_of(entries: Sequence[Entry]) -> tuple[list[int], str, list[str]]:
-    """The order of the models, the best first, what it is by, and what a reader must know of it."""
+    """Give the order of the models, the best first, what it is by, and what one must know of it."""
     notes = []
     counts = [entry.n for entry in entries if entry.n is not None]
     if len(counts) < len(entries):
@@ -159,7 +163,7 @@ def ranking_of(entries: Sequence[Entry]) -> tuple[list[int], str, list[str]]:
 
 
 def untested(best: Entry, others: Sequence[Entry]) -> list[str]:
-    """Which models cannot be tested against the best, for a reader to know."""
+    """Tell a reader which models cannot be tested against the best."""
     names = [entry.name for entry in others if not (entry.has_errors and best.has_errors)]
     if not names:
         return []
@@ -298,7 +302,7 @@ def _refuse_differences(
 
 
 def entry_of(name: str, content: Mapping[str, Any]) -> Entry:
-    """A model's row from a score's JSON."""
+    """Make a model's row of a score's JSON."""
     known = numbers(content)
     values = {key: float(known[key] or 0.0) for key in QUANTITIES}
     keys = ("standard_error", "debiased", "low", "high")

@@ -35,7 +35,7 @@ class Versus:
     second: CMDScore
     #: CMD of the first minus CMD of the second: negative where the first is better.
     difference: Difference
-    #: Likewise of the other metrics that were asked for, by the names of their numbers.
+    #: The same difference of the other metrics that were asked for, by the names of their numbers.
     metrics: Mapping[str, Gap] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -94,13 +94,13 @@ def versus(
 
 
 def difference_of(one: Scored, two: Scored) -> Difference:
-    """CMD of one minus CMD of two, which were scored together and have their features."""
+    """Compute CMD of one minus CMD of two, which were scored together and have their features."""
     (of_one, of_two, of_r), of_l = as_samples([one.f, two.f, one.r], one.l)
     return paired_difference(of_one, of_two, of_r, of_l)
 
 
 def gaps_of(one: Scored, two: Scored) -> dict[str, Gap]:
-    """The family's numbers of one minus those of two, which were scored together."""
+    """Compute the family's numbers of one minus those of two, which were scored together."""
     groups = dict(zip(("f1", "f2", "r"), groups_of([one.f, two.f, one.r], one.l), strict=True))
     return {
         name: gap(measured, two.measured[name], groups)

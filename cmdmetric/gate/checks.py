@@ -39,7 +39,11 @@ class Tolerance:
 
     @classmethod
     def parse(cls, text: str | float) -> Tolerance:
-        """From "2%", "2se" or "0.05". Raises InputError for anything else, or below zero."""
+        """Read "2%", "2se" or "0.05".
+
+        Raises:
+            InputError: It is anything else, or below zero.
+        """
         found = re.fullmatch(r"\s*([\d.eE+-]+?)\s*(%|se|)\s*", str(text))
         try:
             value = float(found[1]) if found else math.nan
@@ -63,18 +67,22 @@ def check(
 ) -> Verdict:
     """Compare a score, or the content of its JSON, with what is expected of it.
 
-    against: any number of "published:GR-GAN" (a row of `cmdmetric.published`), the path or the
-        content of a stored score, a score, or bounds on any number of the result ("cmd<=8.5",
-        "uncertainty.cmd.debiased<9").
-    tolerance: of comparisons, none of bounds: "2%" of the expected number, "2se" standard errors
-        of the difference, or an absolute difference. The rounding of the expected number (half of
-        the last published digit, 1e-5 of the largest distance of a stored one) always passes.
-
     A comparison is not made where protocol, encoder, reference or captions are other ones, or the
     number of generated images differs by more than 1 %, nor a bound on a number that is not there;
     the verdict says why.
 
-    Raises InputError for what cannot be understood, a row or a file that is not there.
+    Args:
+        score: The score that is checked.
+        *against: Any number of "published:GR-GAN" (a row of `cmdmetric.published`), the path or the
+            content of a stored score, a score, or bounds on any number of the result ("cmd<=8.5",
+            "uncertainty.cmd.debiased<9").
+        tolerance: That of comparisons; bounds have none. It is "2%" of the expected number, "2se"
+            standard errors of the difference, or an absolute difference. The rounding of the
+            expected number (half of the last published digit, 1e-5 of the largest distance of a
+            stored one) always passes.
+
+    Raises:
+        InputError: Something cannot be understood, or a row or a file is not there.
 
     >>> score = {"cmd": 8.0, "n": 30000}
     >>> check(score, "cmd<=8.5", "n>=30000").outcome

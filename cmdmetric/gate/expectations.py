@@ -66,7 +66,11 @@ Against: TypeAlias = "str | os.PathLike[str] | Mapping[str, Any] | CMDScore"
 
 
 def expectation(against: Against) -> Bound | Expectation:
-    """What is meant. Raises InputError for an unknown row, a bound that is none, no score file."""
+    """Understand what a score is to be checked against.
+
+    Raises:
+        InputError: There is no such row, a bound is none, or a file is no score.
+    """
     if isinstance(against, CMDScore):
         return _of_score(against.to_dict(), "the expected score")
     if isinstance(against, Mapping):
@@ -98,7 +102,11 @@ def numbers(result: Mapping[str, Any], prefix: str = "") -> dict[str, float | No
 
 
 def number_at(result: Mapping[str, Any], key: str) -> float:
-    """The number under a dotted key. Raises InputError where there is none, with what is near."""
+    """Give the number under a dotted key.
+
+    Raises:
+        InputError: There is none; the message has the nearest keys.
+    """
     known = numbers(result)
     if key not in known:
         near = difflib.get_close_matches(key, known, n=3, cutoff=0.5) or list(known)

@@ -46,10 +46,14 @@ class GrganFeatureExtractor(FeatureExtractorBase):
     ) -> None:
         """torch-fidelity calls this, with all of its own options as further keywords.
 
-        feature_extractor_weights_path: a file of weights for ViT-B/32, or any model that
-            `cmdmetric.Encoder` takes (a name, a folder); by default OpenAI's ViT-B/32.
+        Args:
+            name: The name that torch-fidelity knows it by.
+            features_list: The features that are asked for.
+            feature_extractor_weights_path: A file of weights for ViT-B/32, or any model that
+                `cmdmetric.Encoder` takes (a name, a folder); by default OpenAI's ViT-B/32.
 
-        Raises InputError for weights that cannot be had.
+        Raises:
+            InputError: The weights cannot be had.
         """
         is_file = Path(feature_extractor_weights_path or "").is_file()
         model = None if is_file else feature_extractor_weights_path

@@ -91,12 +91,24 @@ class CrossModelDistance(Metric):
         encoder: Encoder | None = None,
         **kwargs: Any,
     ) -> None:
-        """Arguments as for `cmdmetric.Evaluator`; device is by default the metric's own, and kwargs
-        are those of every metric of torchmetrics (sync_on_compute, process_group and others).
+        """Look up the inputs, which are encoded at the first `update`, on the metric's device.
 
-        Inputs are looked up here and encoded at the first `update`, when the metric has been moved
-        to its device. Every process encodes the real images: give stored moments where they are
-        many. Raises InputError as `Evaluator` does, and ValueError for other kwargs.
+        Every process encodes the real images: give stored moments where they are many.
+
+        Args:
+            real: The real images, as for `cmdmetric.Evaluator`.
+            captions: The captions, as for `cmdmetric.Evaluator`.
+            model: The encoder, as for `cmdmetric.cmd`.
+            weights: Its weights.
+            protocol: The protocol.
+            device: Where it computes; by default the metric's own device.
+            encoder: An encoder that is already there, in place of the four above.
+            **kwargs: Those of every metric of torchmetrics (sync_on_compute, process_group and
+                others).
+
+        Raises:
+            InputError: Anything is wrong with the inputs, as for `cmdmetric.Evaluator`.
+            ValueError: torchmetrics does not know a keyword.
         """
         super().__init__(**kwargs)
         self._real = _FixedSide(real, open_image_side)
@@ -123,7 +135,7 @@ class CrossModelDistance(Metric):
     def update(self, images: Source, captions: Sequence[str | Sequence[str]] | None = None) -> None:
         """Add generated images, and their captions where the metric was made without.
 
-        Arguments and errors as for `cmdmetric.Evaluator.update`.
+        Arguments and errors are those of `cmdmetric.Evaluator.update`.
         """
         batch = images if isinstance(images, Batch) else self._encode(images, captions)
         lost = torch.tensor([batch.truncated, len(batch.texts) - len(batch.kept)])
@@ -151,10 +163,11 @@ class CrossModelDistance(Metric):
         return value
 
     def compute(self) -> Tensor:
-        """CMD, a float64 scalar; `score` then has the rest of it. It warns as `cmd` does.
+        """Compute CMD, a float64 scalar; `score` then has the rest of it. It warns as `cmd` does.
 
-        Raises InputError for fewer than 2 images or captions over all processes, and for sums that
-        a metric with another protocol, encoder, real images or captions has part in.
+        Raises:
+            InputError: There are fewer than 2 images or captions over all processes, or a metric
+                with another protocol, encoder, real images or captions has part in the sums.
         """
         encoder, real, captions = self._prepared()
         self._refuse(self.origin)
@@ -180,7 +193,8 @@ class CrossModelDistance(Metric):
     def merge_state(self, incoming_state: dict[str, Any] | Metric) -> None:
         """Add what another metric has collected, in place.
 
-        Raises InputError where it has another protocol, encoder, real images or captions.
+        Raises:
+            InputError: It has another protocol, encoder, real images or captions.
         """
         state = incoming_state
         if isinstance(incoming_state, CrossModelDistance):
@@ -196,9 +210,17 @@ class CrossModelDistance(Metric):
         super().merge_state(incoming_state)
 
     def plot(self, val: Tensor | Sequence[Tensor] | None = None, ax: Any = None) -> Any:
-        """A matplotlib figure and axes with values of `compute`, by default the one of now.
+        """Draw values of `compute`, by default the one of now.
 
-        ax are axes to draw into. Raises ModuleNotFoundError without matplotlib.
+        Args:
+            val: The values.
+            ax: The axes to draw into.
+
+        Returns:
+            A matplotlib figure and its axes.
+
+        Raises:
+            ModuleNotFoundError: matplotlib is not installed.
         """
         return self._plot(val, ax)
 

@@ -65,9 +65,14 @@ def find_setup(
     protocol: Protocol,
     device: str | torch.device | None,
 ) -> tuple[Setup, Checkpoint | None, NotAtHandError | None]:
-    """What is at hand; the checkpoint, or what to do where it is not.
+    """Find what a score would be computed with.
 
-    Raises InputError for an unknown model or device, and for weights that are none.
+    Returns:
+        What is at hand, the checkpoint or None, and the error that says what to do where there is
+        no checkpoint.
+
+    Raises:
+        InputError: The model or the device is unknown, or the weights are none.
     """
     import torch
 

@@ -23,14 +23,19 @@ _Named = tuple[str, StoredSet]
 
 
 def merge(paths: Sequence[str | os.PathLike[str]], *, allow_gaps: bool = False) -> StoredSet:
-    """The set that the files together hold, equal to one pass over all of it to 1e-10.
+    """Put together the set that several files hold, equal to one pass over all of it to 1e-10.
 
-    Paths may be URLs and patterns. Shards come in any order; whole sets may be among them. Features
-    are kept where all files have them. With allow_gaps what is missing is left out, and the
-    result's source says so.
+    Features are kept where all files have them.
 
-    Raises InputError where shards are missing, occur twice, were cut differently or of a set that
-    has changed in between, for sets that were made differently, and for moments without a count.
+    Args:
+        paths: The files; they may be URLs and patterns. Shards come in any order, and whole sets
+            may be among them.
+        allow_gaps: Whether shards that are missing are left out; the source of the result then
+            says so.
+
+    Raises:
+        InputError: Shards are missing, occur twice, were cut differently, or are of a set that has
+            changed in between; sets were made differently; or moments have no count.
     """
     parts = _ordered([(name, StoredSet.load(name)) for path in paths for name in _expanded(path)])
     source = "; ".join(_sources(parts, allow_gaps))
@@ -99,7 +104,11 @@ def _source(name: str, part: StoredSet) -> str:
 
 
 def _sources(parts: list[_Named], allow_gaps: bool) -> Iterator[str]:
-    """What is merged, in words. Raises InputError where a set is not there exactly once."""
+    """Tell what is merged, in words.
+
+    Raises:
+        InputError: A set is not there exactly once.
+    """
     _check_same_cut(parts)
     for _, group in groupby(enumerate(parts), key=lambda item: _set(item[1][1]) or item[0]):
         own = [part for _, part in group]

@@ -69,10 +69,11 @@ REFERENCES = {COCO2014_VAL.name: COCO2014_VAL}
 
 
 def find_reference_file(reference: Reference, side: Side) -> Path:
-    """The statistics file: from $CMDMETRIC_REFERENCES, the cache, or an announced download.
+    """Find a statistics file: in $CMDMETRIC_REFERENCES, in the cache, or by an announced download.
 
-    Raises InputError where it is nowhere and cannot be fetched, or where a file has another
-    content than the released one.
+    Raises:
+        InputError: It is nowhere and cannot be fetched (`NotAtHandError`), or a file has another
+            content than the released one.
     """
     file = reference.files[side]
     named = [
@@ -102,7 +103,11 @@ def find_reference_file(reference: Reference, side: Side) -> Path:
 
 
 def load_reference(name: str, side: Side) -> Moments:
-    """The moments of a named reference, e.g. ("coco2014-val", "image"); see find_reference_file."""
+    """Load the moments of a named reference, such as ("coco2014-val", "image").
+
+    Raises:
+        InputError: As for `find_reference_file`.
+    """
     from cmdmetric.metrics import Moments
 
     return Moments.load(find_reference_file(REFERENCES[name], side))

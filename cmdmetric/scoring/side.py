@@ -30,7 +30,7 @@ class Side:
     features: Features | NDArray[Any] | None = None
     #: Image files, in order; None where only moments or features were given.
     names: tuple[str, ...] | None = None
-    #: The images themselves, to be looked at again; None likewise.
+    #: The images themselves, to be looked at again; None where only moments or features were given.
     images: ImageSet | None = None
     #: The captions that the features are of, and the positions of these among them.
     texts: Captions | None = None

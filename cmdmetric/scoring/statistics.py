@@ -25,12 +25,17 @@ def score_of(
     cache: FeatureCache | None = None,
     real_captions: Side | None = None,
 ) -> CMDScore:
-    """The score of three sides that are encoded or were stored; where the cache knows what they are
-    made of, their statistics are looked up there.
+    """Score three sides that are encoded or were stored.
 
-    real_captions: those of the real images, where `l` are others, of the generated ones.
+    Args:
+        f: The generated images.
+        r: The real images.
+        l: The captions.
+        cache: Where the statistics are looked up if they were computed of the same sides before.
+        real_captions: Those of the real images, where `l` are others, of the generated ones.
 
-    Raises InputError where they were made differently or have fewer than 2 samples.
+    Raises:
+        InputError: The sides were made differently, or one has fewer than 2 samples.
     """
     made, kept = common_provenance(f, r, l), set(l.kept)
     pairing = pairing_of(f, l)
@@ -67,7 +72,11 @@ def score_of(
 
 
 def common_provenance(*sides: Side) -> Provenance | None:
-    """How the sides were made, where any of them tells; they must agree."""
+    """Tell how the sides were made, where any of them does.
+
+    Raises:
+        InputError: They were made differently.
+    """
     made = [side.moments.provenance for side in sides if side.moments.provenance is not None]
     for other in made[1:]:
         refuse_differences(made[0], other)
@@ -81,7 +90,7 @@ def _statistics(
     groups: DrawnTogether,
     cache: FeatureCache | None,
 ) -> tuple[CrossModelDistance, Uncertainty | None]:
-    """The distances and, from the sides whose features are at hand, the error bars."""
+    """Compute the distances and, from the sides whose features are at hand, the error bars."""
     sides = (f, r, l)
 
     def compute() -> dict[str, Any]:
@@ -104,7 +113,7 @@ def _statistics(
 
 
 def identity_of(side: Side) -> bytes | None:
-    """What the numbers of a side follow from; None where that is not known."""
+    """Tell what the numbers of a side follow from; None where that is not known."""
     if side.has_features:
         return side.identity
     moments = side.moments

@@ -47,8 +47,10 @@ class StoredSet:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write it, whole or not at all; pytorch-fid reads its `mu` and `sigma`.
 
-        A shard of one sample has a covariance of zero here, an empty one has neither. Raises
-        InputError where it cannot be written.
+        A shard of one sample has a covariance of zero here, an empty one has neither.
+
+        Raises:
+            InputError: It cannot be written.
         """
         contents: dict[str, Any] = {"n": np.int64(0)}
         if self.moments is not None:
@@ -69,16 +71,24 @@ class StoredSet:
     def load(cls, path: str | os.PathLike[str]) -> StoredSet:
         """Read a file of `save`, or of moments or features alone.
 
-        Nothing is unpickled. Raises InputError naming the file and what is wrong with it.
+        Nothing is unpickled.
+
+        Raises:
+            InputError: It cannot be read; the message names the file and what is wrong with it.
         """
         with opened(path) as arrays:
             return cls.of_arrays(arrays, str(path))
 
     @classmethod
     def of_arrays(cls, arrays: Mapping[str, Any], source: str) -> StoredSet:
-        """The inverse of `save`; source is what the captions are called.
+        """Make of arrays what `save` has written as such.
 
-        Raises InputError where something is missing or does not fit together.
+        Args:
+            arrays: The contents of a file.
+            source: What the captions are called.
+
+        Raises:
+            InputError: Something is missing or does not fit together.
         """
         record = ShardRecord.from_json(str(arrays["shard"])) if "shard" in arrays else None
         features = arrays.get("features")
@@ -132,11 +142,19 @@ def _unpacked(arrays: Mapping[str, Any], key: str) -> Any:
 
 
 def read_stored(source: Source, side: Literal["image", "text"]) -> Side | None:
-    """The side of what needs no encoder, or None for images and captions.
+    """Read what needs no encoder.
 
-    That is: Moments, an .npz of moments (`mu`, `sigma`), features as a float array (n, d), as
-    .npy, or as .npz under the key `features`, or the name of a reference. Features are taken as
-    they are: scaled as the protocol says. Raises InputError for a damaged file.
+    Args:
+        source: Moments, an .npz of moments (`mu`, `sigma`), features as a float array (n, d), as
+            .npy, or as .npz under the key `features`, or the name of a reference. Features are
+            taken as they are: scaled as the protocol says.
+        side: What it is to hold.
+
+    Returns:
+        Its side; None for images and captions, which an encoder has to look at.
+
+    Raises:
+        InputError: A file is damaged, or holds the other kind of features.
     """
     if isinstance(source, Moments):
         return Side(source, "moments in memory")

@@ -28,12 +28,13 @@ class Harm:
 
 
 def harm(f: Side, r: Side, l: Side) -> list[Harm]:
-    """All generated images, and the captions where their features are at hand, worst first.
+    """List all generated images, and the captions where their features are at hand, worst first.
 
-    share is the sample's influence over the number of samples of its side. Those of a side add up
+    A share is the sample's influence over the number of samples of its side. Those of a side add up
     to zero: a negative one is of a sample that CMD would be higher without.
 
-    Raises InputError where the features of the generated images are not at hand.
+    Raises:
+        InputError: The features of the generated images are not at hand.
     """
     if not f.has_features:
         raise InputError(
@@ -62,7 +63,7 @@ def harm(f: Side, r: Side, l: Side) -> list[Harm]:
 
 
 def harm_csv(rows: list[Harm]) -> str:
-    """The rows as CSV, with a line of names."""
+    """Write the rows as CSV, with a line of names."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(field.name for field in fields(Harm))
