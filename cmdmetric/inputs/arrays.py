@@ -23,7 +23,8 @@ from cmdmetric.inputs.image_set import (
     members_of,
     with_pixels,
 )
-from cmdmetric.inputs.layouts.columns import FILE_KEYS
+from cmdmetric.inputs.layouts.batches import Along
+from cmdmetric.inputs.layouts.columns import FILE_KEYS, Columns
 
 _CHANNELS = (1, 3, 4)
 
@@ -162,8 +163,9 @@ def _as_array(value: Any, what: str) -> np.ndarray | None:
 # --- lists and iterables ---------------------------------------------------------------------
 
 
-def open_values(values: Any) -> ImageSet:
+def open_values(values: Any, columns: Columns) -> ImageSet:
     """The images of whatever is no path: see `cmdmetric.inputs.images.open_images`."""
+    along = Along(columns)
     kind = type(values).__name__
     if isinstance(values, Image.Image):
         values = [values]
@@ -172,25 +174,34 @@ def open_values(values: Any) -> ImageSet:
         return _open_array(f"{kind} {'x'.join(map(str, array.shape))}", array)
     if isinstance(values, (list, tuple)):
         source = f"{kind} of {len(values)}"
-        found = [item for i, value in enumerate(values) for item in _expand(value, f"{kind}[{i}]")]
-        if not found:
+        items: list[ImageItem] = []
+        for i, value in enumerate(values):
+            found = [
+                _named(x, len(items) + j) for j, x in enumerate(_expand(value, f"{kind}[{i}]"))
+            ]
+            along.add([item.name for item in found], value, f"{kind}[{i}]")
+            items += found
+        if not items:
             raise InputError(f"{source}: no images")
-        items = [_named(item, i) for i, item in enumerate(found)]
         files = [
             item.read and (os.path.abspath(os.path.expanduser(item.name)), "") for item in items
         ]
         return ImageSet(
-            source, lambda: iter(items), [item.name for item in items], files=lambda: files
+            source,
+            lambda: iter(items),
+            [item.name for item in items],
+            files=lambda: files,
+            along=along,
         )
     indexable = hasattr(values, "__getitem__") and hasattr(values, "__len__")
     if isinstance(values, (bytes, Mapping)) or not (isinstance(values, Iterable) or indexable):
         raise InputError(
             f"images cannot be read from {kind}: give a path, an array, a list or an iterable"
         )
-    return ImageSet(kind, _stream(kind, values))
+    return ImageSet(kind, _stream(kind, values, along), along=along)
 
 
-def _stream(source: str, values: Any) -> Callable[[], Iterator[ImageItem]]:
+def _stream(source: str, values: Any, along: Along) -> Callable[[], Iterator[ImageItem]]:
     one_pass = hasattr(values, "__next__")
     spent = False
 
@@ -201,14 +212,20 @@ def _stream(source: str, values: Any) -> Callable[[], Iterator[ImageItem]]:
                 f"{source}: it can be iterated once, and was; give a list, or what makes it anew"
             )
         spent = True
+        along.restart()
         # A torch Dataset has a length, and need not end the iteration that Python derives.
         derived = not isinstance(values, Iterable)
         each = (values[i] for i in range(len(values))) if derived else values
         count = 0
         for position, value in enumerate(each):
-            for found in _expand(value, f"{source}: item {position}", reused=True):
-                yield _named(found, count)
+            where = f"{source}: item {position}"
+            names = []
+            for found in _expand(value, where, reused=True):
+                item = _named(found, count)
+                names.append(item.name)
+                yield item
                 count += 1
+            along.add(names, value, where)
         if not count:
             raise InputError(f"{source}: no images")
 

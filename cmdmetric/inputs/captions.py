@@ -13,6 +13,7 @@ from typing import Any
 
 from cmdmetric.errors import InputError
 from cmdmetric.files import remote
+from cmdmetric.inputs.layouts.batches import Along
 from cmdmetric.inputs.layouts.columns import Columns, Row
 from cmdmetric.inputs.layouts.folders import folder_rows
 from cmdmetric.inputs.layouts.tables import (
@@ -272,6 +273,24 @@ def _tar_rows(samples: Iterable[TextSample], columns: Columns) -> Iterator[Row]:
             yield from (row._replace(image=sample.image) for row in rows)
         else:
             yield from (Row(sample.image, text, sample.where) for text in texts(sample.value))
+
+
+def captions_along(along: Along, source: str) -> Captions:
+    """The captions that came along with images that have been read.
+
+    Args:
+        along: What came with them: `ImageSet.along`.
+        source: What the images are called.
+
+    Raises:
+        InputError: None came along, or they are no text or empty.
+    """
+    try:
+        return _captions(along.rows(), source)
+    except InputError as error:
+        raise InputError(
+            f"{source}: the captions that come along with its images: {error}"
+        ) from None
 
 
 def _captions(

@@ -23,6 +23,7 @@ from PIL import Image, UnidentifiedImageError
 
 from cmdmetric.errors import InputError
 from cmdmetric.files import natural_sorted
+from cmdmetric.inputs.layouts.batches import Along
 from cmdmetric.inputs.shards import Listing, Shard
 
 #: No image file is larger.
@@ -63,6 +64,8 @@ class ImageSet:
         count: how many there are; None likewise.
         files: where each lies, the absolute path of a file and a member of it ("" where the file is
             the image); None for one that is in no file, or where nothing is known of any.
+        along: the captions that come with the images, complete once all of them were read; None
+            where images alone were given.
 
     A set may be made of parts, files whose images are only known when they are read.
 
@@ -79,6 +82,7 @@ class ImageSet:
         count: int | None = None,
         files: Callable[[], Sequence[tuple[str, str] | None]] | None = None,
         parts: Sequence[ImageSet] = (),
+        along: Along | None = None,
     ) -> None:
         self.source = source
         self.names = None if names is None else tuple(names)
@@ -86,6 +90,7 @@ class ImageSet:
         self._items = items
         self._files = files
         self._parts = parts
+        self.along = along
 
     @property
     def files(self) -> Sequence[tuple[str, str] | None] | None:

@@ -99,7 +99,7 @@ def open_images(
                 return arrays.open_mapping(source)
             if all(isinstance(v, (str, os.PathLike, list, tuple, Mapping)) for v in values):
                 return open_naming()
-        return arrays.open_values(source)
+        return arrays.open_values(source, columns)
     name = named(source)
     if (tars := find_tars(name)) is not None:
         return open_tars(name, tars)

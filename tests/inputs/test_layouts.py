@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from cmdmetric.errors import InputError
-from cmdmetric.inputs.captions import Captions, read_captions
+from cmdmetric.inputs.captions import Captions, captions_along, read_captions
 from cmdmetric.inputs.images import open_images
 from cmdmetric.inputs.pairing import pair, pair_by_text
 
@@ -437,3 +437,77 @@ def test_an_image_without_pixels_is_no_image(tmp_path: Path) -> None:
     (item,) = open_images(iter([Image.new("RGB", (0, 4))]))
     with pytest.raises(ValueError, match="0x4"):
         item.load()
+
+
+# --- captions that come along ----------------------------------------------------------------
+
+PIXELS = np.arange(4 * 8 * 8 * 3, dtype=np.uint8).reshape(4, 8, 8, 3)
+SEVERAL = [[CAT, DOG], ["a"], ["b"], ["c"]]
+
+
+class Pairs:
+    """A map-style Dataset as torch's users write them: it has a length and items."""
+
+    def __init__(self, entries: list[Any]) -> None:
+        self.entries = entries
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __getitem__(self, index: int) -> Any:
+        return self.entries[index]
+
+
+def along_of(source: Any, **columns: str) -> list[tuple[str | None, str]]:
+    images = open_images(source, **columns)
+    assert len(list(images)) == 4
+    assert images.along is not None
+    return rows(captions_along(images.along, images.source))
+
+
+@pytest.mark.parametrize("make", [list, Pairs, iter])
+def test_captions_come_along_with_pairs_and_records(make: Any) -> None:
+    texts = [CAT, DOG, "a", "b"]
+    one = [(f"#{i}", text) for i, text in enumerate(texts)]
+    pairs = list(zip(PIXELS, texts, strict=True))
+    assert along_of(make(pairs)) == one
+    assert along_of(make([(image, 7, text) for image, text in pairs])) == one
+    records = [{"image": image, "prompt": text, "label": 3} for image, text in pairs]
+    assert along_of(make(records)) == one
+    many = [(f"#{i}", text) for i, own in enumerate(SEVERAL) for text in own]
+    assert along_of(make(list(zip(PIXELS, SEVERAL, strict=True)))) == many
+
+
+def test_captions_come_along_with_a_loaders_batches() -> None:
+    import torch
+    from torch.utils.data import DataLoader
+
+    tensors = torch.from_numpy(PIXELS.transpose(0, 3, 1, 2).copy())
+    twice = [[CAT, DOG], ["a", "b"], ["c", "d"], ["e", "f"]]
+    expected = [(f"#{i}", text) for i, own in enumerate(twice) for text in own]
+    data: Any = Pairs(list(zip(tensors, twice, strict=True)))
+    for size in (1, 2, 3, 4):  # collated: for each place in the lists a tuple of the images' texts
+        assert along_of(DataLoader(data, batch_size=size)) == expected
+    records: Any = Pairs(
+        [{"image": t, "text": own[0]} for t, own in zip(tensors, twice, strict=True)]
+    )
+    assert along_of(DataLoader(records, batch_size=3)) == expected[::2]
+    shuffled = DataLoader(data, batch_size=2, shuffle=True)
+    images = open_images(shuffled)
+    seen = [np.asarray(item.load()).tobytes() for item in images]
+    assert images.along is not None
+    for name, text in rows(captions_along(images.along, "loader")):
+        own = twice[[p.tobytes() for p in PIXELS].index(seen[int(str(name)[1:])])]
+        assert text in own
+
+
+def test_what_comes_along_is_asked_for_only_where_captions_are() -> None:
+    records = [{"image": image, "prompt": CAT, "caption": DOG} for image in PIXELS]
+    assert len(list(open_images(records))) == 4
+    with pytest.raises(InputError, match=r"list of 4: .* may stand under prompt, caption"):
+        along_of(records)
+    assert along_of(records, caption_column="caption")[0] == ("#0", DOG)
+    with pytest.raises(InputError, match="holds 4 images and 3 captions"):
+        along_of([(PIXELS, ["a", "b", "c"])])
+    with pytest.raises(InputError, match="no captions in it"):
+        along_of(list(PIXELS))
