@@ -19,7 +19,8 @@ import pytest
 
 from cmdmetric import cmd
 from cmdmetric.errors import InputError
-from cmdmetric.inputs.image_set import ImageItem
+from cmdmetric.inputs.image_set import ImageItem, ImageSet
+from cmdmetric.inputs.images import open_images
 from cmdmetric.preflight.facts import ImageFacts, facts_of
 from cmdmetric.report.gather import gather
 from cmdmetric.report.page import check_report, shown, write_page
@@ -205,7 +206,15 @@ def test_images_are_looked_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         text = (tmp_path / "r.html").read_text(encoding="utf-8")
         return re.findall(r'<li class="(?:error|warning|note)">.*?</li>', text, re.S)
 
+    opened: list[Any] = []
+
+    def open_once(source: Any) -> ImageSet:
+        opened.append(source)
+        return open_images(source)
+
+    monkeypatch.setattr("cmdmetric.scoring.opening.open_images", open_once)
     first = findings()
+    assert len(opened) == 2, "generated and real, once for the score and the report together"
     assert len(looked) == 2 * len(list(folder.iterdir())), "generated and real"
     assert any(two.name in each for each in first)
     assert findings() == first and looked == []

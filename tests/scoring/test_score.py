@@ -15,6 +15,7 @@ from PIL import Image
 from cmdmetric import CMDScore, Encoder, InputError, Moments, Protocol, clip_fd, cmd, itdis
 from cmdmetric.metrics.cmd import cross_model_distance
 from cmdmetric.score import moments_of
+from cmdmetric.scoring.options import DEFAULTS, EncodingOptions
 from cmdmetric.uncertainty.error_bars import uncertainty
 from tests.conftest import SHARED, shared
 
@@ -325,3 +326,14 @@ def test_captions_of_an_image_are_one_draw_on_either_side() -> None:
     assert here.tolist() == there.tolist()
     of_f, of_r = groups_of([images("x.png", "a.png"), images("y.png", "b.png")], l)
     assert len({*of_f.tolist(), *of_r.tolist()}) == 4
+
+
+def test_an_unknown_option_is_named() -> None:
+    with pytest.raises(TypeError, match="'modle'; did you mean 'model'"):
+        cmd(["a"], ["b"], modle="scenes-toy")  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="'colour'; there is model, weights"):
+        moments_of(["a"], colour="red")  # type: ignore[call-arg]
+
+
+def test_every_option_has_a_default() -> None:
+    assert list(DEFAULTS) == list(EncodingOptions.__annotations__)
