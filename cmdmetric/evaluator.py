@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from cmdmetric.encoders import Encoder, Inception, InceptionFeatures
 from cmdmetric.errors import InputError
-from cmdmetric.features import InceptionPass, InceptionSides, encode_captions, encode_images
+from cmdmetric.features import encode_captions, encode_images
 from cmdmetric.inputs import Captions, ImageSet, open_images, read_captions
 from cmdmetric.metrics import Moments, refuse_differences
 from cmdmetric.scoring import (
@@ -25,6 +25,7 @@ from cmdmetric.scoring import (
     EncoderOptions,
     Encoding,
     EncodingOptions,
+    InceptionSides,
     Scored,
     Side,
     Source,
@@ -304,13 +305,13 @@ def encode_batch(
         InputError: As for `Evaluator.update`.
     """
     with _apart_from_training(encoder.device.type):
-        opened, seen = open_images(images), None
-        if inception is None:
-            encoded = np.asarray(encode_images(opened, encoder).features)
-        else:
-            run = InceptionPass(opened, inception)
-            both = encode_images(run.along(), encoder)
-            encoded, seen = np.asarray(both.features), run.features(both.names)
+        opened = open_images(images)
+        seen: InceptionFeatures | None = None
+        found_images = encode_images(opened, encoder, beside=[inception] if inception else [])
+        # Copies: what many batches keep is mapped from no file.
+        encoded = np.array(found_images.features)
+        for rows in found_images.beside:
+            seen = InceptionFeatures.of_rows(np.array(rows))
         nothing: NDArray[np.float32] = np.empty((0, encoded.shape[1]), np.float32)
         if captions is None:
             return Batch(encoded, (), (), nothing, (), 0, seen)
@@ -320,7 +321,7 @@ def encode_batch(
         if not any(encoder.protocol.clean(text).strip() for text in found.texts):
             return Batch(encoded, found.texts, owner, nothing, (), 0, seen)
         texts = encode_captions(found, encoder)
-        features = np.asarray(texts.features)
+        features = np.array(texts.features)
         return Batch(encoded, found.texts, owner, features, texts.kept, texts.truncated, seen)
 
 

@@ -7,11 +7,7 @@ from typing import TYPE_CHECKING
 from cmdmetric.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from cmdmetric.cache.computed import (
-        recall_moments as recall_moments,
-        remember_moments as remember_moments,
-        remembered as remembered,
-    )
+    from cmdmetric.cache.computed import code_digest as code_digest, remembered as remembered
     from cmdmetric.cache.digests import stamp_of as stamp_of
     from cmdmetric.cache.feature_cache import (
         FeatureCache as FeatureCache,
@@ -23,7 +19,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
-        "computed": "recall_moments remember_moments remembered",
+        "computed": "code_digest remembered",
         "digests": "stamp_of",
         "feature_cache": "FeatureCache Space default_folder open_cache",
     },

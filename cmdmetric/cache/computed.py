@@ -14,16 +14,11 @@ import numpy as np
 
 from cmdmetric.cache.feature_cache import FeatureCache, Space
 from cmdmetric.errors import InputError
-from cmdmetric.metrics import Moments, Provenance
 from cmdmetric.version import __version__
-
-#: Moments are remembered from this many samples for each dimension: they are smaller then than the
-#: features, and slower to compute than to read.
-WORTH = 4
 
 
 @functools.cache
-def _code() -> str:
+def code_digest() -> str:
     """The sha256 of every source file of cmdmetric: what an older one computed is not recalled.
 
     Which modules a number follows from is not listed anywhere, so no list can be incomplete.
@@ -44,36 +39,6 @@ def _code() -> str:
     return digest.hexdigest()
 
 
-def recall_moments(
-    cache: FeatureCache | None, identity: bytes | None, provenance: Provenance
-) -> Moments | None:
-    """The moments of features with this identity, to the bit as they were computed."""
-    if cache is None or identity is None:
-        return None
-    content = cache.recall(_moments_space().key(identity))
-    if content is None:
-        return None
-    values = np.frombuffer(content)
-    n, d = values[:2].astype(int).tolist()
-    return Moments.from_sums(
-        n, values[2 : 2 + d].copy(), values[2 + d :].reshape(d, d).copy(), provenance
-    )
-
-
-def remember_moments(cache: FeatureCache | None, identity: bytes | None, moments: Moments) -> None:
-    """Keep moments for `recall_moments`, where that pays."""
-    if cache is None or identity is None or not moments.n or moments.n < WORTH * moments.d:
-        return
-    n, mean, scatter = moments.sums
-    content = np.concatenate([[n, moments.d], mean, scatter.ravel()]).tobytes()
-    space = _moments_space()
-    cache.remember(space, space.key(identity), content)
-
-
-def _moments_space() -> Space:
-    return Space("moments of sets", what="moments", code=_code())
-
-
 def remembered(
     cache: FeatureCache | None,
     what: str,
@@ -87,7 +52,7 @@ def remembered(
     known = [source for source in sources if source is not None]
     if cache is None or len(known) < len(sources):
         return compute()
-    space = Space("statistics of scores", what="statistics", of=what, code=_code())
+    space = Space("statistics of scores", what="statistics", of=what, code=code_digest())
     digest = hashlib.sha256()
     for source in known:
         digest.update(hashlib.sha256(source).digest())

@@ -7,14 +7,18 @@ from typing import TYPE_CHECKING
 from cmdmetric.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from cmdmetric.encoders.cache_keys import image_space as image_space, text_space as text_space
     from cmdmetric.encoders.clip import Encoder as Encoder, build_network as build_network
     from cmdmetric.encoders.device import choose_device as choose_device
+    from cmdmetric.encoders.image_network import ImageNetwork as ImageNetwork
+    from cmdmetric.encoders.image_tower import ImageTower as ImageTower
     from cmdmetric.encoders.inception import (
         Inception as Inception,
         InceptionFeatures as InceptionFeatures,
-        InceptionImages as InceptionImages,
-        InceptionStream as InceptionStream,
-        rgb_pixels as rgb_pixels,
+    )
+    from cmdmetric.encoders.lazy_encoder import (
+        LazyEncoder as LazyEncoder,
+        recall_checkpoint as recall_checkpoint,
     )
     from cmdmetric.encoders.preprocess import to_pixels as to_pixels
     from cmdmetric.encoders.rgb import to_rgb as to_rgb
@@ -32,9 +36,13 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
+        "cache_keys": "image_space text_space",
         "clip": "Encoder build_network",
         "device": "choose_device",
-        "inception": "Inception InceptionFeatures InceptionImages InceptionStream rgb_pixels",
+        "image_network": "ImageNetwork",
+        "image_tower": "ImageTower",
+        "inception": "Inception InceptionFeatures",
+        "lazy_encoder": "LazyEncoder recall_checkpoint",
         "preprocess": "to_pixels",
         "rgb": "to_rgb",
         "tokens": "CONTEXT cut_words",

@@ -9,22 +9,19 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import PIL
 from numpy.typing import NDArray
 from PIL import Image
-from tqdm import tqdm
 
+from cmdmetric.cache import Space
 from cmdmetric.encoders.rgb import to_rgb
 from cmdmetric.errors import InputError
-from cmdmetric.features import Undecodable
 from cmdmetric.files import cache_folder, download, sha256_of
-from cmdmetric.inputs import Failure, ImageSet, decoded
 
 if TYPE_CHECKING:
     import torch
@@ -37,8 +34,8 @@ URL = (
 SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 #: The names that torch-fidelity and pytorch-fid give the same file in torch's cache.
 _NAMES = (URL.rsplit("/", 1)[-1], "pt_inception-2015-12-05-6726825d.pth")
-#: Images of unequal sizes that wait for others of theirs, in batches.
-_WAITING = 8
+#: Columns of the pooled features.
+POOL = 2048
 
 
 class InceptionFeatures(NamedTuple):
@@ -49,20 +46,14 @@ class InceptionFeatures(NamedTuple):
     #: (n, 1008), the features "logits_unbiased".
     logits: NDArray[np.float32]
 
-
-@dataclass(frozen=True)
-class InceptionImages:
-    """The features of an image set, and what became of its images."""
-
-    features: InceptionFeatures
-    #: Names of the images that have features, in order.
-    names: tuple[str, ...]
-    #: Images that could not be decoded, with the reason.
-    skipped: tuple[tuple[str, str], ...]
+    @classmethod
+    def of_rows(cls, rows: NDArray[np.float32]) -> InceptionFeatures:
+        """Of rows (n, 3056), in which the pooled features come first."""
+        return cls(rows[:, :POOL], rows[:, POOL:])
 
 
 class Inception:
-    """torch-fidelity's "inception-v3-compat"."""
+    """torch-fidelity's "inception-v3-compat", an `ImageNetwork`."""
 
     def __init__(
         self,
@@ -105,87 +96,28 @@ class Inception:
             raise InputError(f"{self.file}: these weights give features that are not finite")
         return features
 
-    def encode(
-        self,
-        images: ImageSet,
-        *,
-        on_error: Literal["raise", "skip"] = "raise",
-        progress: bool = False,
-    ) -> InceptionImages:
-        """The features of an image set, in its order; sizes may differ, batches do not matter.
+    @property
+    def space(self) -> Space:
+        """The space of pooled features and logits; the weights' sha256 decides on them."""
+        return Space(
+            f"images, Inception {self.sha256[:8]}",
+            what="inception",
+            weights=self.sha256,
+            torch_fidelity=version("torch-fidelity"),
+            pillow=PIL.__version__,
+        )
 
-        Raises Undecodable, an InputError, listing every image that cannot be decoded, unless
-        on_error is "skip", and where none is left.
-        """
-        stream = InceptionStream(self)
-        names: list[str] = []
-        failures: list[tuple[str, str]] = []
-        items = decoded(images, rgb_pixels, lookahead=4 * self.batch_size)
-        bar = tqdm(items, total=images.count, desc="Inception", unit="image",
-                   disable=not progress, mininterval=0.5)  # fmt: skip
-        for name, pixels in bar:
-            if isinstance(pixels, Failure):
-                failures.append((name, pixels.reason))
-            else:
-                names.append(name)
-                if not failures or on_error == "skip":  # else: only look for further failures
-                    stream.add(pixels)
-        if failures and (on_error == "raise" or not names):
-            raise Undecodable(images.source, failures, len(names) + len(failures), on_error)
-        return InceptionImages(stream.features(), tuple(names), tuple(failures))
+    def prepare(self, image: Image.Image) -> NDArray[np.uint8]:
+        """The pixels (height, width, 3) that torch-fidelity reads, at the image's own size."""
+        return np.asarray(to_rgb(image, "convert"))
 
+    def encode(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """The rows (n, 3056) of `InceptionFeatures.of_rows`. Raises as `encode_pixels` does."""
+        return np.concatenate(self.encode_pixels(pixels), axis=1)
 
-class InceptionStream:
-    """Collects images one by one and encodes those of one size together."""
-
-    def __init__(self, network: Inception) -> None:
-        self._network = network
-        self._count = 0
-        self._waiting: dict[tuple[int, ...], list[tuple[int, NDArray[np.uint8]]]]
-        self._waiting = defaultdict(list)
-        self._done: list[tuple[Sequence[int], InceptionFeatures]] = []
-
-    def add(self, pixels: NDArray[np.uint8]) -> None:
-        """One image (height, width, 3), from `rgb_pixels`."""
-        group = self._waiting[pixels.shape]
-        group.append((self._count, pixels))
-        self._count += 1
-        if len(group) == self._network.batch_size:
-            self._encode(pixels.shape)
-        elif sum(map(len, self._waiting.values())) > _WAITING * self._network.batch_size:
-            self._encode(max(self._waiting, key=lambda shape: len(self._waiting[shape])))
-
-    def features(self) -> InceptionFeatures:
-        """The features of all images, in the order in which they were added.
-
-        Raises InputError where there is none.
-        """
-        self.flush()
-        if not self._done:
-            raise InputError("Inception was given no image")
-        order = np.argsort(np.concatenate([numbers for numbers, _ in self._done]))
-        parts = zip(*(features for _, features in self._done), strict=True)
-        return InceptionFeatures(*(np.concatenate(part)[order] for part in parts))
-
-    def flush(self) -> None:
-        """Encode the images that wait for others of their size."""
-        for shape in list(self._waiting):
-            self._encode(shape)
-
-    def take(self) -> list[tuple[Sequence[int], InceptionFeatures]]:
-        """What was encoded since the last call, which is forgotten here: numbers of images, in the
-        order in which they were added, and their features."""
-        done, self._done = self._done, []
-        return done
-
-    def _encode(self, shape: tuple[int, ...]) -> None:
-        numbers, pixels = zip(*self._waiting.pop(shape), strict=True)
-        self._done.append((numbers, self._network.encode_pixels(np.stack(pixels))))
-
-
-def rgb_pixels(image: Image.Image) -> NDArray[np.uint8]:
-    """The pixels (height, width, 3) that torch-fidelity reads: convert("RGB"), at their size."""
-    return np.asarray(to_rgb(image, "convert"))
+    def provenance(self, source: str) -> None:
+        """No protocol of ours is behind its features: moments of them are stored without one."""
+        return None
 
 
 def find_inception_weights(weights: str | Path | None = None) -> Path:

@@ -7,36 +7,36 @@ from typing import TYPE_CHECKING
 from cmdmetric.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from cmdmetric.features.cache_keys import image_space as image_space
-    from cmdmetric.features.images import (
-        OnError as OnError,
-        Undecodable as Undecodable,
+    from cmdmetric.features.captions import (
+        EncodedTexts as EncodedTexts,
         encode_captions as encode_captions,
+    )
+    from cmdmetric.features.failures import OnError as OnError, list_failures as list_failures
+    from cmdmetric.features.image_pass import (
+        PassedImages as PassedImages,
+        pass_images as pass_images,
+    )
+    from cmdmetric.features.images import (
+        EncodedImages as EncodedImages,
         encode_images as encode_images,
-        list_failures as list_failures,
     )
-    from cmdmetric.features.inception_pass import InceptionPass as InceptionPass
-    from cmdmetric.features.inception_sides import InceptionSides as InceptionSides
-    from cmdmetric.features.lazy_encoder import (
-        LazyEncoder as LazyEncoder,
-        recall_checkpoint as recall_checkpoint,
+    from cmdmetric.features.rows import Features as Features
+    from cmdmetric.features.shared_encoding import (
+        shared_captions as shared_captions,
+        shared_images as shared_images,
+        shared_pass as shared_pass,
     )
-    from cmdmetric.features.rows import (
-        Features as Features,
-    )
-    from cmdmetric.features.shared_encoding import shared_side as shared_side
     from cmdmetric.features.workers import Workers as Workers
 
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
-        "cache_keys": "image_space",
-        "images": "OnError Undecodable encode_captions encode_images list_failures",
-        "inception_pass": "InceptionPass",
-        "inception_sides": "InceptionSides",
-        "lazy_encoder": "LazyEncoder recall_checkpoint",
+        "captions": "EncodedTexts encode_captions",
+        "failures": "OnError list_failures",
+        "image_pass": "PassedImages pass_images",
+        "images": "EncodedImages encode_images",
         "rows": "Features",
-        "shared_encoding": "shared_side",
+        "shared_encoding": "shared_captions shared_images shared_pass",
         "workers": "Workers",
     },
 )

@@ -34,6 +34,10 @@ class FeatureRows:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Forget the rows; an array of `finish` keeps what it has."""
         self._file.close()
 
     def write(self, positions: NDArray[np.intp], features: NDArray[np.float32]) -> None:

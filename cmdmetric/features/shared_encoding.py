@@ -1,50 +1,168 @@
-"""One side of a score, encoded by several processes."""
+"""Sets encoded by several processes, each of which encodes a share.
+
+Shares are whole batches, so that every batch is one of a single process. All processes get the
+moments of the whole set, summed in float64; the first also gets the features and the names.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+import contextlib
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cmdmetric.cache import FeatureCache
+from cmdmetric.encoders import ImageNetwork
 from cmdmetric.errors import InputError
-from cmdmetric.features import images as features
-from cmdmetric.features.images import NoWords, OnError, Undecodable
-from cmdmetric.features.rows import FeatureRows
+from cmdmetric.features import captions as captions_module
+from cmdmetric.features.captions import EncodedTexts, encode_captions
+from cmdmetric.features.failures import NoWords, OnError, Undecodable, refuse_failures
+from cmdmetric.features.image_pass import PassedImages, pass_images
+from cmdmetric.features.images import EncodedImages, encode_images
+from cmdmetric.features.rows import FeatureRows, Features
 from cmdmetric.features.workers import Workers
 from cmdmetric.files import ROWS, blocks_of
 from cmdmetric.inputs import Captions, ImageSet, Shard
 from cmdmetric.metrics import Moments, Provenance
-from cmdmetric.scoring import Side
+
+if TYPE_CHECKING:
+    from cmdmetric.encoders import Encoder, LazyEncoder
+
+S = TypeVar("S", ImageSet, Captions)
+T = TypeVar("T", EncodedImages, PassedImages)
+Rows = NDArray[np.float32]
 
 
-class _Share(NamedTuple):
-    """What the others must know of what a process has encoded."""
+class _Told(NamedTuple):
+    """What a process tells the others of its share."""
 
-    n: int
-    d: int
-    seen: int
-    failures: tuple[tuple[str, str], ...]
-    truncated: int
+    n: int = 0
+    seen: int = 0
+    failures: tuple[tuple[str, str], ...] = ()
 
 
-def shared_side(
-    opened: ImageSet | Captions,
-    encode: Callable[[Any], Side],
+def shared_images(
+    images: ImageSet,
+    encoder: Encoder | LazyEncoder,
     workers: Workers,
-    provenance: Provenance,
-    batch_size: int,
-    on_error: OnError,
-) -> Side:
-    """The side of a set of which every process encodes a share, by `encode`.
+    *,
+    beside: Sequence[ImageNetwork] = (),
+    on_error: OnError = "raise",
+    progress: bool = False,
+    cache: FeatureCache | None = None,
+) -> EncodedImages:
+    """What `encode_images` gives for a set of which every process encodes a share.
 
-    All get its moments, summed in float64; the first also gets the features, for error bars, and
-    the names, the others those of their own share. Shares are whole batches, so that every batch
-    is one of a single process.
+    In all but the first process the features are None, and the names those of its own share.
 
-    Raises InputError, in all of them, as `encode` does, and where they see different sets.
+    Raises:
+        InputError: In all processes, as `encode_images` raises it in one, and where the processes
+            see different sets.
     """
+    encode = partial(encode_images, encoder=encoder, beside=beside, on_error=on_error,
+                     progress=progress, cache=cache)  # fmt: skip
+    own, shares, failures = _encoded_share(images, encode, workers, encoder.batch_size, on_error)
+    provenance = encoder.provenance("image", images.source)
+    moments = _summed(own.moments if own else None, shares, workers, provenance)
+    rows = _gathered(own.features if own else None, shares, workers)
+    others = [
+        _gathered(own.beside[i] if own else None, shares, workers) for i in range(len(beside))
+    ]
+    told = workers.gather((own.names, own.cached) if own else ((), 0))
+    if told is None or rows is None:
+        return EncodedImages(moments, None, own.names if own else (), ())
+    return EncodedImages(
+        _exact(moments, rows),
+        rows,
+        tuple(name for names, _ in told for name in names),
+        failures,
+        sum(cached for _, cached in told),
+        beside=tuple(other for other in others if other is not None),
+    )
+
+
+def shared_pass(
+    images: ImageSet,
+    networks: Sequence[ImageNetwork],
+    workers: Workers,
+    *,
+    on_error: OnError = "raise",
+    progress: bool = False,
+    cache: FeatureCache | None = None,
+) -> PassedImages | None:
+    """What `pass_images` gives for a set of which every process encodes a share.
+
+    It is None in all but the first process.
+
+    Raises:
+        InputError: In all processes, as `pass_images` raises it in one, and where the processes
+            see different sets.
+    """
+    encode = partial(pass_images, networks=networks, on_error=on_error, progress=progress,
+                     cache=cache)  # fmt: skip
+    block = max(network.batch_size for network in networks)
+    own, shares, failures = _encoded_share(images, encode, workers, block, on_error)
+    rows = [
+        _gathered(own.features[i] if own else None, shares, workers) for i in range(len(networks))
+    ]
+    told = workers.gather((own.names, own.cached) if own else ((), (0,) * len(networks)))
+    if told is None:
+        return None
+    return PassedImages(
+        tuple(of for of in rows if of is not None),
+        tuple(map(sum, zip(*(cached for _, cached in told), strict=True))),
+        tuple(name for names, _ in told for name in names),
+        failures,
+    )
+
+
+def shared_captions(
+    captions: Captions,
+    encoder: Encoder | LazyEncoder,
+    workers: Workers,
+    *,
+    progress: bool = False,
+    cache: FeatureCache | None = None,
+) -> EncodedTexts:
+    """What `encode_captions` gives for captions of which every process encodes a share.
+
+    In all but the first process the features are None.
+
+    Raises:
+        InputError: In all processes, as `encode_captions` raises it in one, and where the
+            processes see different captions.
+    """
+    block = captions_module.TEXT_CHUNK
+    share = _share(captions, workers, block)
+    own: EncodedTexts | None = None
+    with contextlib.suppress(NoWords):  # no error where other shares have words
+        if not share.is_empty:
+            own = encode_captions(share, encoder, progress=progress, cache=cache)
+    workers.agree()
+    shares = workers.all_gather(_Told(len(own.kept) if own else 0))
+    if not any(share.n for share in shares):
+        raise NoWords(captions.source)
+    provenance = encoder.provenance("text", captions.source)
+    moments = _summed(own.moments if own else None, shares, workers, provenance)
+    rows = _gathered(own.features if own else None, shares, workers)
+    told = workers.gather((own.kept, own.truncated, own.cached) if own else ((), 0, 0))
+    if told is None or rows is None:
+        return EncodedTexts(moments, None, (), 0)
+    starts = [Shard(i, workers.size, block).range(len(captions)).start for i in range(workers.size)]
+    return EncodedTexts(
+        _exact(moments, rows),
+        rows,
+        tuple(start + k for start, (kept, *_) in zip(starts, told, strict=True) for k in kept),
+        sum(truncated for _, truncated, _ in told),
+        sum(cached for *_, cached in told),
+    )
+
+
+def _share(opened: S, workers: Workers, block: int) -> S:
+    """This process's share of a set. Raises InputError where the processes see different sets."""
     listing = opened.listing()
     workers.agree()
     for rank, other in enumerate(workers.all_gather(listing)):
@@ -53,73 +171,73 @@ def shared_side(
                 f"{opened.source}: process {workers.rank} sees {listing}, process {rank} sees "
                 f"{other} (number, digest of the names); all must see the same files"
             )
-    block = features.TEXT_CHUNK if isinstance(opened, Captions) else batch_size
-    own, side = _encode(opened.shard(Shard(workers.rank, workers.size, block)), encode)
-    workers.agree()
-    shares = workers.all_gather(own)
-    failures = tuple(failure for share in shares for failure in share.failures)
-    n, d = sum(share.n for share in shares), max(share.d for share in shares)
-    if isinstance(opened, Captions):
-        if n == 0:
-            raise NoWords(opened.source)
-    elif n == 0 or (failures and on_error == "raise"):
-        seen = sum(share.seen for share in shares)
-        raise Undecodable(opened.source, failures, seen, on_error)
-    moments = _summed(side, n, d, workers, provenance)
-    named = workers.gather(None if side is None else (side.names or (), side.kept))
-    if named is None:
-        if side is not None:
-            workers.send(np.asanyarray(side.features))
-        return Side(moments, opened.source, names=side.names if side else None)
-    rows = _gathered(side, shares, workers)
-    if n <= d:  # few: distances are exact from the features, not from their singular covariance
-        moments = Moments.from_features(rows, provenance)
-    if isinstance(opened, Captions):
-        starts = [Shard(i, workers.size, block).range(len(opened)).start for i in range(len(named))]
-        kept = tuple(
-            start + k for start, of in zip(starts, named, strict=True) if of for k in of[1]
-        )
-        truncated = sum(share.truncated for share in shares)
-        return Side(moments, opened.source, features=rows, texts=opened, kept=kept,
-                    truncated=truncated)  # fmt: skip
-    names = tuple(name for of in named if of for name in of[0])
-    return Side(moments, opened.source, features=rows, names=names, images=opened,
-                skipped=failures)  # fmt: skip
+    return opened.shard(Shard(workers.rank, workers.size, block))
 
 
-def _encode(share: Any, encode: Callable[[Any], Side]) -> tuple[_Share, Side | None]:
-    """A share, and None where nothing of it has a feature: that is no error if others have some."""
-    if share.is_empty:
-        return _Share(0, 0, 0, (), 0), None
+def _encoded_share(
+    images: ImageSet,
+    encode: Callable[[ImageSet], T],
+    workers: Workers,
+    block: int,
+    on_error: OnError,
+) -> tuple[T | None, list[_Told], tuple[tuple[str, str], ...]]:
+    """What this process makes of its share of images, what all tell of theirs, and all failures.
+
+    A share of which nothing can be decoded is None, and no error if others have some. Raises
+    InputError, in all processes, where one process has an error.
+    """
+    share = _share(images, workers, block)
+    own, told = None, _Told()
     try:
-        side = encode(share)
+        if not share.is_empty:
+            own = encode(share)
+            n = len(own.names)
+            told = _Told(n, n + len(own.skipped), own.skipped)
     except Undecodable as error:
-        return _Share(0, 0, error.seen, error.failures, 0), None
-    except NoWords:
-        return _Share(0, 0, len(share), (), 0), None
-    n = side.moments.n or 0
-    seen = n + len(side.skipped)
-    return _Share(n, side.moments.d, seen, side.skipped, side.truncated), side
+        told = _Told(0, error.seen, error.failures)
+    workers.agree()
+    shares = workers.all_gather(told)
+    failures = tuple(failure for share in shares for failure in share.failures)
+    refuse_failures(images.source, failures, sum(share.seen for share in shares), on_error)
+    return own, shares, failures
 
 
-def _summed(side: Side | None, n: int, d: int, workers: Workers, provenance: Provenance) -> Moments:
+def _summed(
+    own: Moments | None, shares: Sequence[_Told], workers: Workers, provenance: Provenance
+) -> Moments:
     """The moments of all shares: first the mean, then the scatter about it."""
-    count, mean, scatter = (0, np.zeros(d), np.zeros((d, d))) if side is None else side.moments.sums
+    n = sum(share.n for share in shares)
+    d = max(workers.all_gather(0 if own is None else own.d))
+    count, mean, scatter = (0, np.zeros(d), np.zeros((d, d))) if own is None else own.sums
     common = workers.sum(count * mean) / n
     gap = mean - common
     scatter = workers.sum(scatter + count * np.outer(gap, gap))
     return Moments.from_sums(n, common, scatter, provenance)
 
 
-def _gathered(side: Side | None, shares: list[_Share], workers: Workers) -> NDArray[np.float32]:
-    """The features of all shares, in their order."""
+def _exact(moments: Moments, rows: Rows) -> Moments:
+    """The moments of few rows from themselves: distances from a singular covariance round."""
+    few = len(rows) <= moments.d
+    return Moments.from_features(rows, moments.provenance) if few else moments
+
+
+def _gathered(
+    own: Features | Rows | None, shares: Sequence[_Told], workers: Workers
+) -> Rows | None:
+    """The rows of all shares, in their order; None in all but the first process."""
+    array = None if own is None else np.asanyarray(own)
+    d = max(workers.all_gather(0 if array is None else array.shape[1]))
+    if workers.rank:
+        if array is not None:
+            workers.send(array)
+        return None
     with FeatureRows() as rows:
         start = 0
         for rank, share in enumerate(shares):
             if rank:
-                blocks = workers.receive(rank, share.n, share.d)
+                blocks = workers.receive(rank, share.n, d)
             else:
-                blocks = blocks_of(np.asanyarray(side.features), ROWS) if side else iter(())
+                blocks = iter(()) if array is None else blocks_of(array, ROWS)
             for block in blocks:
                 rows.write(np.arange(start, start + len(block)), block)
                 start += len(block)

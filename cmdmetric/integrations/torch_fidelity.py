@@ -24,9 +24,8 @@ from torch import Tensor
 from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY, register_feature_extractor
 
-from cmdmetric.encoders import Encoder, find_checkpoint, to_pixels
+from cmdmetric.encoders import Encoder, find_checkpoint, image_space, to_pixels
 from cmdmetric.errors import InputError
-from cmdmetric.features import image_space
 from cmdmetric.protocol import GRGAN
 
 NAME = "cmdmetric-grgan"

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         groups_of as groups_of,
         pairing_of as pairing_of,
     )
+    from cmdmetric.scoring.inception_sides import InceptionSides as InceptionSides
     from cmdmetric.scoring.merging import merge as merge
     from cmdmetric.scoring.notes import left_out as left_out
     from cmdmetric.scoring.opening import (
@@ -60,6 +61,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "encoding": "Encoding encoding_of",
         "family.catalogue": "METRICS METRIC_OF better",
         "grouping": "as_samples caption_rows caption_texts groups_of pairing_of",
+        "inception_sides": "InceptionSides",
         "merging": "merge",
         "notes": "left_out",
         "opening": "find_real open_image_side open_text_side side_of",

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, TypeAlias, get_args
+
+import numpy as np
+from numpy.typing import NDArray
 
 from cmdmetric.cache import FeatureCache, open_cache
-from cmdmetric.encoders import Checkpoint, Dtype
+from cmdmetric.encoders import Checkpoint, Dtype, LazyEncoder, recall_checkpoint
 from cmdmetric.errors import InputError
 from cmdmetric.features import (
-    LazyEncoder,
     OnError,
+    PassedImages,
     Workers,
     encode_captions,
     encode_images,
-    recall_checkpoint,
+    pass_images,
+    shared_captions,
+    shared_images,
+    shared_pass,
     workers as distributed,
 )
 from cmdmetric.inputs import Captions, ImageSet
@@ -28,7 +36,10 @@ if TYPE_CHECKING:
     import torch
     from typing_extensions import Unpack
 
-    from cmdmetric.encoders import Encoder
+    from cmdmetric.encoders import Encoder, ImageNetwork
+
+
+Rows: TypeAlias = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -50,47 +61,66 @@ class Encoding:
         """The side of what was opened. Raises InputError as the functions it calls do."""
         if isinstance(opened, Side):
             return opened
-        if self.workers is None:
-            return self._encode(opened)
-        from cmdmetric.features import shared_side
-
-        kind = "text" if isinstance(opened, Captions) else "image"
-        provenance = self.encoder.provenance(kind, opened.source)
-        batch_size = self.encoder.batch_size
-        return shared_side(
-            opened, self._encode, self.workers, provenance, batch_size, self.on_error
-        )
-
-    def _encode(self, opened: ImageSet | Captions) -> Side:
         if isinstance(opened, Captions):
-            texts = encode_captions(opened, self.encoder, progress=self.progress, cache=self.cache)
-            self._count("captions", texts.cached, len(texts.kept))
-            return Side(
-                texts.moments,
-                opened.source,
-                features=texts.features,
-                identity=texts.identity,
-                texts=opened,
-                kept=texts.kept,
-                truncated=texts.truncated,
-            )
-        images = encode_images(
-            opened,
-            self.encoder,
-            on_error=self.on_error,
-            progress=self.progress,
+            return self.captions(opened)
+        return self.images(opened)[0]
+
+    def images(
+        self, opened: ImageSet, beside: Sequence[ImageNetwork] = ()
+    ) -> tuple[Side, tuple[Rows, ...]]:
+        """The side of an image set, and its features under each of the networks beside the encoder.
+
+        Every image is decoded once for all of them. Where several processes share the encoding,
+        only the first gets features. Raises InputError as `encode_images` does.
+        """
+        encode = encode_images
+        if self.workers is not None:
+            encode = partial(shared_images, workers=self.workers)
+        found = encode(
+            opened, self.encoder, beside=beside, on_error=self.on_error, progress=self.progress,
             cache=self.cache,
-        )
-        self._count("images", images.cached, len(images.names))
-        return Side(
-            images.moments,
+        )  # fmt: skip
+        self._count("images", found.cached, len(found.names))
+        side = Side(
+            found.moments,
             opened.source,
-            features=images.features,
-            identity=images.identity,
-            names=images.names,
+            features=found.features,
+            identity=found.identity,
+            names=found.names,
             images=opened,
-            skipped=images.skipped,
+            skipped=found.skipped,
         )
+        return side, found.beside
+
+    def captions(self, opened: Captions) -> Side:
+        """The side of captions. Raises InputError as `encode_captions` does."""
+        encode = encode_captions
+        if self.workers is not None:
+            encode = partial(shared_captions, workers=self.workers)
+        found = encode(opened, self.encoder, progress=self.progress, cache=self.cache)
+        self._count("captions", found.cached, len(found.kept))
+        return Side(
+            found.moments,
+            opened.source,
+            features=found.features,
+            identity=found.identity,
+            texts=opened,
+            kept=found.kept,
+            truncated=found.truncated,
+        )
+
+    def seen_by(self, network: ImageNetwork, images: ImageSet) -> tuple[Rows, ...]:
+        """The features of images under a network alone, none in a process that gets none.
+
+        Raises InputError as `pass_images` does.
+        """
+        see: Callable[..., PassedImages | None] = pass_images
+        if self.workers is not None:
+            see = partial(shared_pass, workers=self.workers)
+        found = see(
+            images, [network], on_error=self.on_error, progress=self.progress, cache=self.cache
+        )
+        return found.features if found is not None else ()
 
     def _count(self, what: str, cached: int, total: int) -> None:
         before = self._counts.get(what, (0, 0))

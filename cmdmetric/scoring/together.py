@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cmdmetric.cache import FeatureCache
-from cmdmetric.features import InceptionSides
 from cmdmetric.metrics import Moments
 from cmdmetric.scoring.encoding import Encoding
 from cmdmetric.scoring.family.catalogue import METRIC_OF, metric_names
 from cmdmetric.scoring.family.computed import family_of
 from cmdmetric.scoring.family.metric import Given
 from cmdmetric.scoring.grouping import drawn_together, pairing_of
+from cmdmetric.scoring.inception_sides import InceptionSides
 from cmdmetric.scoring.opening import Opened, open_sides
 from cmdmetric.scoring.result import CMDScore
 from cmdmetric.scoring.side import Side, Source

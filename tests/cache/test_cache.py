@@ -22,9 +22,10 @@ from cmdmetric import Encoder, cmd
 from cmdmetric.cache import database as cache_database, digests as file_digests
 from cmdmetric.cache.feature_cache import FeatureCache, Space, parse_size
 from cmdmetric.cli.main import main
+from cmdmetric.encoders.lazy_encoder import LazyEncoder
 from cmdmetric.errors import InputError
-from cmdmetric.features.images import encode_captions, encode_images
-from cmdmetric.features.lazy_encoder import LazyEncoder
+from cmdmetric.features.captions import encode_captions
+from cmdmetric.features.images import encode_images
 from cmdmetric.features.rows import Features
 from cmdmetric.inputs.captions import read_captions
 from cmdmetric.inputs.images import open_images
@@ -444,7 +445,7 @@ import numpy as np
 from cmdmetric.cache.feature_cache import FeatureCache
 from cmdmetric.features.images import encode_images
 from cmdmetric.inputs.images import open_images
-from cmdmetric.features.lazy_encoder import LazyEncoder
+from cmdmetric.encoders.lazy_encoder import LazyEncoder
 from cmdmetric.protocol import GRGAN
 from cmdmetric.encoders.weights import find_checkpoint
 class Slow:

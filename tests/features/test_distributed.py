@@ -24,11 +24,10 @@ from PIL import Image
 
 from cmdmetric.cli.main import main
 from cmdmetric.encoders.inception import Inception, InceptionFeatures
-from cmdmetric.features import images as features, workers as distributed
-from cmdmetric.features.images import OnError, Undecodable
-from cmdmetric.features.inception_sides import InceptionSides
+from cmdmetric.features import captions as features, workers as distributed
+from cmdmetric.features.failures import OnError, Undecodable
+from cmdmetric.features.shared_encoding import shared_pass
 from cmdmetric.inputs.images import open_images
-from cmdmetric.scoring.encoding import Encoding
 from tests.support.systems import needs_proc
 
 if "forkserver" not in multiprocessing.get_all_start_methods():
@@ -194,6 +193,7 @@ def test_inception_skips_a_whole_share(sets: Path, inception_weights: Path, tmp_
     """Of a real side of Inception's own the second process can decode nothing."""
     arguments = score(
         sets, "few", metrics="fid", inception_weights=inception_weights, on_error="skip",
+        batch_size=3,
         inception_real=broken(sets, tmp_path / "real", 3),
     )  # fmt: skip
     first, other = launch(tmp_path / "run", 2, *arguments)
@@ -230,7 +230,7 @@ def test_inception_tells_of_all_shares(
     for k in range(decodable, 3):
         (tmp_path / "real" / f"{k}.png").write_bytes(b"no image")
     network = Inception.__new__(Inception)  # what it makes of an image plays no part
-    network.batch_size = 8
+    network.batch_size, network.sha256 = 3, "of no file"
     network.encode_pixels = lambda pixels: InceptionFeatures(  # type: ignore[method-assign]
         np.zeros((len(pixels), 2048), np.float32), np.zeros((len(pixels), 1008), np.float32)
     )
@@ -238,10 +238,8 @@ def test_inception_tells_of_all_shares(
 
     def run(rank: int) -> str:
         workers = Thread(rank, table, barrier)
-        sides = InceptionSides(network, Encoding(None, on_error, workers=workers))  # type: ignore[arg-type]
-        sides.real = images
         with pytest.raises(Undecodable) as caught:
-            sides._of_real()
+            shared_pass(images, [network], workers, on_error=on_error)
         return str(caught.value)
 
     with ThreadPoolExecutor(2) as pool:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import pickle
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,13 +15,16 @@ from PIL import Image
 
 from cmdmetric import InputError, Moments
 from cmdmetric.encoders import inception as module
-from cmdmetric.encoders.inception import Inception, InceptionStream, find_inception_weights
+from cmdmetric.encoders.inception import Inception, InceptionFeatures, find_inception_weights
+from cmdmetric.features.image_pass import pass_images
 from cmdmetric.inputs.images import open_images
 from cmdmetric.metrics.fid import fid
 from cmdmetric.metrics.inception import inception_score
 from cmdmetric.metrics.kid import kid_of_subsets
 
 N, BATCH = 6, 4
+#: Images that may be decoded and wait, beside those that wait for others of their size.
+AHEAD = 4 * BATCH + 2
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +46,11 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     alpha = (rng.random((24, 24, 4)) * 255).astype(np.uint8)
     Image.fromarray(alpha).save(root / "real" / "0.png")
     return root / "generated", root / "real"
+
+
+def features_of(images: Any, network: Inception) -> InceptionFeatures:
+    (rows,) = pass_images(open_images(images), [network]).features
+    return InceptionFeatures.of_rows(rows)
 
 
 def test_the_default_device_changes_nothing(inception_weights: Path, network: Inception) -> None:
@@ -76,7 +86,7 @@ def test_equals_torch_fidelity(
         cache=False,
         verbose=False,
     )
-    generated, real = (network.encode(open_images(folder)).features for folder in folders)
+    generated, real = (features_of(folder, network) for folder in folders)
     assert generated.pool.shape == (N, 2048) and generated.logits.shape == (N, 1008)
     # torch-fidelity's eigenvalues of a product of rank 5 in 2048 dimensions are off by 1e-6 or
     # so, its means are float32's; ours come from the features' singular values.
@@ -111,10 +121,7 @@ def test_sizes_order_and_batches(network: Inception) -> None:
     rng = np.random.default_rng(1)
     shapes = [(20, 30, 3), (16, 16, 3), (20, 30, 3)]
     images = [rng.integers(0, 256, shape, dtype=np.uint8) for shape in shapes]
-    stream = InceptionStream(network)
-    for image in images:
-        stream.add(image)
-    together = stream.features()
+    together = features_of(images, network)
     for i, image in enumerate(images):
         alone = network.encode_pixels(image[None])
         for got, expected in zip(together, alone, strict=True):
@@ -124,20 +131,24 @@ def test_sizes_order_and_batches(network: Inception) -> None:
 
 
 def test_many_sizes_do_not_pile_up(network: Inception, monkeypatch: pytest.MonkeyPatch) -> None:
-    batches = []
+    batches: list[int] = []
+    given = 0
 
     def encode(pixels: np.ndarray) -> module.InceptionFeatures:
+        assert given - sum(batches) <= 8 * network.batch_size + AHEAD
         batches.append(len(pixels))
         numbers = pixels[:, 0, 0, :1].astype(np.float32)
         return module.InceptionFeatures(numbers, numbers)
 
+    def images() -> Iterator[Image.Image]:
+        nonlocal given
+        for i in range(200):
+            given += 1
+            yield Image.new("RGB", (2, 1 + (i % 50 if i % 2 else 0)), (i, 0, 0))
+
     monkeypatch.setattr(network, "encode_pixels", encode)
-    stream = InceptionStream(network)
-    for i in range(200):
-        stream.add(np.full((1 + (i % 50 if i % 2 else 0), 2, 3), i, dtype=np.uint8))
-        waiting = i + 1 - sum(batches)
-        assert waiting <= 8 * network.batch_size
-    np.testing.assert_array_equal(stream.features().pool[:, 0], np.arange(200))
+    (rows,) = pass_images(open_images(images()), [network]).features
+    np.testing.assert_array_equal(rows[:, 0], np.arange(200))
     assert sum(batches) == 200 and max(batches) == 4
 
 
@@ -147,15 +158,13 @@ def test_broken_images(network: Inception, tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(
         InputError, match=r"1 of 2 images cannot be decoded:\n  b.png: not an image"
     ):
-        network.encode(open_images(tmp_path))
-    encoded = network.encode(open_images(tmp_path), on_error="skip")
-    assert encoded.names == ("a.png",) and encoded.features.pool.shape == (1, 2048)
-    assert [name for name, _ in encoded.skipped] == ["b.png"]
+        pass_images(open_images(tmp_path), [network])
+    passed = pass_images(open_images(tmp_path), [network], on_error="skip")
+    assert passed.names == ("a.png",) and passed.features[0].shape == (1, 2048 + 1008)
+    assert [name for name, _ in passed.skipped] == ["b.png"]
     (tmp_path / "a.png").unlink()
     with pytest.raises(InputError, match="no image could be decoded"):
-        network.encode(open_images(tmp_path), on_error="skip")
-    with pytest.raises(InputError, match="given no image"):
-        InceptionStream(network).features()
+        pass_images(open_images(tmp_path), [network], on_error="skip")
 
 
 class Evil:

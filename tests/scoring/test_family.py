@@ -14,7 +14,7 @@ from PIL import Image
 
 from cmdmetric import Encoder, InputError, cmd
 from cmdmetric.encoders import inception as inception_module
-from cmdmetric.features.inception_sides import InceptionSides
+from cmdmetric.features.image_pass import pass_images
 from cmdmetric.inputs.images import open_images
 from cmdmetric.metrics.clipscore import clip_scores, ref_clipscore
 from cmdmetric.metrics.cmmd import cmmd
@@ -23,6 +23,7 @@ from cmdmetric.scenes.drawing import draw_scene
 from cmdmetric.scoring.encoding import Encoding
 from cmdmetric.scoring.family import computed as family_module
 from cmdmetric.scoring.family.catalogue import METRICS, metric_names
+from cmdmetric.scoring.inception_sides import InceptionSides
 from tests.conftest import ROOT
 from tests.support.commands import run
 
@@ -187,9 +188,8 @@ def test_pytorch_fid_moments_as_the_real_side(
     scenes: Path, encoder: Encoder, inception_weights: Path, tmp_path: Path
 ) -> None:
     network = inception_module.Inception(inception_weights, device="cpu")
-    from cmdmetric.inputs.images import open_images
-
-    pool = network.encode(open_images(scenes / "real")).features.pool.astype(np.float64)
+    (rows,) = pass_images(open_images(scenes / "real"), [network]).features
+    pool = rows[:, :2048].astype(np.float64)
     np.savez(tmp_path / "fid.npz", mu=pool.mean(axis=0), sigma=np.cov(pool, rowvar=False))
     options = {"encoder": encoder, "inception_weights": inception_weights}
     direct = score(scenes, "fid", **options).metrics["fid"].value

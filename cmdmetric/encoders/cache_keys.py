@@ -1,15 +1,14 @@
-"""What decides on a feature beside the image or the caption: the spaces of the feature cache."""
+"""What decides on CLIP's features beside the image or the caption: spaces of the cache."""
 
 from __future__ import annotations
 
 import hashlib
-from importlib.metadata import version
 from pathlib import Path
 
 import PIL
 
 from cmdmetric.cache import Space
-from cmdmetric.encoders import Checkpoint
+from cmdmetric.encoders.weights import Checkpoint
 from cmdmetric.protocol import Protocol
 
 #: The fields of a protocol that image features depend on.
@@ -29,17 +28,6 @@ def image_space(checkpoint: Checkpoint, protocol: Protocol, dtype: str) -> Space
         normalisation=(checkpoint.mean, checkpoint.std) if normalised else None,
         protocol={field: getattr(protocol, field) for field in IMAGE_FIELDS},
         dtype=dtype,
-        pillow=PIL.__version__,
-    )
-
-
-def inception_space(weights: str) -> Space:
-    """The space of Inception's pooled features and logits; weights is the sha256 of its file."""
-    return Space(
-        f"images, Inception {weights[:8]}",
-        what="inception",
-        weights=weights,
-        torch_fidelity=version("torch-fidelity"),
         pillow=PIL.__version__,
     )
 

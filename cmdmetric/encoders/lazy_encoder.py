@@ -10,15 +10,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cmdmetric.cache import stamp_of
-from cmdmetric.encoders import BUNDLED, Checkpoint, Dtype, find_checkpoint, name_of
+from cmdmetric.cache import FeatureCache, Space, stamp_of
+from cmdmetric.encoders.weights import BUNDLED, Checkpoint, Dtype, find_checkpoint, name_of
 from cmdmetric.files import sha256_of
 from cmdmetric.protocol import Protocol
 from cmdmetric.version import __version__
 
 if TYPE_CHECKING:
-    from cmdmetric.cache import FeatureCache
-    from cmdmetric.encoders import Encoder
+    from cmdmetric.encoders.clip import Encoder
     from cmdmetric.metrics import Provenance
 
 
@@ -65,10 +64,10 @@ def recall_checkpoint(
     model: str | Path | None, weights: str | Path | None, cache: FeatureCache | None
 ) -> Checkpoint:
     """`find_checkpoint`, remembered: a name of open_clip's list is resolved without importing
-    that, and a file that has not changed is not hashed again. Errors as there.
-    """
-    from cmdmetric.cache import Space
+    that, and a file that has not changed is not hashed again.
 
+    Raises InputError as `find_checkpoint` does.
+    """
     digest = cache.digests.sha256 if cache else sha256_of
     name = name_of(model)
     if cache is None or name in BUNDLED or Path(name).expanduser().is_dir():

@@ -1,0 +1,296 @@
+"""One pass of an image set through several networks: every image is decoded once for all of them.
+
+Threads read and decode images and prepare each network's pixels; the networks run in the thread
+that waits for them. What the cache knows is neither decoded nor encoded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from cmdmetric.cache import FeatureCache, Space, stamp_of
+from cmdmetric.encoders import ImageNetwork
+from cmdmetric.features.failures import OnError, refuse_failures, shortened
+from cmdmetric.features.rows import FeatureRows
+from cmdmetric.inputs import Failure, ImageItem, ImageSet, prepared
+
+#: Keys that are looked up in the cache at once.
+KEYS = 4096
+#: Images of unequal sizes that wait for others of theirs, in batches.
+WAITING = 8
+
+
+@dataclass(frozen=True)
+class PassedImages:
+    """What networks have made of an image set, and what became of its images."""
+
+    #: For each network its features (n, d), in the order of `names`.
+    features: tuple[NDArray[np.float32], ...]
+    #: For each network how many of its features were in the cache.
+    cached: tuple[int, ...]
+    #: Names of the images that have features, in order.
+    names: tuple[str, ...]
+    #: Images that could not be decoded, with the reason.
+    skipped: tuple[tuple[str, str], ...]
+
+
+def pass_images(
+    images: ImageSet,
+    networks: Sequence[ImageNetwork],
+    *,
+    on_error: OnError = "raise",
+    progress: bool = False,
+    cache: FeatureCache | None = None,
+) -> PassedImages:
+    """The features of an image set under each of several networks.
+
+    Args:
+        images: A set in any form; its order and the networks' batches do not matter.
+        networks: At least one.
+        on_error: Whether an image that cannot be decoded is an error or is left out for all.
+        progress: Whether a progress bar is shown.
+        cache: Where features of files are looked up and kept.
+
+    Raises:
+        Undecodable: Images cannot be decoded; all of them are listed. With "skip" only where none
+            is left.
+    """
+    return ImagePass(images, cache).through(networks, on_error, progress)
+
+
+class ImagePass:
+    """An image set with what is known of its files, to be passed through networks."""
+
+    def __init__(self, images: ImageSet, cache: FeatureCache | None = None) -> None:
+        """Looks up which files are as they were; nothing is read."""
+        self._images = images
+        self._cache = cache
+        self._files = None if cache is None else images.files
+        #: By position: the content's sha256 where it is known.
+        self._digests: list[bytes | None] = [None] * (images.count or 0)
+        self._names: list[str] = list(images.names or ())
+        #: By position: the name of an image that could not be decoded, and why.
+        self._failures: dict[int, tuple[str, str]] = {}
+        self._identify()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the images that have features."""
+        return tuple(name for i, name in enumerate(self._names) if i not in self._failures)
+
+    def identity(self, space: Space) -> bytes | None:
+        """What the features in a space are of: by it a set is one with its copies.
+
+        None where that is not known of every image.
+        """
+        of_kept = [digest for i, digest in enumerate(self._digests) if i not in self._failures]
+        known = [digest for digest in of_kept if digest is not None]
+        return space.key(b"".join(known)) if known and len(known) == len(of_kept) else None
+
+    def through(
+        self,
+        networks: Sequence[ImageNetwork],
+        on_error: OnError = "raise",
+        progress: bool = False,
+    ) -> PassedImages:
+        """The features under each of several networks. Raises Undecodable as `pass_images` does."""
+        self._failures = {}
+        source = self._images.source
+        with contextlib.ExitStack() as stack:
+            bar = stack.enter_context(
+                tqdm(total=self._images.count, desc=f"images {shortened(source)}", unit="image",
+                     disable=not progress, mininterval=0.5)
+            )  # fmt: skip
+            ways = [
+                stack.enter_context(_Way(network, self._cache, len(self._digests)))
+                for network in networks
+            ]
+            self._recall(ways, bar)
+            if not self._digests or self._done(ways) < len(self._digests):
+                with self._alone(networks[0].space) as waited:
+                    if waited:
+                        self._identify()
+                        self._recall(ways, bar)
+                    self._encode(ways, on_error, bar)
+            failures = tuple(self._failures.values())
+            refuse_failures(source, failures, len(self._digests), on_error)
+            dropped = list(self._failures)
+            return PassedImages(
+                tuple(way.rows.finish(dropped) for way in ways),
+                tuple(way.cached for way in ways),
+                self.names,
+                failures,
+            )
+
+    def _identify(self) -> None:
+        """Find the digests of files that are as they were."""
+        if self._cache is not None and self._files is not None:
+            self._digests = self._cache.digests.known(self._files)
+
+    def _recall(self, ways: Sequence[_Way], bar: tqdm) -> None:
+        """Take from the cache what it has of the known contents."""
+        before = self._done(ways)
+        for way in ways:
+            way.recall(self._digests)
+        bar.update(self._done(ways) - before)
+
+    @staticmethod
+    def _done(ways: Sequence[_Way]) -> int:
+        """How many images have their features under all networks."""
+        return sum(map(all, zip(*(way.filled for way in ways), strict=True)))
+
+    def _alone(self, space: Space) -> contextlib.AbstractContextManager[bool]:
+        """While no other process encodes the same set; yields whether one just did."""
+        if self._cache is None or self._files is None:
+            return contextlib.nullcontext(False)
+        names = "\0".join(self._images.names or ())
+        set_name = f"{os.path.abspath(self._images.source)}\0{names}"
+        key = space.key(set_name.encode("utf-8", "surrogateescape"))
+        return self._cache.lock(key, self._images.source)
+
+    def _encode(self, ways: Sequence[_Way], on_error: OnError, bar: tqdm) -> None:
+        """Read what is left, decode what is new, and run it through the networks that lack it."""
+        lookahead = 4 * max(way.network.batch_size for way in ways)
+        prepare = partial(self._prepare, ways)
+        for (position, item), seen in prepared(self._left(ways), prepare, lookahead):
+            bar.update()
+            if isinstance(seen, Failure):
+                self._failures[position] = (item.name, seen.reason)
+                continue
+            self._digests[position] = seen.digest
+            if self._failures and on_error == "raise":
+                continue  # only look for further failures
+            for way, feature, pixels in zip(ways, seen.features, seen.pixels, strict=True):
+                if feature is not None:
+                    way.take(np.array([position]), feature[None])
+                    way.cached += 1
+                elif pixels is not None:
+                    way.add(position, seen.digest, pixels)
+        for way in ways:
+            way.finish()
+
+    def _left(self, ways: Sequence[_Way]) -> Iterator[tuple[int, ImageItem]]:
+        """The images that a network lacks, with their positions."""
+        for position, item in enumerate(self._images):
+            if position == len(self._digests):  # a set that did not know how many it has
+                self._digests.append(None)
+                self._names.append(item.name)
+                for way in ways:
+                    way.filled.append(False)
+            if not all(way.filled[position] for way in ways):
+                yield position, item
+
+    def _prepare(self, ways: Sequence[_Way], entry: tuple[int, ImageItem]) -> _Seen:
+        """What a thread makes of an image. Raises whatever reading and decoding it raises."""
+        position, item = entry
+        nothing = [None] * len(ways)
+        lacking = [not way.filled[position] for way in ways]
+        if self._cache is None or item.read is None:
+            image = item.load()
+            pixels = [way.network.prepare(image) if lacks else None
+                      for way, lacks in zip(ways, lacking, strict=True)]  # fmt: skip
+            return _Seen(None, nothing, pixels)
+        file = self._files[position] if self._files else None
+        stamp = stamp_of(file[0]) if file else None
+        content = item.read()
+        digest = hashlib.sha256(content).digest()
+        if file:
+            self._cache.digests.note(file, stamp, digest)
+        features = [way.known(digest) if lacks else None
+                    for way, lacks in zip(ways, lacking, strict=True)]  # fmt: skip
+        lacking = [lacks and found is None for lacks, found in zip(lacking, features, strict=True)]
+        if not any(lacking):
+            return _Seen(digest, features, nothing)
+        image = item.parse(content)
+        pixels = [way.network.prepare(image) if lacks else None
+                  for way, lacks in zip(ways, lacking, strict=True)]  # fmt: skip
+        return _Seen(digest, features, pixels)
+
+
+class _Seen(NamedTuple):
+    """What a thread makes of an image: for each network its feature, its pixels, or neither."""
+
+    #: The content's sha256, where it may be kept.
+    digest: bytes | None
+    features: Sequence[NDArray[np.float32] | None]
+    pixels: Sequence[NDArray[np.uint8] | None]
+
+
+class _Way:
+    """The way of a set through one network: which features are there, and which pixels wait."""
+
+    def __init__(self, network: ImageNetwork, cache: FeatureCache | None, size: int) -> None:
+        self.network = network
+        self.rows = FeatureRows()
+        #: By position: whether its feature is there.
+        self.filled = bytearray(size)
+        self.cached = 0
+        self._space = network.space
+        self._cache = cache
+        self._waiting: dict[tuple[int, ...], list[tuple[int, bytes | None, NDArray[np.uint8]]]]
+        self._waiting = defaultdict(list)
+
+    def __enter__(self) -> _Way:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.rows.close()
+
+    def recall(self, digests: Sequence[bytes | None]) -> None:
+        """Take from the cache what it has of known contents."""
+        if self._cache is None:
+            return
+        wanted = [i for i, digest in enumerate(digests) if digest and not self.filled[i]]
+        for start in range(0, len(wanted), KEYS):
+            positions = np.array(wanted[start : start + KEYS])
+            keys = [self._space.key(digests[i] or b"") for i in positions]
+            found, features = self._cache.get_many(keys)
+            self.take(positions[found], features)
+            self.cached += len(found)
+
+    def known(self, digest: bytes) -> NDArray[np.float32] | None:
+        """The feature of a content, where the cache has it."""
+        if self._cache is None:
+            return None
+        _, features = self._cache.get_many([self._space.key(digest)])
+        return features[0] if len(features) else None
+
+    def take(self, positions: NDArray[np.intp], features: NDArray[np.float32]) -> None:
+        """Features (k, d) of the images at positions (k,)."""
+        self.rows.write(positions, features)
+        for position in positions.tolist():
+            self.filled[position] = True
+
+    def add(self, position: int, digest: bytes | None, pixels: NDArray[np.uint8]) -> None:
+        """An image to encode. Those of one size are encoded together, and few of others wait."""
+        group = self._waiting[pixels.shape]
+        group.append((position, digest, pixels))
+        if len(group) == self.network.batch_size:
+            self._encode(pixels.shape)
+        elif sum(map(len, self._waiting.values())) > WAITING * self.network.batch_size:
+            self._encode(max(self._waiting, key=lambda shape: len(self._waiting[shape])))
+
+    def finish(self) -> None:
+        """Encode the images that wait for others of their size."""
+        for shape in list(self._waiting):
+            self._encode(shape)
+
+    def _encode(self, shape: tuple[int, ...]) -> None:
+        positions, digests, pixels = zip(*self._waiting.pop(shape), strict=True)
+        features = self.network.encode(np.stack(pixels))
+        self.take(np.array(positions), features)
+        if self._cache is not None:
+            known = [i for i, digest in enumerate(digests) if digest]
+            keys = [self._space.key(digests[i]) for i in known]
+            self._cache.put_many(self._space, keys, features[known])
