@@ -85,7 +85,8 @@ class Protocol:
     def from_dict(cls, values: Mapping[str, Any]) -> Protocol:
         """The inverse of `to_dict`; fields left out have the values of `grgan`.
 
-        Raises InputError for an unknown field, a wrong value or a missing name.
+        Raises:
+            InputError: A field is unknown, a value is wrong, or the name is missing.
         """
         known = [field.name for field in dataclasses.fields(cls)]
         for key in values:

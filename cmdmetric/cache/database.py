@@ -52,6 +52,7 @@ class Block(NamedTuple):
 
     @property
     def crc(self) -> int:
+        """The checksum of what is stored."""
         return zlib.crc32(self.content, zlib.crc32(self.notes, zlib.crc32(self.keys)))
 
 

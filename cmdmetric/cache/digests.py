@@ -1,5 +1,8 @@
-"""sha256 of files, known without reading a file again while its place, size, times and inode are
-what they were."""
+"""Digests of files' contents.
+
+The sha256 of a file is known without reading it again while its place, size, times and inode are
+what they were.
+"""
 
 from __future__ import annotations
 

@@ -43,8 +43,13 @@ class Space:
     """
 
     def __init__(self, label: str, **fields: Any) -> None:
-        """label is for people, and decides on nothing. fields are values of JSON: the digest of the
-        weights, what the protocol does to this side, the arithmetic."""
+        """Name a space.
+
+        Args:
+            label: What people are shown; it decides on nothing.
+            fields: Values of JSON: the digest of the weights, what the protocol does to this side,
+                the arithmetic.
+        """
         self.label = label
         #: The fields, in canonical JSON.
         self.identity = json.dumps({"generation": GENERATION, **fields}, sort_keys=True)
@@ -70,8 +75,10 @@ class FeatureCache:
     """
 
     def __init__(self, folder: str | Path | None = None, limit: int | str | None = None) -> None:
-        """folder is by default `features` in cmdmetric's cache; limit, in bytes or as "10GB", by
-        default $CMDMETRIC_CACHE_LIMIT, else 10 GB.
+        """Open the cache, or make it.
+
+        The folder is by default `features` in cmdmetric's cache. The limit, in bytes or as "10GB",
+        is by default $CMDMETRIC_CACHE_LIMIT, else 10 GB.
 
         Raises InputError for a limit that is no size. Whatever is wrong with the folder is a
         warning, and nothing is cached.

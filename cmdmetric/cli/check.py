@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 
 def check_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add --check and --tolerance to a command."""
     for option in reversed(
         (
             click.option("--check", multiple=True, metavar="WHAT",

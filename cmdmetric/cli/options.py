@@ -142,6 +142,7 @@ def check_writable(output: str | None) -> None:
 
 
 def write(path: str | Path, text: str) -> None:
+    """Write a text to a file or a URL; a file appears whole or not at all."""
     from cmdmetric.files import remote, whole_file
 
     if remote.is_url(path):

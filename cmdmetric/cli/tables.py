@@ -61,6 +61,7 @@ def score_table(result: CMDScore) -> str:
 
 
 def versus_table(result: Versus) -> str:
+    """Two generators as text: what was compared, and whether they differ."""
     difference = result.difference
     tested = "not known: the numbers of images differ, and what that does to CMD is not known"
     interval = ""

@@ -214,8 +214,11 @@ def _gap(one: Entry, two: Entry) -> Gap:
 
 
 def _gaps(one: Entry, two: Entry) -> dict[str, Gap]:
-    """The differences of the numbers that both have, as of independent samples; those that depend
-    on the numbers of samples are not tested where these differ, nor Inception's of other sides."""
+    """Compare the numbers that both scores have, as those of independent samples.
+
+    Numbers that depend on the numbers of samples are not tested where these differ, nor are those
+    of Inception where the sides differ.
+    """
     found = {}
     alike = not differ((*one.sizes, one.paired), (*two.sizes, two.paired))
     single = all(entry.draws in (None, entry.n) for entry in (one, two))

@@ -121,8 +121,11 @@ class Encoder:
             return self._scaled(features, self.protocol.image_scale)
 
     def tokenise(self, texts: Sequence[str]) -> tuple[torch.Tensor, NDArray[np.bool_]]:
-        """Token indices (n, context) int64 of captions cleaned by the protocol, and (n,) which
-        captions were too long and cut; a cut caption keeps its end-of-text token.
+        """Tokenise captions that the protocol has cleaned.
+
+        Returns:
+            Token indices (n, context) int64, and (n,) which captions were too long and cut. A cut
+            caption keeps its end-of-text token.
 
         None is told to be cut where the model's tokeniser is none of CLIP's and does not tell.
         """
@@ -143,8 +146,10 @@ class Encoder:
     def encode_tokens(
         self, tokens: torch.Tensor
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-        """Features of token indices (n, context) from `tokenise`: batches of the rows' numbers (b,)
-        and their features (b, d), in the order that takes least time.
+        """Encode token indices (n, context) from `tokenise`, in the order that takes least time.
+
+        Yields:
+            The numbers of the rows (b,) in a batch, and their features (b, d).
         """
         # Of another tokeniser the end of text need not be the highest index.
         ours = isinstance(self._model, open_clip.CLIP) and isinstance(

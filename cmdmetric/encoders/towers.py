@@ -74,8 +74,13 @@ def encode_image(model: CLIP, pixels: Tensor) -> Tensor:
 
 
 def reading_order(tokens: Tensor) -> Tensor:
-    """The order (n,) of captions' tokens (n, context) in which neighbours are of similar length
-    and, within that, begin alike.
+    """Order captions so that neighbours are of similar length and, within that, begin alike.
+
+    Args:
+        tokens: Token indices (n, context).
+
+    Returns:
+        The positions (n,) in that order.
     """
     ends = tokens.argmax(dim=1).numpy() // SIMILAR
     return torch.from_numpy(np.lexsort([*tokens.numpy().T[::-1], ends]))

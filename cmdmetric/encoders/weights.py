@@ -64,8 +64,11 @@ class Checkpoint:
 
     @property
     def image_size(self) -> int:
-        """The side of the square image that the network takes, in pixels. Raises InputError where
-        it takes others."""
+        """The side of the square image that the network takes, in pixels.
+
+        Raises:
+            InputError: It takes images that are not square.
+        """
         size = self.config["vision_cfg"].get("image_size", 224)  # open_clip's default
         width, height = (size, size) if isinstance(size, int) else size[::-1]
         if width != height:

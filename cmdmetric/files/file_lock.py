@@ -15,10 +15,10 @@ POLL = 0.1
 
 @contextlib.contextmanager
 def exclusive(path: Path, waiting: Callable[[], None]) -> Iterator[bool]:
-    """Hold the lock named by a path, whose file lives as long as the lock; yields whether another
-    process had it, after waiting for that one.
+    """Hold the lock named by a path, whose file lives as long as the lock.
 
-    waiting is called once, before the wait. Raises OSError where no lock can be had there.
+    It yields whether another process had the lock, after waiting for that one; waiting is called
+    once, before the wait. Raises OSError where no lock can be had there.
     """
     waited = False
     path.parent.mkdir(parents=True, exist_ok=True)

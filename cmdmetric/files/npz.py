@@ -102,8 +102,11 @@ def load(path: str | os.PathLike[str]) -> NDArray[Any] | Arrays:
 
 @contextlib.contextmanager
 def opened(path: str | os.PathLike[str]) -> Iterator[Arrays]:
-    """The arrays of an .npz of moments. Whatever goes wrong within is an InputError, as `reading`
-    makes it."""
+    """Read the arrays of an .npz of moments.
+
+    Raises:
+        InputError: Anything goes wrong within, as `reading` tells it.
+    """
     with reading(path, "moments file"):
         loaded = load(path)
         if not isinstance(loaded, Arrays):

@@ -138,8 +138,10 @@ def _compared(
 
 
 def _error(known: Mapping[str, float | None], wanted: Expectation, metric: str) -> float | None:
-    """Of the difference of two independent samples; a score without error bar is taken to have
-    the other's, since it has as many samples."""
+    """The standard error of the difference of two independent samples.
+
+    A score without an error bar is taken to have that of the other, since it has as many samples.
+    """
     own = known.get(f"uncertainty.{metric}.standard_error")
     return None if own is None else math.hypot(own, wanted.errors.get(metric, own))
 

@@ -87,8 +87,10 @@ def expectation(against: Against) -> Bound | Expectation:
 
 
 def numbers(result: Mapping[str, Any], prefix: str = "") -> dict[str, float | None]:
-    """The numbers of a result by their dotted keys, metrics of the family also by their names
-    alone; None where one is not known."""
+    """The numbers of a result by their dotted keys; None where one is not known.
+
+    Metrics of the family are found by their names alone too.
+    """
     found: dict[str, float | None] = {}
     if not prefix and "signature" in result:  # one score
         family = result.get("metrics") or {}

@@ -76,6 +76,7 @@ def _archive(
 
 
 def bytes_item(name: str, read: Callable[[], bytes]) -> ImageItem:
+    """Make an item of an image from what reads its bytes."""
     return ImageItem(name, lambda: decode(io.BytesIO(read())), read)
 
 

@@ -74,8 +74,7 @@ class Captions:
 
     @cached_property
     def readings(self) -> tuple[int, ...]:
-        """A number for each caption, equal for those that read alike: have the same words in any
-        case.
+        """A number for each caption, equal for those that have the same words in any case.
 
         Punctuation is no difference: some protocols drop it, and then features are the same too.
         """
@@ -83,8 +82,11 @@ class Captions:
 
     @cached_property
     def prompts(self) -> tuple[int, ...]:
-        """A number for each caption, equal for those drawn together: the captions of an image, and
-        of images whose captions read alike, in this file or another."""
+        """A number for each caption, equal for those that are drawn together.
+
+        These are the captions of an image, and of images whose captions read alike, in this file or
+        another.
+        """
         of_image: dict[str | int, list[int]] = {}
         for place, name in enumerate(self.images):
             of_image.setdefault(place if name is None else name, []).append(place)

@@ -94,6 +94,7 @@ class ImageSet:
 
     @property
     def files(self) -> Sequence[tuple[str, str] | None] | None:
+        """Where each image's bytes lie, as (path, member); None where that is not known."""
         files = self._files() if self._files else None
         return files if files is None or len(files) == self.count else None
 

@@ -44,6 +44,7 @@ class CheckedHeader(tarfile.TarInfo):
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> CheckedHeader:
+        """Read a header, and refuse one of an extended kind that is too long."""
         header = super().frombuf(buf, encoding, errors)
         if header.type in _EXTENDED and header.size > LONGEST_HEADER:
             raise tarfile.ReadError(f"a header of {header.size:,} bytes")

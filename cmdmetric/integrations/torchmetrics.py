@@ -321,8 +321,10 @@ def _moments(sums: Tensor, provenance: Provenance) -> Moments:
 
 
 def _origin_of(made: Provenance, real: Side, captions: Side | None) -> Tensor:
-    """(8, d) float64: digests of how features are made and of how many the fixed sides have, and
-    the means of these sides, whose rounding no digest would survive. See `_ORIGIN`.
+    """(8, d) float64: how the features are made, and what they are scored against. See `_ORIGIN`.
+
+    These are digests of how features are made and of how many the fixed sides have, and the means
+    of these sides, whose rounding no digest would survive.
     """
     protocol = {  # 10 and 10.0 are one number
         field: float(value) if isinstance(value, int) else value

@@ -1,5 +1,8 @@
-"""Precision and recall (Kynkäänniemi et al., NeurIPS 2019), density and coverage (Naeem et al.,
-ICML 2020): which part of each set lies within reach of the other."""
+"""Precision, recall, density and coverage: which part of each set lies within reach of the other.
+
+Precision and recall are those of Kynkäänniemi et al. (NeurIPS 2019), density and coverage those of
+Naeem et al. (ICML 2020).
+"""
 
 from __future__ import annotations
 

@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import gammaln
 
 from cmdmetric.errors import InputError
 from cmdmetric.metrics.vectors import (
@@ -123,6 +122,8 @@ def win_chances(
     others = len(y) - own[image]
     left = others - nearer
     # log C(a, k) = log a! - log k! - log (a - k)!, of which k! cancels.
+    from scipy.special import gammaln  # not at the top: a score from the cache does without scipy
+
     enough = left >= mismatched
     log_chance = np.where(
         enough,
@@ -163,8 +164,11 @@ def recall_at_k(
 def ranks(
     images: ArrayLike, captions: ArrayLike, owner: ArrayLike | None = None
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """How many captions are nearer to each image than the nearest of its own, (n,), and how many
-    images nearer to each caption than the nearest of its own, (m,). Arguments as for `r_precision`.
+    """Count what is nearer than the nearest of one's own; arguments as for `r_precision`.
+
+    Returns:
+        How many captions are nearer to each image than the nearest of its own (n,), and how many
+        images are nearer to each caption than the nearest of its own (m,).
 
     The similarities are made in blocks: memory holds the vectors and one block.
     """

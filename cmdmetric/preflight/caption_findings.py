@@ -67,5 +67,6 @@ def pairing_findings(names: Sequence[str], captions: Captions) -> Iterator[Findi
 
 
 def shorten(text: str, width: int = 60) -> str:
+    """Put a text on one line, cut to a width."""
     text = " ".join(text.split())
     return text if len(text) <= width else text[: width - 1] + "…"

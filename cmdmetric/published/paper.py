@@ -178,8 +178,10 @@ def row(name: str, number: int | None = None) -> Row:
 
 
 def _letters(name: str) -> str:
-    """What two spellings of one name have in common: letters, digits and "+", which tells the
-    matching module of a system from a part of its name."""
+    """Reduce a name to what its spellings have in common: letters, digits and "+".
+
+    The "+" tells the matching module of a system from a part of its name.
+    """
     return "".join(c for c in name.lower() if c.isalnum() or c == "+")
 
 

@@ -128,6 +128,7 @@ def clouds(data: Clouds, view: int, name: str) -> str:
 
 
 def clouds_label(data: Clouds, view: int) -> str:
+    """Describe a picture of the clouds for those who do not see it."""
     counts = {s: sum(p.side == s for p in data.points) for s in data.moments}
     means = {s: data.views[view].gaussian(s, m)[0] for s, m in data.moments.items()}
     places = ", ".join(
@@ -194,6 +195,7 @@ def spectrum_text(data: Spectrum) -> str:
 
 
 def ratio_text(data: Spectrum) -> str:
+    """Say how much of the real images' variance the generated ones have."""
     k = len(data.ratio)
     missing = int((data.ratio < 0.5).sum())
     over = int((data.ratio > 2).sum())
@@ -231,10 +233,12 @@ def growth(steps: Sequence[Step], score: CMDScore, name: str = "growth") -> str:
 
 
 def growth_n(step: Step) -> int:
+    """Find the number of samples of a step."""
     return next(n for n in step.n.values() if n is not None)
 
 
 def growth_text(steps: Sequence[Step]) -> str:
+    """Say how CMD changes with the number of samples."""
     first, last = steps[0], steps[-1]
     return (
         f"CMD is {first.mean('cmd'):.2f} at {growth_n(first):,} and {last.mean('cmd'):.2f} at "
@@ -274,6 +278,7 @@ def similarity(data: Similarity, name: str = "similarity") -> str:
 
 
 def similarity_text(data: Similarity) -> str:
+    """Say how well generated and real images fit their own captions."""
     median = float(np.median(data.f))
     text = f"The median cosine of generated images with their own captions is {median:.3f}"
     if data.r is not None:

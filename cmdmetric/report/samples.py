@@ -66,6 +66,7 @@ def _pictures(side: Side, rows: set[int], pixels: int) -> dict[int, str]:
 
 
 def clouds(sides: Mapping[str, Side], samples: Mapping[str, SideLike], seed: int) -> Clouds:
+    """Choose samples of the three sides and project them for the pictures."""
     moments = {key: side.moments for key, side in sides.items()}
     views = (joint_view(moments), aligned_view(moments))
     chosen, paired = _choose(samples, seed)

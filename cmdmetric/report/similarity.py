@@ -19,12 +19,14 @@ def _owners(images: Side, l: Side) -> list[list[int]] | None:
 
 
 def why_unpaired(f: Side, l: Side) -> str:
+    """Say why there are no similarities to show."""
     if not f.has_features or not l.has_features:
         return "It takes the features of generated images and captions, not their moments."
     return "No generated image has a caption of its own by name."
 
 
 def similarity(f: Side, r: Side, l: Side) -> Similarity | None:
+    """Compute the cosines of images with their own captions; None without pairs."""
     own = _owners(f, l)
     if own is None:
         return None

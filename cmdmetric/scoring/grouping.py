@@ -109,6 +109,7 @@ def as_samples(
 
 
 def as_sample(side: Side, groups: NDArray[Any] | None) -> SideLike:
+    """Make a sample of a side's features, or take its moments where it has none."""
     if side.features is None:
         return side.moments
     return Sample(np.asanyarray(side.features), groups, side.moments)

@@ -15,6 +15,7 @@ _LOSSY_ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".avif", ".jp2", ".
 
 
 def notes_on(f: Side, r: Side, l: Side, made: Provenance | None) -> Iterator[str]:
+    """Find what a reader of the score should be warned of."""
     yield from mixed_endings(f.names, r.names)
     for what, side in (("generated images", f), ("real images", r), ("captions", l)):
         moments = side.moments

@@ -42,6 +42,7 @@ class StoredSet:
 
     @property
     def n(self) -> int | None:
+        """The number of samples; None where it is not known."""
         return 0 if self.moments is None else self.moments.n
 
     def save(self, path: str | os.PathLike[str]) -> None:

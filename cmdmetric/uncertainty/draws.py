@@ -54,8 +54,10 @@ def units(sides: Sequence[Drawn]) -> tuple[list[NDArray[np.intp]], int]:
 
 
 def replicated(sides: Sequence[Drawn]) -> bool:
-    """Whether every side has two draws or more: a single one, such as many images of one caption,
-    tells nothing of others."""
+    """Whether every side has two draws or more.
+
+    A single one, such as many images of one caption, tells nothing of others.
+    """
     return all(count > 1 for count in numbers_of_draws(sides))
 
 

@@ -82,6 +82,7 @@ class Sides(NamedTuple):
 
     @property
     def moments(self) -> tuple[Moments, Moments, Moments]:
+        """The moments of the three sides."""
         f, r, l = (s.moments if isinstance(s, Sample) else s for s in self)
         return f, r, l
 
