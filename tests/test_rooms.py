@@ -121,6 +121,23 @@ def test_nobody_reaches_past_a_room(package: str) -> None:
     assert not reached
 
 
+@pytest.mark.parametrize("package", PACKAGES)
+def test_what_is_imported_from_a_room_is_offered(package: str) -> None:
+    """mypy takes any name from a package with a `__getattr__`, one for types alone included."""
+    absent = [
+        f"{path.relative_to(ROOT)}:{node.lineno} {alias.name}"
+        for path in files(package)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and node.module in LAZY
+        for alias in node.names
+        if alias.name not in looked_up(node.module, LAZY[node.module])
+        and not ROOT.joinpath(*node.module.split("."), f"{alias.name}.py").exists()
+        and (node.module, alias.name) != ("cmdmetric", "__version__")
+        and not ROOT.joinpath(*node.module.split("."), alias.name).is_dir()
+    ]
+    assert not absent
+
+
 # The others' libraries are loaded once: whether a module can be the first one that is imported
 # depends on the package's own modules alone, which are forgotten each time.
 IMPORT_EACH_FIRST = """

@@ -13,8 +13,7 @@ from cmdmetric.protocol import Protocol
 from cmdmetric.scoring import Side, Source, find_real, open_image_side, open_text_side
 
 if TYPE_CHECKING:
-    from cmdmetric.encoders import Encoder
-    from cmdmetric.features import LazyEncoder
+    from cmdmetric.encoders import Encoder, LazyEncoder
 
 T = TypeVar("T")
 
