@@ -16,12 +16,13 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from cmdmetric.cache.database import FILE, KEY, Block, CacheDatabase
 from cmdmetric.cache.digests import Digests
 from cmdmetric.errors import InputError
-from cmdmetric.files import cache_folder, exclusive
+from cmdmetric.files import cache_folder
 
 #: Part of every key: to be raised when a change of this code changes features.
 GENERATION = 1
@@ -31,6 +32,8 @@ BLOCK = 1024
 PATIENCE = 2.0
 DEFAULT_LIMIT = "10GB"
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+#: Seconds between two looks at a lock that another process holds.
+POLL = 0.1
 #: Of blocks that are read, how many are kept for the next key.
 _RECENT = 4
 
@@ -193,15 +196,22 @@ class FeatureCache:
     def lock(self, key: bytes, what: str) -> Iterator[bool]:
         """Hold the right to encode something; yields whether another process had it before."""
 
-        def waiting() -> None:
-            print(f"waiting for another run that encodes {what}", file=sys.stderr)
-
-        with contextlib.ExitStack() as stack:
+        folder = self.folder / "locks"
+        lock = FileLock(folder / key.hex())
+        waited = False
+        # Where there is no place for a lock, both do the work.
+        with contextlib.suppress(OSError, NotImplementedError):
+            folder.mkdir(parents=True, exist_ok=True)
             try:
-                waited = stack.enter_context(exclusive(self.folder / "locks" / key.hex(), waiting))
-            except OSError:  # a folder that cannot be written to: both do the work
-                waited = False
+                lock.acquire(timeout=0)
+            except Timeout:
+                print(f"waiting for another run that encodes {what}", file=sys.stderr)
+                waited = True
+                lock.acquire(poll_interval=POLL)
+        try:
             yield waited
+        finally:
+            lock.release()
 
     def _put(self, space: Space, block: Block) -> None:
         self.database.put(space.identity, space.label, block)

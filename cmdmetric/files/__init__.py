@@ -15,8 +15,7 @@ if TYPE_CHECKING:
         no_downloads as no_downloads,
         sha256_of as sha256_of,
     )
-    from cmdmetric.files.file_lock import exclusive as exclusive
-    from cmdmetric.files.lookahead import ahead as ahead, fetched as fetched
+    from cmdmetric.files.lookahead import ahead as ahead, read_ahead as read_ahead
     from cmdmetric.files.mapped import (
         ROWS as ROWS,
         blocks_of as blocks_of,
@@ -42,8 +41,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
     {
         "atomic": "whole_file",
         "downloads": "cache_folder download forbidden no_downloads sha256_of",
-        "file_lock": "exclusive",
-        "lookahead": "ahead fetched",
+        "lookahead": "ahead read_ahead",
         "mapped": "ROWS blocks_of release",
         "npz": "Arrays load opened read_header reading write_npz",
         "paths": "missing natural_key natural_sorted shown",

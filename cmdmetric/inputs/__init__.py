@@ -13,6 +13,11 @@ if TYPE_CHECKING:
         decoded as decoded,
         prepared as prepared,
     )
+    from cmdmetric.inputs.endings import (
+        CAPTION_ENDINGS as CAPTION_ENDINGS,
+        IMAGE_ENDINGS as IMAGE_ENDINGS,
+        is_image_name as is_image_name,
+    )
     from cmdmetric.inputs.image_set import ImageItem as ImageItem, ImageSet as ImageSet
     from cmdmetric.inputs.images import open_images as open_images
     from cmdmetric.inputs.pairing import Pairing as Pairing, pair as pair
@@ -23,6 +28,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
     {
         "captions": "Captions read_captions",
         "decoding": "Failure decoded prepared",
+        "endings": "CAPTION_ENDINGS IMAGE_ENDINGS is_image_name",
         "image_set": "ImageItem ImageSet",
         "images": "open_images",
         "pairing": "Pairing pair",

@@ -13,6 +13,7 @@ from typing import Any
 
 from cmdmetric.errors import InputError
 from cmdmetric.files import remote
+from cmdmetric.inputs.endings import TAR_ENDINGS
 from cmdmetric.inputs.layouts.batches import Along
 from cmdmetric.inputs.layouts.columns import Columns, Row
 from cmdmetric.inputs.layouts.folders import folder_rows
@@ -24,12 +25,9 @@ from cmdmetric.inputs.layouts.tables import (
 )
 from cmdmetric.inputs.layouts.text_files import parse_file
 from cmdmetric.inputs.layouts.values import record_rows, refuse_split, rows_of, texts
-from cmdmetric.inputs.pairing import Pairing, pair
 from cmdmetric.inputs.places import named
 from cmdmetric.inputs.shards import Listing, Shard
-from cmdmetric.inputs.tars import TAR_ENDINGS, TextSample, find_tars, read_texts
-
-__all__ = ["Captions", "Pairing", "pair", "read_captions"]
+from cmdmetric.inputs.tars import TextSample, find_tars, read_texts
 
 _COCO_VAL2014 = re.compile(r"(?:.*/)?COCO_val2014_\d{12}(?:\.jpg)?")
 _WORD = re.compile(r"\w+")

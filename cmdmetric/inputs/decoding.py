@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple, TypeVar
 
 from PIL import Image
 
+from cmdmetric.files import ahead
 from cmdmetric.inputs.image_set import ImageItem, describe_failure
 
 S = TypeVar("S")
@@ -45,16 +44,5 @@ def prepared(
         except Exception as error:  # a broken file makes Pillow's plugins raise almost anything
             return Failure(describe_failure(error))
 
-    pool = ThreadPoolExecutor(os.cpu_count() or 1)
-    waiting: deque[tuple[S, Future[T | Failure]]] = deque()
-    try:
-        for item in items:
-            waiting.append((item, pool.submit(attempt, item)))
-            if len(waiting) > lookahead:
-                first, future = waiting.popleft()
-                yield first, future.result()
-        while waiting:
-            first, future = waiting.popleft()
-            yield first, future.result()
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+    for item, future in ahead(items, attempt, threads=os.cpu_count() or 1, count=lookahead):
+        yield item, future.result()

@@ -14,7 +14,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import BinaryIO
@@ -23,6 +23,7 @@ from PIL import Image, UnidentifiedImageError
 
 from cmdmetric.errors import InputError
 from cmdmetric.files import natural_sorted
+from cmdmetric.inputs.endings import decoded_endings, formats, is_image_name
 from cmdmetric.inputs.layouts.batches import Along
 from cmdmetric.inputs.shards import Listing, Shard
 
@@ -30,9 +31,6 @@ from cmdmetric.inputs.shards import Listing, Shard
 MAX_BYTES = 1 << 30
 #: GenEval's `grid.png` and T2I-CompBench's `<prompt>-grid-00003.png`.
 _GRID = re.compile(r"(?:^|/)(?:[^/]*-)?grid(?:-\d+)?\.\w+$")
-#: Formats that Pillow only identifies and cannot decode by itself, and EPS, for which it would
-#: run Ghostscript, a whole interpreter, on the file.
-_NOT_DECODED = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
 
 
 @dataclass(frozen=True)
@@ -139,30 +137,6 @@ class ImageSet:
         return f"ImageSet({self.source!r}, count={self.count})"
 
 
-@lru_cache(maxsize=1)
-def endings() -> frozenset[str]:
-    """The endings, lower case and with the dot, of the files that are taken for images."""
-    known = Image.registered_extensions().items()
-    return frozenset(ending for ending, form in known if form in formats())
-
-
-@lru_cache(maxsize=1)
-def formats() -> tuple[str, ...]:
-    """The formats that are decoded, whatever a file's ending says."""
-    Image.init()
-    return tuple(form for form in Image.OPEN if form not in _NOT_DECODED)
-
-
-def is_image_name(name: str) -> bool:
-    """Whether a file of this relative name counts as an image: by its ending, and not hidden."""
-    if os.path.splitext(name)[1].lower() not in endings():
-        return False
-    if "/" not in name and "\\" not in name:
-        return name[0] != "."
-    parts = name.replace("\\", "/").split("/")
-    return not any(part == "__MACOSX" or (part[:1] == "." and part.strip(".")) for part in parts)
-
-
 def image_names(source: str, names: Iterable[str], verb: str = "holds") -> list[str]:
     """Those that are images, in natural order.
 
@@ -174,12 +148,11 @@ def image_names(source: str, names: Iterable[str], verb: str = "holds") -> list[
         return _without_grids(source, images)
     counts = Counter(os.path.splitext(name)[1].lower() or "no ending" for name in names)
     there = ", ".join(f"{ending} {count}" for ending, count in counts.most_common(5))
-    usual = [
-        e for e in (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif") if e in endings()
-    ]
+    known = decoded_endings()
+    usual = [e for e in (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif") if e in known]
     raise InputError(
         f"{source}: no images; it {verb} {len(names)} files{': ' if there else ''}{there}. Images "
-        f"end in {', '.join(usual)} or one of {len(endings()) - len(usual)} more that Pillow "
+        f"end in {', '.join(usual)} or one of {len(known) - len(usual)} more that Pillow "
         "decodes, in any case"
     )
 

@@ -15,12 +15,12 @@ from cmdmetric.errors import InputError
 from cmdmetric.files import missing, natural_sorted, remote
 from cmdmetric.inputs import archives, arrays
 from cmdmetric.inputs.captions import Captions, read_captions
+from cmdmetric.inputs.endings import TAR_ENDINGS, formats
 from cmdmetric.inputs.image_set import (
     ImageItem,
     ImageSet,
     describe_failure,
     file_item,
-    formats,
     image_names,
 )
 from cmdmetric.inputs.layouts.columns import Columns
@@ -29,7 +29,7 @@ from cmdmetric.inputs.named_images import open_cells, open_named
 from cmdmetric.inputs.places import named
 from cmdmetric.inputs.remote_images import open_url
 from cmdmetric.inputs.tar_images import open_tars
-from cmdmetric.inputs.tars import TAR_ENDINGS, find_tars
+from cmdmetric.inputs.tars import find_tars
 
 __all__ = ["ImageItem", "ImageSet", "describe_failure", "open_images"]
 

@@ -7,14 +7,10 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from cmdmetric.inputs.captions import Captions
+from cmdmetric.inputs.endings import IMAGE_ENDINGS
 
-#: Only known endings are taken off: a name such as "scene.v2" has none.
-IMAGE_ENDINGS = {"png", "jpg", "jpeg", "jpe", "jfif", "gif", "webp", "bmp", "tif", "tiff", "avif"}
-IMAGE_ENDINGS |= {"jp2", "j2k", "ppm", "pgm", "pbm", "pnm", "tga", "ico"}
 #: What T2I-CompBench writes behind the prompt that an image is named by.
 _COUNTED = re.compile(r"_[0-9]+$")
 #: What the released sampling codes of GR-GAN and DM-GAN add to the name of the real image.
@@ -56,7 +52,7 @@ def _base(name: str) -> str:
 
 def _without_ending(name: str) -> str:
     stem, _, ending = name.rpartition(".")
-    return stem if stem and ending.lower() in IMAGE_ENDINGS else name
+    return stem if stem and f".{ending.lower()}" in IMAGE_ENDINGS else name
 
 
 def _unsampled(stem: str) -> str:
@@ -81,8 +77,11 @@ def _identity(name: str) -> str:
     return name if stem == whole else stem
 
 
-def pair(image_names: Sequence[str], captions: Captions) -> Pairing:
+def pair(image_names: Sequence[str], caption_images: Sequence[str | None]) -> Pairing:
     """Pairs images with captions by the images' names.
+
+    caption_images are the images' names that captions have, one for each caption, or None: see
+    `cmdmetric.inputs.Captions.images`.
 
     The first of these that agrees: the whole name; that in Unicode's composed form; its last part;
     that without ending; that without what released GR-GAN and DM-GAN samples add (`_s-1`,
@@ -92,13 +91,11 @@ def pair(image_names: Sequence[str], captions: Captions) -> Pairing:
     images, or two captioned names, pairs with none; several passes over one caption all pair with
     it.
 
-    >>> from cmdmetric.inputs.captions import Captions
-    >>> captions = Captions(("a cat", "a dog", "a bird"), ("cat.jpg", "dog.jpg", "bird.jpg"))
-    >>> pair(["dog.png", "cat_s-1.png", "cow.png"], captions)
+    >>> pair(["dog.png", "cat_s-1.png", "cow.png"], ["cat.jpg", "dog.jpg", "bird.jpg"])
     Pairing(caption_of=((1,), (0,), ()), unpaired_images=(2,), unpaired_captions=(2,))
     """
     indices: dict[str, list[int]] = defaultdict(list)
-    for index, name in enumerate(captions.images):
+    for index, name in enumerate(caption_images):
         if name is not None:
             indices[name].append(index)
     found: dict[int, str] = {}
@@ -128,7 +125,7 @@ def pair(image_names: Sequence[str], captions: Captions) -> Pairing:
     caption_of = tuple(
         tuple(indices[found[i]]) if i in found else () for i in range(len(image_names))
     )
-    return _paired(caption_of, len(captions))
+    return _paired(caption_of, len(caption_images))
 
 
 def pair_by_text(image_names: Sequence[str], texts: Sequence[str]) -> Pairing:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from cmdmetric.errors import InputError
-from cmdmetric.files import fetched, remote
+from cmdmetric.files import ahead, remote
 from cmdmetric.inputs import archives
 from cmdmetric.inputs.image_set import ImageItem, ImageSet, image_names
 from cmdmetric.inputs.shards import Shard
@@ -47,7 +47,10 @@ class _RemoteFiles(ImageSet):
 
     def _fetched(self) -> Iterator[ImageItem]:
         fs, root = remote.filesystem(self._folder)
-        for name, content in fetched(
-            self.names or (), lambda name: fs.cat_file(f"{root.rstrip('/')}/{name}"), REQUESTS
+        for name, content in ahead(
+            self.names or (),
+            lambda name: fs.cat_file(f"{root.rstrip('/')}/{name}"),
+            threads=REQUESTS,
+            count=2 * REQUESTS,
         ):
             yield archives.bytes_item(name, content.result)

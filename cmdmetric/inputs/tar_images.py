@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import chain
 
-from cmdmetric.files import ahead
+from cmdmetric.files import read_ahead
 from cmdmetric.inputs.archives import member_item
-from cmdmetric.inputs.image_set import ImageItem, ImageSet, image_names, is_image_name
+from cmdmetric.inputs.endings import is_image_name
+from cmdmetric.inputs.image_set import ImageItem, ImageSet, image_names
 from cmdmetric.inputs.tars import damage_told, labels_of, tar_members
 
 #: Images whose bytes wait while others are decoded and encoded.
@@ -41,7 +42,7 @@ def _images(tar: str, label: str) -> Iterator[ImageItem]:
                     item = member_item(archive, member, label + member.name, tar)
                 yield item
 
-    return ahead(items(), AHEAD)
+    return read_ahead(items(), AHEAD)
 
 
 def _names(tar: str) -> Iterator[str]:

@@ -19,9 +19,8 @@ from typing import Any, Literal, NamedTuple
 
 from cmdmetric.errors import InputError
 from cmdmetric.files import missing, natural_key, remote
-from cmdmetric.inputs.pairing import IMAGE_ENDINGS
+from cmdmetric.inputs.endings import IMAGE_ENDINGS, TAR_ENDINGS
 
-TAR_ENDINGS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 #: The endings of captions; a sample's .json counts where it has none of these.
 TEXT_ENDINGS = ("txt", "text", "caption")
 
@@ -120,7 +119,7 @@ def read_texts(tars: Sequence[str]) -> Iterator[TextSample]:
                 if key is not None:
                     yield from _texts(tar, label, key, sample)
                 key, sample = (folder, stem), {}
-            if ending.rpartition(".")[2].lower() in IMAGE_ENDINGS:
+            if os.path.splitext(f"x.{ending}")[1].lower() in IMAGE_ENDINGS:
                 sample.setdefault("image", member.name)
             elif ending.lower() in (*TEXT_ENDINGS, "json"):
                 if member.size > LONGEST_TEXT:

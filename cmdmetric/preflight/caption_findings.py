@@ -44,7 +44,7 @@ def pairing_findings(names: Sequence[str], captions: Captions) -> Iterator[Findi
         yield Finding("note", "pairing", "captions", "the captions name no images: error bars "
                       "take images and captions as drawn apart")  # fmt: skip
         return
-    pairing = pair(names, captions)
+    pairing = pair(names, captions.images)
     without = [names[i] for i in pairing.unpaired_images]
     if len(without) == len(names):
         first = captions.image_names[0]

@@ -20,7 +20,7 @@ def pairing_of(images: Side, captions: Side) -> Pairing | None:
     """Which image each caption belongs to, where both sides have names."""
     if images.names is None or captions.texts is None or not captions.texts.image_names:
         return None
-    return pair(images.names, captions.texts)
+    return pair(images.names, captions.texts.images)
 
 
 def _groups(
@@ -66,7 +66,7 @@ def _groups_of(
     """The groups of the images of one of several sides; None where none has a caption."""
     if pairing is None or not any(pairing.caption_of):
         return None
-    groups = groups_of_images(pairing, prompts)
+    groups = groups_of_images(pairing.caption_of, prompts)
     # Unpaired images are numbered from -1 down: those of two sides must not meet.
     return np.where(groups < 0, (groups + 1) * sides - 1 - side, groups)
 

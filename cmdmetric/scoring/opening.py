@@ -8,15 +8,13 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from cmdmetric.errors import InputError
-from cmdmetric.inputs import Captions, ImageSet, open_images, read_captions
+from cmdmetric.inputs import CAPTION_ENDINGS, Captions, ImageSet, open_images, read_captions
 from cmdmetric.scoring.references import COCO2014_VAL
 from cmdmetric.scoring.side import Side, Source
 from cmdmetric.scoring.stored_sets import read_stored
 
 #: The generated images, the real ones and the captions of a score, looked up but not yet encoded.
 Opened: TypeAlias = tuple[Side | ImageSet, Side | ImageSet, Side | Captions]
-#: Files that hold captions rather than images.
-CAPTION_ENDINGS = (".json", ".jsonl", ".csv", ".tsv", ".txt")
 
 
 def open_image_side(source: Source) -> Side | ImageSet:

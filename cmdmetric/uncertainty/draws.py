@@ -8,8 +8,6 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from cmdmetric.inputs import Pairing
-
 Array = NDArray[np.float64]
 
 #: A number of samples; None where it is not known.
@@ -28,13 +26,16 @@ class Drawn(NamedTuple):
     groups: NDArray[np.generic] | None = None
 
 
-def groups_of_images(pairing: Pairing, prompts: Sequence[int]) -> NDArray[np.int_]:
+def groups_of_images(
+    caption_of: Sequence[Sequence[int]], prompts: Sequence[int]
+) -> NDArray[np.int_]:
     """The groups (n,) of images that were paired by name with captions of the groups `prompts`.
 
+    caption_of gives for each image the places of its captions (`cmdmetric.inputs.Pairing`).
     Images without a caption are each a group of their own, from -1 down.
     """
-    own = pairing.caption_of
-    return np.array([prompts[of[0]] if of else -1 - image for image, of in enumerate(own)], int)
+    groups = [prompts[of[0]] if of else -1 - image for image, of in enumerate(caption_of)]
+    return np.array(groups, int)
 
 
 def units(sides: Sequence[Drawn]) -> tuple[list[NDArray[np.intp]], int]:

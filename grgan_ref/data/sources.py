@@ -166,7 +166,7 @@ def read_folder(root: Path, smallest: int) -> CaptionedImages:
     files = sorted(p for p in root.rglob("*") if p.suffix.lower() in IMAGE_ENDINGS)
     if None in read.images:
         raise GrganError(f"{found[0]} does not say which image each caption belongs to")
-    pairing = pair([path.relative_to(root).as_posix() for path in files], read)
+    pairing = pair([path.relative_to(root).as_posix() for path in files], read.images)
     missing = sorted({str(read.images[i]) for i in pairing.unpaired_captions})
     if missing:
         raise GrganError(

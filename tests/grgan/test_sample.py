@@ -7,7 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from cmdmetric.inputs.captions import pair, read_captions
+from cmdmetric.inputs.captions import read_captions
+from cmdmetric.inputs.pairing import pair
 from grgan_ref.config import Config
 from grgan_ref.errors import GrganError
 from grgan_ref.matching.itm import build_itm
@@ -98,7 +99,7 @@ def test_sample_pairs_with_its_captions_and_says_what_it_made(captions, tmp_path
     made = pictures(out)
     assert all(image.shape == (32, 32, 3) for image in made.values())
     for names in (CAPTIONS, json.loads((out / "captions.json").read_text())):
-        pairing = pair(list(made), read_captions(names))
+        pairing = pair(list(made), read_captions(names).images)
         assert not pairing.unpaired_images
         assert not pairing.unpaired_captions
     assert not np.array_equal(made["three.png"], made["four.png"])

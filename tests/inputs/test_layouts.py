@@ -41,7 +41,9 @@ def all_paired(images: Any, captions: Any) -> list[list[str]]:
     opened = open_images(images)
     assert opened.names is not None
     by_name = any(name is not None for name in texts.images)
-    pairing = pair(opened.names, texts) if by_name else pair_by_text(opened.names, texts.texts)
+    pairing = (
+        pair(opened.names, texts.images) if by_name else pair_by_text(opened.names, texts.texts)
+    )
     assert not pairing.unpaired_images and not pairing.unpaired_captions
     for item in opened:
         assert item.load().size == (8, 8)

@@ -19,7 +19,7 @@ from click.testing import CliRunner
 
 from cmdmetric import Encoder, InputError, cmd
 from cmdmetric.cli.main import main
-from cmdmetric.files.lookahead import fetched
+from cmdmetric.files.lookahead import ahead
 from cmdmetric.files.remote import is_url, local
 from cmdmetric.inputs.captions import read_captions
 from cmdmetric.inputs.images import open_images
@@ -112,7 +112,7 @@ def test_what_is_still_on_its_way_at_the_end_arrives() -> None:
         started.wait()
         return key
 
-    found = [future for _, future in fetched(range(9), slow, threads=2)]
+    found = [future for _, future in ahead(range(9), slow, threads=2, count=4)]
     started.set()
     assert [future.result(timeout=60) for future in found] == list(range(9))
 

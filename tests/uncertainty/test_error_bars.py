@@ -188,7 +188,9 @@ def test_extrapolation_keeps_pairs_together() -> None:
 def test_several_captions_of_an_image_are_one_draw() -> None:
     captions = Captions(("a", "b", "c", "d"), ("x.jpg", "y.jpg", "x.jpg", "z.jpg"))
     texts = captions.prompts
-    images = groups_of_images(pair(["y.png", "x.png", "w.png"], captions), captions.prompts)
+    images = groups_of_images(
+        pair(["y.png", "x.png", "w.png"], captions.images).caption_of, captions.prompts
+    )
     assert texts[0] == texts[2] == images[1]
     assert texts[1] == images[0]
     assert len(set(texts)) == 3 and images[2] not in texts
@@ -239,7 +241,7 @@ def test_images_of_captions_that_read_alike_are_one_draw() -> None:
     captions = Captions(texts, ("0.png", "1.png", "2.png", "3.png", "3.png", None))
     cat, dog, _, both, _, _ = captions.prompts
     assert captions.prompts == (cat, dog, cat, both, both, cat) and len({cat, dog, both}) == 3
-    found = groups_of_images(pair(["2.png", "0.png"], captions), captions.prompts)
+    found = groups_of_images(pair(["2.png", "0.png"], captions.images).caption_of, captions.prompts)
     assert found.tolist() == [cat, cat]
 
 

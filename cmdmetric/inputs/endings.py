@@ -1,0 +1,45 @@
+"""The endings of file names: which are images, tars and captions."""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+
+from PIL import Image
+
+#: Image endings that are taken off a name to compare it with another: a name such as "scene.v2"
+#: has none. Which files are decoded is what `decoded_endings` says.
+IMAGE_ENDINGS = frozenset(
+    {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".avif"}
+    | {".jp2", ".j2k", ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".ico"}
+)
+TAR_ENDINGS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+#: Files of captions.
+CAPTION_ENDINGS = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".txt")
+#: Formats that Pillow only identifies and cannot decode by itself, and EPS, for which it would
+#: run Ghostscript, a whole interpreter, on the file.
+_NOT_DECODED = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
+
+
+@lru_cache(maxsize=1)
+def decoded_endings() -> frozenset[str]:
+    """The endings, lower case and with the dot, of the files that are taken for images."""
+    known = Image.registered_extensions().items()
+    return frozenset(ending for ending, form in known if form in formats())
+
+
+@lru_cache(maxsize=1)
+def formats() -> tuple[str, ...]:
+    """The formats that are decoded, whatever a file's ending says."""
+    Image.init()
+    return tuple(form for form in Image.OPEN if form not in _NOT_DECODED)
+
+
+def is_image_name(name: str) -> bool:
+    """Whether a file of this relative name counts as an image: by its ending, and not hidden."""
+    if os.path.splitext(name)[1].lower() not in decoded_endings():
+        return False
+    if "/" not in name and "\\" not in name:
+        return name[0] != "."
+    parts = name.replace("\\", "/").split("/")
+    return not any(part == "__MACOSX" or (part[:1] == "." and part.strip(".")) for part in parts)
