@@ -195,7 +195,6 @@ class FeatureCache:
     @contextlib.contextmanager
     def lock(self, key: bytes, what: str) -> Iterator[bool]:
         """Hold the right to encode something; yields whether another process had it before."""
-
         folder = self.folder / "locks"
         lock = FileLock(folder / key.hex())
         waited = False
