@@ -14,7 +14,7 @@ import pytest
 from tests.conftest import ROOT
 
 #: The most modules that a reader is asked to survey at once: about fifteen.
-MOST = 16
+MOST = 15
 PACKAGES = ("cmdmetric", "grgan_ref")
 #: What starting a command must not wait for.
 SLOW = ("torch", "open_clip", "scipy", "matplotlib", "huggingface_hub")

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
         CrossModelDistance as CrossModelDistance,
         cross_model_distance as cross_model_distance,
     )
-    from cmdmetric.metrics.cmmd import cmmd_influence as cmmd_influence
+    from cmdmetric.metrics.copies import (
+        Memorisation as Memorisation,
+        memorisation as memorisation,
+    )
     from cmdmetric.metrics.distance_influence import (
         Aligned as Aligned,
         DistanceInfluence as DistanceInfluence,
@@ -35,16 +38,13 @@ if TYPE_CHECKING:
         inception_score as inception_score,
         inception_score_influence as inception_score_influence,
     )
-    from cmdmetric.metrics.kid import (
+    from cmdmetric.metrics.kernels.cmmd import cmmd_influence as cmmd_influence
+    from cmdmetric.metrics.kernels.kid import (
         clip_kid_influence as clip_kid_influence,
         kid_influence as kid_influence,
         kid_of_subsets as kid_of_subsets,
     )
-    from cmdmetric.metrics.memorisation import (
-        Memorisation as Memorisation,
-        memorisation as memorisation,
-    )
-    from cmdmetric.metrics.mmd import MMDInfluence as MMDInfluence
+    from cmdmetric.metrics.kernels.mmd import MMDInfluence as MMDInfluence
     from cmdmetric.metrics.moments import (
         Moments as Moments,
         Provenance as Provenance,
@@ -69,7 +69,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
     {
         "clipscore": "clip_scores ref_clip_scores",
         "cmd": "CrossModelDistance QUANTITIES cross_model_distance",
-        "cmmd": "cmmd_influence",
+        "copies": "Memorisation memorisation",
         "distance_influence": (
             "Aligned DistanceInfluence End aligned_influence frechet_influence harmonic "
             "influence_of_form quadratic"
@@ -78,9 +78,9 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "fjd": "fjd_influence",
         "frechet": "frechet_distance",
         "inception": "SPLITS inception_score inception_score_influence",
-        "kid": "clip_kid_influence kid_influence kid_of_subsets",
-        "memorisation": "Memorisation memorisation",
-        "mmd": "MMDInfluence",
+        "kernels.cmmd": "cmmd_influence",
+        "kernels.kid": "clip_kid_influence kid_influence kid_of_subsets",
+        "kernels.mmd": "MMDInfluence",
         "moments": "Moments Provenance read_count read_provenance refuse_differences",
         "prdc": "NEIGHBOURS prdc_scores",
         "retrieval": "ranks win_chances wins",

@@ -20,7 +20,7 @@ from cmdmetric.features.image_pass import pass_images
 from cmdmetric.inputs.images import open_images
 from cmdmetric.metrics.fid import fid
 from cmdmetric.metrics.inception import inception_score
-from cmdmetric.metrics.kid import kid_of_subsets
+from cmdmetric.metrics.kernels.kid import kid_of_subsets
 
 N, BATCH = 6, 4
 #: Images that may be decoded and wait, beside those that wait for others of their size.

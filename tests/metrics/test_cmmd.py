@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from cmdmetric import InputError
-from cmdmetric.metrics.cmmd import cmmd
+from cmdmetric.metrics.kernels.cmmd import cmmd
 
 rngs = st.integers(0, 2**32 - 1).map(np.random.default_rng)
 
@@ -40,7 +40,7 @@ def test_equals_the_definition(rng: np.random.Generator, n: int, m: int, d: int)
 
 
 def test_blocks_lengths_and_order_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
-    from cmdmetric.metrics import mmd
+    from cmdmetric.metrics.kernels import mmd
     from cmdmetric.metrics.vectors import blocks
 
     rng = np.random.default_rng(0)

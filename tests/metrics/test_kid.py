@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from cmdmetric import InputError
-from cmdmetric.metrics.kid import clip_kid, kid, kid_of_subsets
+from cmdmetric.metrics.kernels.kid import clip_kid, kid, kid_of_subsets
 
 rngs = st.integers(0, 2**32 - 1).map(np.random.default_rng)
 

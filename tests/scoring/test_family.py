@@ -17,8 +17,8 @@ from cmdmetric.encoders import inception as inception_module
 from cmdmetric.features.image_pass import pass_images
 from cmdmetric.inputs.images import open_images
 from cmdmetric.metrics.clipscore import clip_scores, ref_clipscore
-from cmdmetric.metrics.cmmd import cmmd
 from cmdmetric.metrics.fjd import fjd
+from cmdmetric.metrics.kernels.cmmd import cmmd
 from cmdmetric.scenes.drawing import draw_scene
 from cmdmetric.scoring.encoding import Encoding
 from cmdmetric.scoring.family import computed as family_module

@@ -13,12 +13,18 @@ from hypothesis import given, settings, strategies as st
 
 from cmdmetric.encoders.inception import InceptionFeatures
 from cmdmetric.inputs.captions import read_captions
-from cmdmetric.metrics.cmmd import cmmd, cmmd_influence
 from cmdmetric.metrics.fid import fid, fid_influence
 from cmdmetric.metrics.fjd import caption_scale, fjd, fjd_influence
 from cmdmetric.metrics.inception import inception_score, inception_score_influence
-from cmdmetric.metrics.kid import clip_kid, clip_kid_influence, kid, kid_influence, kid_of_subsets
-from cmdmetric.metrics.mmd import MMDInfluence
+from cmdmetric.metrics.kernels.cmmd import cmmd, cmmd_influence
+from cmdmetric.metrics.kernels.kid import (
+    clip_kid,
+    clip_kid_influence,
+    kid,
+    kid_influence,
+    kid_of_subsets,
+)
+from cmdmetric.metrics.kernels.mmd import MMDInfluence
 from cmdmetric.metrics.moments import Moments
 from cmdmetric.metrics.vendi import vendi_influence, vendi_score
 from cmdmetric.scoring.family.catalogue import METRICS, measure
@@ -269,7 +275,7 @@ def test_double_counting_and_chance_are_in_the_errors(monkeypatch: pytest.Monkey
     """What each number is made of, through `measure`, where the two sets are nearly equal."""
     given = given_sides(np.random.default_rng(0), 400, 0.0, d=6)
     monkeypatch.setattr("cmdmetric.scoring.family.kernels._PART", 80)
-    monkeypatch.setattr("cmdmetric.metrics.kid.SUBSET_SIZE", 100)
+    monkeypatch.setattr("cmdmetric.metrics.kernels.kid.SUBSET_SIZE", 100)
     number = measure("kid", given)["kid"]
     pools = given.inception_f.pool, given.inception_r.pool
     whole, subsets = kid_influence(*pools, parts=5), kid_of_subsets(*pools)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from cmdmetric.errors import InputError
-from cmdmetric.metrics.mmd import Draws, Kernel, MMDInfluence, mmd_influence, squared_mmd
+from cmdmetric.metrics.kernels.mmd import Draws, Kernel, MMDInfluence, mmd_influence, squared_mmd
 from cmdmetric.metrics.vectors import Array, as_vectors, require_same_dimension, unit
 
 #: Larger features leave the range of the cubes of their products, which are no Inception's anyway.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cmdmetric.metrics.mmd import Draws, MMDInfluence, SquaredMMD, mmd_influence
+from cmdmetric.metrics.kernels.mmd import Draws, MMDInfluence, SquaredMMD, mmd_influence
 from cmdmetric.metrics.vectors import Array, as_vectors, require_same_dimension, unit
 
 #: As published: the width of the kernel, and the factor that makes the numbers readable.

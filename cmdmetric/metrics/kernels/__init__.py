@@ -1,0 +1,1 @@
+"""Distances of distributions by kernels: the maximum mean discrepancy, CMMD and KID."""
