@@ -15,17 +15,14 @@ from pathlib import Path
 import click
 from PIL import Image, ImageDraw, ImageFont
 
-from grgan_ref.training.log import CAPTION_LINES, LINE_HEIGHT
-
-HEAD = CAPTION_LINES * LINE_HEIGHT + 4  # the captions above a grid
-SIDE, LABEL = 128, 200  # a picture in a grid; the width of the names beside it
+SIDE, LABEL = 160, 200  # a picture in a grid; the width of the names beside it
 
 
 def strips(grid: Image.Image, stages: list[int]) -> list[Image.Image]:
     """The rows of a grid that show these stages, counted from 1; 0 is the real images."""
-    count = (grid.height - HEAD) // SIDE
+    count, head = divmod(grid.height, SIDE)  # the captions stand above the pictures
     rows = [count - 1 if stage == 0 else stage - 1 for stage in stages]
-    return [grid.crop((0, HEAD + r * SIDE, grid.width, HEAD + (r + 1) * SIDE)) for r in rows]
+    return [grid.crop((0, head + r * SIDE, grid.width, head + (r + 1) * SIDE)) for r in rows]
 
 
 def picture(table: dict, grids: Path) -> Image.Image:

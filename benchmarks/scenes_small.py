@@ -24,7 +24,7 @@ from grgan_ref.config import Config
 from grgan_ref.data.sources import open_data
 from grgan_ref.model import TextToImage, load_model
 from grgan_ref.networks.generator import Generator
-from grgan_ref.retrieval import ClipMatcher, TrainedMatcher, evaluate
+from grgan_ref.retrieval import evaluate, of_clip, of_matcher, to_markdown
 from grgan_ref.training.log import read_log
 
 SIDE, SAMPLES = 64, 1000
@@ -69,21 +69,10 @@ def scores(model: TextToImage) -> list[str]:
 def retrieval(model: TextToImage, config: Config) -> list[str]:
     """R@k of the ITM and of the plain CLIP on the same held-out scenes."""
     held_out = open_data(config.data, None, "val")
-    result = []
-    for name, matcher in (
-        ("ITM", TrainedMatcher(model.matcher, config)),
-        ("plain scenes-toy", ClipMatcher("scenes-toy", None, CPU)),
-    ):
-        result += [
-            f"### {name}",
-            "",
-            "```",
-            evaluate(matcher, held_out, number=1000).table(),
-            "```",
-            "",
-        ]
-        click.echo("\n".join(result[-5:]))
-    return result
+    embedders = [of_matcher(model.matcher, config), of_clip("scenes-toy", None, CPU)]
+    table = to_markdown([(each, evaluate(each, held_out, number=1000)) for each in embedders])
+    click.echo(table)
+    return [table, ""]
 
 
 def plot(run: Path, path: Path) -> None:

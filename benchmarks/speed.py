@@ -44,12 +44,13 @@ from cmdmetric.protocol import CLIP
 from cmdmetric.uncertainty.error_bars import uncertainty
 from grgan_ref import losses
 from grgan_ref.config import Config, LossConfig
+from grgan_ref.matching import Matcher
 from grgan_ref.matching.itm import build_itm
 from grgan_ref.networks.discriminator import Discriminator, build_discriminators
 from grgan_ref.networks.generator import Generator
 from grgan_ref.networks.layers import DoublingResidualBlock, ResidualBlock, UpBlock
 from grgan_ref.networks.spectral_norm import SpectralNormConv2d
-from grgan_ref.training.gan_step import Batch, Matcher, gan_step
+from grgan_ref.training.gan_step import Batch, gan_step
 
 MODEL = "ViT-B-32"
 Row = list[str]

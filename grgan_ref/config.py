@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from grgan_ref.compose import parse_value, presets, read_table
+from grgan_ref.compose import parse_value, presets as presets, read_table
 from grgan_ref.errors import GrganError
 
 
@@ -25,15 +25,20 @@ from grgan_ref.errors import GrganError
 class StageConfig:
     """One stage of the gradual refinement generator (section 3.1).
 
-    kind: what the stage refines with. It decides three things at once:
+    What a stage refines with, its kind, decides three things at once:
+
             fused text            discriminator's condition   matching losses
         I   none (only F^ca)      none                        none
-        S   sentence, repeated    sentence                    lambda2 * sentence loss
+        S   sentence, repeated    sentence                    lambda2 * sentence loss (Eq. 4)
         W   words                 mean word vector            lambda1 * sentence + lambda2 * word
         J   words                 none, and the sentence      as W, but on the last stage only
-        J (joint) is every stage of a generator without gradual refinement: StackGAN++, AttnGAN,
-        DM-GAN. A first stage fuses text through F^ca alone, whatever its kind.
-    size: width and height of the stage's image in pixels, twice the size of the stage before.
+
+    J (joint) is every stage of a generator without gradual refinement: StackGAN++, AttnGAN, DM-GAN.
+    A first stage fuses text through F^ca alone, whatever its kind.
+
+    Attributes:
+        kind: I, S, W or J.
+        size: Width and height of the stage's image in pixels, twice the size of the stage before.
     """
 
     kind: Literal["I", "S", "W", "J"]
@@ -122,6 +127,7 @@ class DataConfig:
     """Where images and captions come from, and what training does to the images."""
 
     kind: Literal["coco", "cub", "folder", "scenes"] = "coco"
+    captions_per_image: int = 0  # the first so many of each image count, as the paper's 5; 0: all
     words: int = 12  # L, the word slots in training
     words_sample: int = 20  # L in sampling
     resize: int = 304  # shorter side before the crop to the last stage's size (256 * 76 / 64)
@@ -137,7 +143,8 @@ class TrainConfig:
     generator_rate: float = 2e-5
     discriminator_rate: float = 2e-5
     betas: tuple[float, float] = (0.5, 0.999)
-    batch: int = 8
+    batch: int = 8  # samples of a step, of all processes together
+    accumulate: int = 1  # parts that a process works through its samples of a step in
     epochs: int = 300
     steps: int = 0  # stop after so many steps; 0: after `epochs`
     ema: float = 0.999
@@ -146,7 +153,8 @@ class TrainConfig:
     seed: int = 0
     log_every: int = 50
     sample_every: int = 1000
-    checkpoint_every: int = 1000
+    checkpoint_every: int = 0  # steps; 0: by time alone
+    checkpoint_seconds: float = 60.0  # a killed run loses at most so much work
     keep_checkpoints: int = 3
     score_every: int = 0  # CMD of generated against held-out images; 0: never
     score_samples: int = 1000
@@ -156,7 +164,8 @@ class TrainConfig:
 class QuirksConfig:
     """What the released code does and the paper does not describe; weights were trained with it.
 
-    All True in `coco-released`, all False elsewhere. Each is explained where it acts.
+    All True in `coco-released`, those that AttnGAN and DM-GAN share in `attn-released` and
+    `dmgan-released`, all False elsewhere. Each is explained where it acts.
     """
 
     mixed_memory_mask: bool = False  # memory.DynamicMemory
@@ -200,9 +209,13 @@ class Config:
             raise GrganError(
                 'model.refinement "plain" reads no text: use stages of kind I or J behind the first'
             )
-        if self.train.batch < 2:
+        batch, parts = self.train.batch, self.train.accumulate
+        if batch < 2:
+            raise GrganError(f"train.batch is {batch}; mismatched pairs (and batch norm) need 2")
+        if parts < 1 or batch % parts or batch < 2 * parts:
             raise GrganError(
-                f"train.batch is {self.train.batch}; mismatched pairs (and batch norm) need 2"
+                f"train.accumulate is {parts} and train.batch {batch}: the batch must divide into "
+                "so many parts of at least 2 samples"
             )
 
     @property
@@ -217,14 +230,18 @@ class Config:
         overrides: Mapping[str, Any] | None = None,
         base: str | None = None,
     ) -> Config:
-        """Read a preset by name or a TOML file by path, upon `base` in place of its own base.
+        """Read a preset or a TOML file.
 
-        `overrides` maps dotted keys to values, as in {"train.batch": 16}; a string is read as a
-        TOML value where its field is no string, so that "16" and 16 mean the same. The key "order",
-        as in {"order": "I-W-S"}, gives the stages of the base other kinds.
+        Args:
+            name_or_path: The preset's name or the file's path.
+            overrides: Dotted keys to values, as in {"train.batch": 16}; a string is read as a TOML
+                value where its field is no string, so that "16" and 16 mean the same. The key
+                "order", as in {"order": "I-W-S"}, gives the stages of the base other kinds.
+            base: The preset that it is put upon, in place of its own base.
 
-        Raises GrganError, naming the key, for an unknown key, a value of the wrong type, an unknown
-        preset or an unreadable file.
+        Raises:
+            GrganError: A key is unknown or a value has the wrong type (the message names it), there
+                is no such preset, or the file cannot be read.
         """
         name = str(name_or_path)
         origin = f"preset {name}" if name in presets() else name
@@ -240,11 +257,11 @@ class Config:
 
     @classmethod
     def from_dict(cls, table: Mapping[str, Any], origin: str = "config") -> Config:
-        """The inverse of `to_dict`; keys that are left out keep their defaults."""
+        """Build a configuration from what `to_dict` gave, with defaults for what is left out."""
         return _convert(table, cls, "", origin)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain dictionaries, lists and numbers, ready for JSON."""
+        """Return plain dictionaries, lists and numbers, ready for JSON."""
         return json.loads(json.dumps(dataclasses.asdict(self)))
 
 
@@ -298,8 +315,9 @@ def _convert(value: Any, kind: Any, path: str, origin: str) -> Any:
             name: _convert(item, known[name], f"{path}.{name}".lstrip("."), origin)
             for name, item in value.items()
         }
+        build: Any = kind
         try:
-            return kind(**parts)
+            return build(**parts)
         except TypeError:  # only StageConfig has fields without a default
             raise GrganError(f"{origin}: {path} needs all of {', '.join(known)}") from None
     if typing.get_origin(kind) is tuple:

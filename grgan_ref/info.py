@@ -10,10 +10,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from grgan_ref.config import Config, presets
+from grgan_ref.compose import presets
+from grgan_ref.config import Config
 from grgan_ref.errors import GrganError
-from grgan_ref.files import manifests, read_json, read_model
+from grgan_ref.files import RELEASED, manifests, read_json, read_model, read_released
+from grgan_ref.matching import matcher_config
 from grgan_ref.networks import Generator, build_discriminators
+from grgan_ref.released import read_released_model
 
 KINDS = {
     "I": "image only: unconditional discriminator, no matching loss",
@@ -24,10 +27,18 @@ KINDS = {
 
 
 def describe(what: str, settings: Mapping[str, str], base: str | None = None) -> str:
-    """`what` is a preset, a TOML file, a run folder or a model folder.
+    """Tell what a preset, a TOML file, a run folder, a model folder or a released file is.
 
-    Raises GrganError for none of them.
+    Args:
+        what: Its name or path.
+        settings: Dotted keys of a preset with other values.
+        base: What the preset is put upon.
+
+    Raises:
+        GrganError: It is none of them.
     """
+    if Path(what).suffix in RELEASED:
+        return _describe_released(Path(what))
     folder = Path(what)
     if what in presets() or not folder.is_dir():
         return _describe_config(Config.load(what, settings, base))
@@ -47,6 +58,18 @@ def describe(what: str, settings: Mapping[str, str], base: str | None = None) ->
     if config is None:
         raise GrganError(f"{what} holds no model: give a preset, a TOML file or a run's folder")
     return "\n".join([*lines, "", _describe_config(config)])
+
+
+def _describe_released(path: Path) -> str:
+    kind, state = read_released(path)
+    count = sum(tensor.numel() for tensor in state.values())
+    line = f"{path}: a released {kind}, {len(state)} tensors, {count:,} numbers"
+    if kind == "generator":
+        config, _ = read_released_model(path)
+        return f"{line}\n\n{_describe_config(config)}"
+    if kind == "damsm image encoder":
+        return f"{line}; import it with its text encoder"
+    return f"{line}, text of {matcher_config(path).model.embedding_dim} dimensions"
 
 
 def _describe_config(config: Config) -> str:

@@ -13,8 +13,9 @@ and is what training writes to RUN/model and `grgan sample` reads.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,17 +24,12 @@ from torch import Tensor
 
 from grgan_ref.config import Config
 from grgan_ref.data import to_uint8
-from grgan_ref.files import (
-    load_strictly,
-    model_folder,
-    read_model,
-    read_released_generator,
-    read_released_itm,
-    save_model,
-)
-from grgan_ref.matching import Matcher, build_itm, load_matcher, save_matcher
+from grgan_ref.errors import GrganError
+from grgan_ref.files import RELEASED, load_strictly, model_folder, read_model, save_model
+from grgan_ref.matching import Matcher, load_matcher, save_matcher
 from grgan_ref.networks import Generator
 from grgan_ref.noise import noise
+from grgan_ref.released import MATCHER_FILES, read_released_model
 
 
 class TextToImage:
@@ -46,11 +42,18 @@ class TextToImage:
     def generate(
         self, captions: Sequence[str], keys: Sequence[str], batch: int = 16
     ) -> list[NDArray[np.uint8]]:
-        """B captions to one (B, s, s, 3) array per stage.
+        """Make an image of every stage for each caption.
 
-        keys: a text for each image from which its noise follows (z and that of F^ca). The image
-        depends on its caption and key alone, up to float32 rounding of other batch sizes; under the
-        quirk `mixed_memory_mask` also on the captions in the same batch.
+        An image depends on its caption and key alone, up to float32 rounding of other batch sizes;
+        under the quirk `mixed_memory_mask` also on the captions in the same batch.
+
+        Args:
+            captions: B captions.
+            keys: B texts from which the noise of each image follows (z and that of F^ca).
+            batch: Images at once.
+
+        Returns:
+            One array (B, s, s, 3) per stage.
         """
         stages: list[list[Tensor]] = [[] for _ in self.config.model.stages]
         for start in range(0, len(captions), batch):
@@ -70,35 +73,64 @@ class TextToImage:
         return self.generator(sentence, words, tokens.mask, z, eps).images
 
     def fingerprint(self) -> str:
-        """sha256 of the generator's and the matcher's weights, in hexadecimal."""
+        """Return the sha256 of the generator's and the matcher's weights, in hexadecimal."""
         digest = hashlib.sha256(self.matcher.fingerprint().encode())
         for key, value in sorted(self.generator.state_dict().items()):
             digest.update(key.encode() + value.cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()
 
     def save(self, folder: Path, half: bool = False) -> None:
-        """Write the model folder; `half` stores float16, for shipping."""
-        generator = self.generator.state_dict()
-        save_model(folder / "generator.safetensors", generator, self.config, half)
+        """Write the model folder; `half` stores float16, for shipping.
+
+        Raises:
+            InputError: The disk is full or the folder cannot be written.
+        """
+        self.save_generator(folder, half)
         save_matcher(self.matcher, self.config, folder, half)
 
-
-def load_model(path: Path, device: torch.device) -> TextToImage:
-    """Read a model folder, or the run folder that contains it as `model/`."""
-    folder = model_folder(path, "generator.safetensors")
-    weights, config = read_model(folder / "generator.safetensors")
-    generator = Generator(config)
-    load_strictly(generator, weights, str(folder / "generator.safetensors"))
-    matcher = load_matcher(folder, config)
-    return TextToImage(config, generator.to(device).eval(), matcher.to(device).eval())
+    def save_generator(self, folder: Path, half: bool = False) -> None:
+        """Write the generator's part of the model folder."""
+        state = self.generator.state_dict()
+        save_model(folder / "generator.safetensors", state, self.config, half)
 
 
-def load_released(
-    generator_path: Path, itm_path: Path, config: Config, device: torch.device
+def load_model(
+    path: Path,
+    device: torch.device,
+    *,
+    matcher: Path | None = None,
+    preset: str | None = None,
+    settings: Mapping[str, Any] | None = None,
 ) -> TextToImage:
-    """The authors' `checkpoint_0300.pth` and `ITM_model149.pth`, with the preset coco-released."""
+    """Load a model that training here wrote, or one that the authors released.
+
+    Args:
+        path: A model folder, the run folder that contains it as `model/`, a bundled model's name;
+            or a released generator, GR-GAN's `checkpoint_0300.pth`, AttnGAN's `coco_AttnGAN2.pth`
+            or DM-GAN's `coco_DMGAN.pth`.
+        device: Where the networks are to be.
+        matcher: Of a released generator or an imported one: what `matching.load_matcher` takes. A
+            model that training here wrote has its own.
+        preset: Of a released generator; by default the one that `released_config` finds.
+        settings: Dotted keys of a released generator's configuration, with their values.
+
+    Raises:
+        GrganError: There is no model, or its parts do not belong together.
+    """
+    if path.suffix in RELEASED:
+        config, weights = read_released_model(path, preset, settings)
+        if matcher is None:
+            wanted = MATCHER_FILES[config.model.matcher]
+            raise GrganError(f"{path}: a released generator needs --matcher {wanted}")
+        own, origin = matcher, str(path)
+    else:
+        if settings or preset:
+            raise GrganError(f"--preset and --set are for released files; {path} has its own")
+        folder = model_folder(path, "generator.safetensors")
+        origin = str(folder / "generator.safetensors")
+        weights, config = read_model(origin)
+        own = folder if matcher is None else matcher
     generator = Generator(config)
-    load_strictly(generator, read_released_generator(generator_path), str(generator_path))
-    itm = build_itm(config, pretrained=False)
-    load_strictly(itm, read_released_itm(itm_path), str(itm_path))
-    return TextToImage(config, generator.to(device).eval(), itm.to(device).eval())
+    load_strictly(generator, weights, origin)
+    text = load_matcher(own, config)
+    return TextToImage(config, generator.to(device).eval(), text.to(device).eval())

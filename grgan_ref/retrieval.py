@@ -7,9 +7,8 @@ the vectors and one block, not the matrix.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -17,6 +16,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from cmdmetric import published
 from cmdmetric.encoders import Encoder
 from grgan_ref.config import Config
 from grgan_ref.data import CaptionedImages, middle_square, to_unit
@@ -28,8 +28,8 @@ RANKS = (1, 5, 10)
 
 @dataclass(frozen=True)
 class Retrieval:
-    """Percentages: of captions whose image is among the first k, and of images for which one of
-    their captions is."""
+    """Percentages: `image` of captions whose image is among the first k, `text` of images for which
+    one of their captions is."""
 
     image_r1: float
     image_r5: float
@@ -41,69 +41,108 @@ class Retrieval:
     captions: int
 
     def to_dict(self) -> dict[str, float]:
+        """Return the numbers by name, ready for JSON."""
         return asdict(self)
 
-    def table(self) -> str:
-        """The row of Table 3, in text."""
-        return (
-            f"{self.images} images, {self.captions} captions\n"
-            f"                   R@1     R@5    R@10\n"
-            f"image to text   {self.text_r1:6.2f}  {self.text_r5:6.2f}  {self.text_r10:6.2f}\n"
-            f"text to image   {self.image_r1:6.2f}  {self.image_r5:6.2f}  {self.image_r10:6.2f}"
-        )
+    def image_to_text(self) -> tuple[float, float, float]:
+        """Return R@1, R@5 and R@10 of images that look for a caption."""
+        return self.text_r1, self.text_r5, self.text_r10
+
+    def text_to_image(self) -> tuple[float, float, float]:
+        """Return R@1, R@5 and R@10 of captions that look for their image."""
+        return self.image_r1, self.image_r5, self.image_r10
 
 
-class Matcher(Protocol):
-    """Anything that puts images and captions into one space."""
+@dataclass(frozen=True)
+class Embedder:
+    """Anything that puts images and captions into one space.
 
+    Attributes:
+        name: What the table calls it.
+        published: The name of its row in Table 3, where it has one.
+        image_size: s, width and height of the images that it takes.
+        images: Pixels (B, s, s, 3) uint8 to vectors (B, E).
+        texts: B captions to vectors (B, E).
+    """
+
+    name: str
+    published: str | None
     image_size: int
-
-    def images(self, pixels: NDArray[np.uint8]) -> Tensor:
-        """(B, s, s, 3), s = image_size -> (B, E)."""
-        ...
-
-    def texts(self, captions: Sequence[str]) -> Tensor:
-        """B captions -> (B, E)."""
-        ...
+    images: Callable[[NDArray[np.uint8]], Tensor]
+    texts: Callable[[Sequence[str]], Tensor]
 
 
-class TrainedMatcher:
-    """The ITM or DAMSM: sentence vectors and image codes."""
+def of_matcher(matcher: ITM | DAMSM, config: Config) -> Embedder:
+    """Embed by the sentence vectors and image codes of a trained ITM or DAMSM."""
+    device = next(matcher.parameters()).device
+    name = config.model.matcher.upper()
 
-    def __init__(self, matcher: ITM | DAMSM, config: Config) -> None:
-        self.matcher, self.config = matcher, config
-        self.image_size = config.matcher.image_size
-        self.device = next(matcher.parameters()).device
+    def images(pixels: NDArray[np.uint8]) -> Tensor:
+        batch = torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2)
+        return matcher.encode_image(to_unit(batch))[1]
 
-    def images(self, pixels: NDArray[np.uint8]) -> Tensor:
-        images = to_unit(torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2))
-        return self.matcher.encode_image(images)[1]
+    def texts(captions: Sequence[str]) -> Tensor:
+        return matcher.encode_captions(captions, config.matcher.words)[1]
 
-    def texts(self, captions: Sequence[str]) -> Tensor:
-        return self.matcher.encode_captions(captions, self.config.matcher.words)[1]
+    return Embedder(name, name, config.matcher.image_size, images, texts)
 
 
-class ClipMatcher:
-    """Any CLIP that cmdmetric knows, with the normalisation it was trained with."""
+def of_clip(model: str | None, weights: str | None, device: torch.device) -> Embedder:
+    """Embed by any CLIP that cmdmetric knows, with the normalisation that it was trained with.
 
-    def __init__(
-        self, model: str | None, weights: str | None = None, device: torch.device | None = None
-    ) -> None:
-        self.encoder = Encoder(model, weights, protocol="clip", device=device)
-        self.image_size = self.encoder.image_size
+    Raises:
+        InputError: There is no such CLIP, or its weights cannot be had.
+    """
+    encoder = Encoder(model, weights, protocol="clip", device=device)
+    rows = {"ViT-B-32": "CLIP-ViT", "RN101": "CLIP-Res"}
+    name = encoder.checkpoint.label
+    architecture = name.split("/")[0].removesuffix("-quickgelu")
 
-    def images(self, pixels: NDArray[np.uint8]) -> Tensor:
-        return torch.from_numpy(self.encoder.encode_pixels(pixels))
+    def images(pixels: NDArray[np.uint8]) -> Tensor:
+        return torch.from_numpy(encoder.encode_pixels(pixels))
 
-    def texts(self, captions: Sequence[str]) -> Tensor:
-        return torch.from_numpy(self.encoder.encode_texts(captions))
+    def texts(captions: Sequence[str]) -> Tensor:
+        return torch.from_numpy(encoder.encode_texts(captions))
+
+    return Embedder(f"CLIP {name}", rows.get(architecture), encoder.image_size, images, texts)
+
+
+def to_markdown(results: Sequence[tuple[Embedder, Retrieval]]) -> str:
+    """Write results as rows of Table 3, the published row below each that has one."""
+    first = results[0][1]
+    ranks = " | ".join(f"R@{k}" for k in RANKS)
+    lines = [
+        f"{first.images:,} images, {first.captions:,} captions; in percent",
+        "",
+        f"| model | image to text {ranks} | text to image {ranks} |",
+        "| --- |" + " ---: |" * 6,
+    ]
+    for embedder, found in results:
+        lines.append(_line(embedder.name, [*found.image_to_text(), *found.text_to_image()]))
+        if embedder.published is not None:
+            row = published.row(embedder.published, 3)
+            lines.append(_line(f"  paper: {row.name}", list(row.values.values())))
+    return "\n".join(lines)
+
+
+def _line(name: str, values: Sequence[float]) -> str:
+    return f"| {name} | {' | '.join(f'{value:.2f}' for value in values)} |"
 
 
 def recall(images: Tensor, texts: Tensor, owner: Tensor, block: int = 512) -> Retrieval:
-    """R@k from features: images (n, E), texts (m, E), owner (m,) the image number of each text.
+    """Compute R@k from features.
 
     A rival with an equal similarity ranks before the right one, so that an encoder that maps
-    everything to one point retrieves nothing. Every image must own a text.
+    everything to one point retrieves nothing.
+
+    Args:
+        images: (n, E).
+        texts: (m, E).
+        owner: (m,), the number of the image that each text belongs to.
+        block: Rows of similarities that are made at once.
+
+    Raises:
+        GrganError: An image owns no text.
     """
     if len(torch.unique(owner)) != len(images):
         raise GrganError("retrieval needs at least one caption for every image")
@@ -121,8 +160,9 @@ def recall(images: Tensor, texts: Tensor, owner: Tensor, block: int = 512) -> Re
             for part, number in zip(images.split(block), numbers, strict=True)
         ]
     )
-    found = [100 * float((r < k).double().mean()) for r in (text_rank, image_rank) for k in RANKS]
-    return Retrieval(*found, images=len(images), captions=len(texts))
+    i1, i5, i10 = (100 * float((text_rank < k).double().mean()) for k in RANKS)
+    t1, t5, t10 = (100 * float((image_rank < k).double().mean()) for k in RANKS)
+    return Retrieval(i1, i5, i10, t1, t5, t10, images=len(images), captions=len(texts))
 
 
 def _rivals(queries: Tensor, candidates: Tensor, right: Tensor) -> Tensor:
@@ -134,16 +174,27 @@ def _rivals(queries: Tensor, candidates: Tensor, right: Tensor) -> Tensor:
 
 @torch.no_grad()
 def evaluate(
-    matcher: Matcher,
+    embedder: Embedder,
     data: CaptionedImages,
     *,
     number: int | None = None,
     captions_per_image: int = 5,
     batch: int = 64,
 ) -> Retrieval:
-    """R@k of the first `number` images (all by default) and up to 5 captions of each.
+    """Compute R@k of the first images of a data set and the first captions of each.
 
-    Images: shorter side resized (bilinear) to the matcher's size, then the square in the middle.
+    Images have their shorter side resized (bilinear) to the embedder's size, and are cut to the
+    square in the middle.
+
+    Args:
+        embedder: What is tested.
+        data: Images and captions.
+        number: How many images, from the first on; all by default.
+        captions_per_image: How many captions of each, from the first on.
+        batch: Images or captions that are encoded at once.
+
+    Raises:
+        GrganError: The data has fewer images.
     """
     count = len(data) if number is None else number
     if not 1 <= count <= len(data):
@@ -152,10 +203,10 @@ def evaluate(
     owner = torch.tensor([i for i, own in enumerate(captions) for _ in own])
     flat = [caption for own in captions for caption in own]
     codes = [
-        matcher.images(_squares(data, range(i, min(i + batch, count)), matcher.image_size))
+        embedder.images(_squares(data, range(i, min(i + batch, count)), embedder.image_size))
         for i in range(0, count, batch)
     ]
-    sentences = [matcher.texts(flat[i : i + batch]) for i in range(0, len(flat), batch)]
+    sentences = [embedder.texts(flat[i : i + batch]) for i in range(0, len(flat), batch)]
     features, vectors = torch.cat(codes), torch.cat(sentences)
     return recall(features, vectors, owner.to(features.device))
 

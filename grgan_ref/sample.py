@@ -15,13 +15,14 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
 from cmdmetric.inputs import Captions
 from grgan_ref.data import clean, first_few
 from grgan_ref.errors import GrganError
-from grgan_ref.files import differences, read_json, write_atomically, write_json
+from grgan_ref.files import differences, new_file, read_json, write_json
 from grgan_ref.model import TextToImage
 
 
@@ -35,11 +36,18 @@ class Job:
 
 
 def choose(captions: Captions, number: int | None, seed: int) -> list[Job]:
-    """One caption for each of the first `number` images (all by default), in the file's order.
+    """Draw one caption for each image, in the file's order.
 
     The draw depends on seed and image name; the noise on seed and caption (and, for a caption that
     comes again, on how often it came before). Captions without image names are numbered.
-    Raises GrganError for too few images, a caption without words, or names that collide.
+
+    Args:
+        captions: What was read.
+        number: How many images, from the first on; all by default.
+        seed: Of draw and noise.
+
+    Raises:
+        GrganError: There are too few images, a caption has no words, or names collide.
     """
     texts: dict[str, list[str]] = {}
     for i, (text, image) in enumerate(zip(captions.texts, captions.images, strict=True)):
@@ -72,11 +80,24 @@ def sample(
     stage: str = "last",
     batch: int = 16,
 ) -> int:
-    """Write one PNG for each job, skipping those that are there; return how many were made.
+    """Write one PNG for each job, skipping those that are there.
 
-    stage: "last", "all" (into folders stage-1, stage-2, ... of `out`), or a number from 1.
-    identity: what the images depend on (model, seed); a folder with samples of another is refused.
     Killed at any moment, the same call makes what is missing: files appear complete or not at all.
+
+    Args:
+        model: What makes the images.
+        jobs: Which images to make.
+        out: The folder.
+        identity: What the images depend on (model, seed).
+        stage: "last", "all" (into folders stage-1, stage-2, ... of `out`), or a number from 1.
+        batch: Images at once.
+
+    Returns:
+        How many images were made.
+
+    Raises:
+        GrganError: There is no such stage, or `out` has samples of another identity.
+        InputError: `out` cannot be written.
     """
     stages = _stages(stage, len(model.config.model.stages))
     identity = {**identity, "stage": stage}
@@ -157,5 +178,6 @@ ENDINGS = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff"}
 LONGEST_NAME = 220
 
 
-def _write_png(path: Path, image: np.ndarray) -> None:
-    write_atomically(path, lambda file: Image.fromarray(image).save(file, format="PNG"))
+def _write_png(path: Path, image: NDArray[np.uint8]) -> None:
+    with new_file(path) as file:
+        Image.fromarray(image).save(file, format="PNG")

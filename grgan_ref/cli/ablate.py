@@ -77,6 +77,18 @@ def _complete_rows(ctx: click.Context, param: click.Parameter, incomplete: str) 
 )
 @click.option("--score-weights", type=PATH, help="A file with that encoder's weights.")
 @click.option(
+    "--matcher",
+    "matchers",
+    type=PATH,
+    multiple=True,
+    help="A trained ITM or DAMSM, as for grgan train, in place of training it. Repeatable.",
+)
+@click.option(
+    "--inception-weights",
+    type=PATH,
+    help="For FID.  [default: those in torch's or cmdmetric's cache, else no FID]",
+)
+@click.option(
     "--format",
     "form",
     type=click.Choice(["md", "json"]),
@@ -99,6 +111,8 @@ def ablate_command(
     workers: int,
     score_model: str | None,
     score_weights: Path | None,
+    matchers: tuple[Path, ...],
+    inception_weights: Path | None,
     form: str,
 ) -> None:
     """Train, sample and score the rows of a table of the paper: 2, 4 or 6.
@@ -107,15 +121,17 @@ def ablate_command(
     grgan ablate 2 --out runs/grid --steps 1000
     grgan ablate 6 --out runs/grid --steps 1000 --seeds 0,1
     grgan ablate 2 --out runs/one --rows attn-da,dmgan-it-grg
-    grgan ablate 4 --preset coco --data ~/coco --out runs/coco --device cuda
+    grgan ablate 4 --preset coco --data ~/coco --out runs/coco --matcher runs/itm
+    torchrun --nproc-per-node 4 -m grgan_ref ablate 6 --preset coco --data ~/coco --out runs/coco
 
     2: backbone (AttnGAN, DM-GAN) by matching module (none, DAMSM, ITM) by gradual refinement.
-    4: weights of the matching losses. 6: order of the stages, every stage scored.
+    4: weights of the matching losses of ITM without gradual refinement.
+    6: order of the stages, every stage scored.
 
     OUT gets table2.json and table2.md, written anew after every run, grids/ of samples, runs/ and
     matchers/. Killed at any moment, the same command goes on where it was.
     """
-    from grgan_ref.ablation import ablate, plan
+    from grgan_ref.ablation import ablate, inception_at_hand, plan
     from grgan_ref.data import open_data
     from grgan_ref.training import distributed
 
@@ -142,8 +158,12 @@ def ablate_command(
         device=distributed.start(device),
         workers=workers,
         score_with=(score_model, None if score_weights is None else str(score_weights)),
+        matchers=matchers,
+        inception=inception_at_hand(inception_weights, device),
     )
-    click.echo(json.dumps(result) if form == "json" else to_markdown(result), nl=form == "json")
+    if distributed.is_main():
+        whole = json.dumps(result) if form == "json" else to_markdown(result)
+        click.echo(whole, nl=form == "json")
 
 
 def _numbers(text: str) -> list[int]:

@@ -14,10 +14,11 @@ from grgan_ref.cli.options import (
     PATH,
     base_option,
     complete_presets,
-    complete_settings,
     device_option,
     settings_of,
+    settings_option,
 )
+from grgan_ref.config import DataConfig
 from grgan_ref.errors import GrganError
 
 
@@ -25,16 +26,19 @@ from grgan_ref.errors import GrganError
 @click.option(
     "--matcher",
     "--itm",
-    "trained",
+    "matchers",
     type=PATH,
-    help="A run folder of grgan train-itm, train-damsm or train.",
+    multiple=True,
+    help="A run folder of grgan train-itm, train-damsm or train, or what the authors released. "
+    "Repeatable.",
 )
 @click.option(
     "--clip",
+    "clips",
+    multiple=True,
     shell_complete=completion.models,
-    help="In place of --matcher: any CLIP that cmdmetric knows.",
+    help="Any CLIP that cmdmetric knows; NAME=FILE gives it the weights of a file. Repeatable.",
 )
-@click.option("--weights", type=PATH, help="A file with the CLIP's weights.")
 @click.option("--kind", type=click.Choice(["coco", "cub", "folder", "scenes"]), help="Of the data.")
 @click.option("--data", type=PATH, help="Folder of the data set (none for scenes).")
 @click.option(
@@ -55,62 +59,69 @@ from grgan_ref.errors import GrganError
     help="What goes to stdout.",
 )
 def retrieval_command(
-    trained: Path | None,
-    clip: str | None,
-    weights: Path | None,
-    kind: str | None,
+    matchers: tuple[Path, ...],
+    clips: tuple[str, ...],
+    kind: Any,
     data: Path | None,
     split: Any,
     num: int | None,
     device: str | None,
     form: str,
 ) -> None:
-    """R@1, R@5 and R@10 between images and captions, both ways (Table 3).
+    """R@1, R@5 and R@10 between images and captions, both ways, beside Table 3.
 
     \b
     grgan retrieval --matcher runs/itm --num 1000
     grgan retrieval --clip scenes-toy --kind scenes --num 1000
-    grgan retrieval --clip RN101-quickgelu/openai --kind coco --data ~/coco --num 5000
+    Table 3, in the setting that the released code names, 1,000 images with five captions each:
+    grgan retrieval --matcher damsm/ --clip ViT-B-32-quickgelu/openai \\
+        --clip RN101-quickgelu/openai --matcher ITM_model149.pth --data ~/coco --num 1000
+
+    Every --matcher and --clip gives a row, and below it stands the published one, if there is one.
     """
-    from grgan_ref.config import Config
     from grgan_ref.data import open_data
     from grgan_ref.matching import load_matcher, matcher_config
-    from grgan_ref.retrieval import ClipMatcher, TrainedMatcher, evaluate
+    from grgan_ref.retrieval import evaluate, of_clip, of_matcher, to_markdown
     from grgan_ref.training import distributed
 
-    if (trained is None) == (clip is None):
-        raise GrganError("give either --matcher FOLDER or --clip MODEL")
+    if not matchers and not clips:
+        raise GrganError("give --matcher FOLDER, --clip MODEL, or several of them")
     place = distributed.start(device)
-    if trained is not None:
-        config = matcher_config(trained)
-        matcher: Any = TrainedMatcher(load_matcher(trained, config).to(place).eval(), config)
-    else:
-        config = Config()
-        matcher = ClipMatcher(clip, None if weights is None else str(weights), place)
+    configs = [matcher_config(path) for path in matchers]
+    config = configs[0].data if configs else DataConfig()
     if kind is not None:
-        config = replace(config, data=replace(config.data, kind=kind))
-    result = evaluate(matcher, open_data(config.data, data, split), number=num)
-    click.echo(json.dumps(result.to_dict()) if form == "json" else result.table())
+        config = replace(config, kind=kind)
+    images = open_data(config, data, split)
+    results = []
+    for path, own in zip(matchers, configs, strict=True):
+        embedder = of_matcher(load_matcher(path, own).to(place).eval(), own)
+        results.append((embedder, evaluate(embedder, images, number=num)))
+    for clip in clips:
+        model, _, weights = clip.partition("=")
+        embedder = of_clip(model, weights or None, place)
+        results.append((embedder, evaluate(embedder, images, number=num)))
+    # In the order of Table 3.
+    order = ["DAMSM", "CLIP-ViT", "CLIP-Res", None, "ITM"]
+    results.sort(key=lambda each: order.index(each[0].published))
+    if form == "json":
+        rows = [{"model": embedder.name, **found.to_dict()} for embedder, found in results]
+        click.echo(json.dumps(rows[0] if len(rows) == 1 else rows))
+    else:
+        click.echo(to_markdown(results))
 
 
 @click.command("info")
-@click.argument("what", metavar="PRESET|FOLDER", shell_complete=complete_presets)
-@click.option(
-    "--set",
-    "settings",
-    multiple=True,
-    metavar="KEY=VALUE",
-    shell_complete=complete_settings,
-    help="Change one key.",
-)
+@click.argument("what", metavar="PRESET|FOLDER|FILE", shell_complete=complete_presets)
+@settings_option
 @base_option
 def info_command(what: str, settings: tuple[str, ...], base: str | None) -> None:
-    """Show a preset, a configuration file or a trained model: configuration, stages, sizes.
+    """Show a preset, a configuration file or a trained or released model: configuration, sizes.
 
     \b
     grgan info coco
     grgan info attn-da-grg --base scenes-tiny
     grgan info runs/gan
+    grgan info coco_DMGAN.pth
     """
     from grgan_ref.info import describe
 

@@ -14,35 +14,32 @@ from cmdmetric.errors import InputError
 from cmdmetric.version import __version__
 from grgan_ref.cli.ablate import ablate_command
 from grgan_ref.cli.look import info_command, retrieval_command
+from grgan_ref.cli.released import import_damsm_command, import_gan_command, import_itm_command
 from grgan_ref.cli.sample import sample_command
-from grgan_ref.cli.train import (
-    import_damsm_command,
-    train_command,
-    train_damsm_command,
-    train_itm_command,
-)
+from grgan_ref.cli.train import train_command, train_damsm_command, train_itm_command
+
+
+class _Stop(click.ClickException):
+    """One line on stderr and exit code 2."""
+
+    exit_code = 2
 
 
 class Group(click.Group):
-    """Turns a user's mistake into one line and exit code 2, a failed training into 1."""
+    """Turns a user's mistake, a full disk and a diverged training into one line and exit code 2."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except InputError as error:
-            raise _stop(str(error), 2) from None
-        except FloatingPointError as error:
-            raise _stop(str(error), 1) from None
+        except (InputError, FloatingPointError) as error:
+            raise _Stop(str(error)) from None
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            raise _Stop(f"{where}{error.strerror or error}") from None
         finally:
             # Where no command imported torch, there is nothing to stop.
             if distributed := sys.modules.get("grgan_ref.training.distributed"):
                 distributed.stop()
-
-
-def _stop(message: str, code: int) -> click.ClickException:
-    error = click.ClickException(message)
-    error.exit_code = code
-    return error
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -51,22 +48,29 @@ def main() -> None:
     """GR-GAN, gradual refinement text-to-image generation: train it, sample it, look into it.
 
     \b
-    The whole loop, on a laptop, from nothing:
-      grgan train-itm --preset scenes-small --out runs/itm
-      grgan train --preset scenes-small --matcher runs/itm --out runs/gan
+    The whole loop from nothing, in about an hour on two CPU cores:
+      grgan train-itm --preset scenes-small --out runs/itm --steps 600
+      grgan train --preset scenes-small --matcher runs/itm --out runs/gan --steps 5000
       grgan sample runs/gan captions.json images/ --num 1000 --seed 1
-      cmd-score images/ captions.json
+      cmd-score images/ captions.json --model scenes-toy
 
-    Any training runs on several devices under torchrun:
-    torchrun --nproc-per-node 4 -m grgan_ref train ...
+    Without --steps a training takes the preset's number of epochs, here more than ten times as
+    long. What the authors of GR-GAN, AttnGAN and DM-GAN released, sample takes as it is.
+
+    \b
+    Any training runs on several devices under torchrun, with at least two samples of the batch
+    for each:
+      torchrun --nproc-per-node 4 -m grgan_ref train ...
     """
 
 
 for command in (
     train_itm_command,
     train_damsm_command,
-    import_damsm_command,
     train_command,
+    import_gan_command,
+    import_itm_command,
+    import_damsm_command,
     sample_command,
     retrieval_command,
     info_command,

@@ -24,6 +24,19 @@ device_option = click.option(
     shell_complete=completion.devices,
     help="cpu, cuda or cuda:N.  [default: CUDA where there is any]",
 )
+preset_of_file_option = click.option(
+    "--preset",
+    shell_complete=complete_presets,
+    help="Of a released file, in place of the one that is found from it.",
+)
+settings_option = click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    shell_complete=lambda *given: complete_settings(*given),
+    help="Change one key of the configuration, e.g. train.batch=16. Repeatable.",
+)
 base_option = click.option(
     "--base",
     metavar="PRESET",
@@ -45,7 +58,11 @@ def complete_settings(ctx: click.Context, param: click.Parameter, incomplete: st
 
 
 def settings_of(pairs: tuple[str, ...]) -> dict[str, str]:
-    """KEY=VALUE of --set as a dictionary. Raises GrganError for another form."""
+    """Return KEY=VALUE of --set as a dictionary.
+
+    Raises:
+        GrganError: An option has another form.
+    """
     for pair in pairs:
         if "=" not in pair:
             raise GrganError(f"--set {pair}: write KEY=VALUE")

@@ -7,8 +7,7 @@ from pathlib import Path
 import click
 
 from cmdmetric.cli import completion
-from grgan_ref.cli.options import PATH, complete_presets, device_option
-from grgan_ref.errors import GrganError
+from grgan_ref.cli.options import PATH, device_option, preset_of_file_option
 
 
 @click.command("sample")
@@ -29,14 +28,15 @@ from grgan_ref.errors import GrganError
 @click.option(
     "--batch", type=click.IntRange(min=1), default=16, show_default=True, help="Images at once."
 )
-@click.option("--itm", type=PATH, help="The released ITM_model149.pth, with a released .pth.")
 @click.option(
-    "--preset",
-    default="coco-released",
-    show_default=True,
-    shell_complete=complete_presets,
-    help="Configuration of a released .pth; other checkpoints bring their own.",
+    "--matcher",
+    "--itm",
+    "matcher",
+    type=PATH,
+    help="Of a released generator: ITM_model149.pth, the folder of DAMSM's encoders, or either "
+    "imported.",
 )
+@preset_of_file_option
 @device_option
 def sample_command(
     checkpoint: Path,
@@ -46,8 +46,8 @@ def sample_command(
     seed: int,
     stage: str,
     batch: int,
-    itm: Path | None,
-    preset: str,
+    matcher: Path | None,
+    preset: str | None,
     device: str | None,
 ) -> None:
     """Make images for the captions of a file, named after the images that the file names.
@@ -56,34 +56,33 @@ def sample_command(
     grgan sample scenes-small examples/captions.json images/
     grgan sample runs/gan captions_val2014.json images/ --num 30000 --seed 100
     cmd-score images/ captions_val2014.json
-    grgan sample checkpoint_0300.pth captions_val2014.json images/ --itm ITM_model149.pth
+    grgan sample checkpoint_0300.pth captions_val2014.json images/ --matcher ITM_model149.pth
+    grgan sample coco_DMGAN.pth data/coco/ images/ --matcher damsm/ --num 30000
 
     CHECKPOINT is a run folder of grgan train, its model/ folder, the bundled scenes-small, or the
-    authors' released file.
-    CAPTIONS is anything that cmd-score reads. Each of its images gives one caption, drawn by the
-    seed, as in the published evaluation.
+    released file of GR-GAN, AttnGAN or DM-GAN, imported or as it is.
+    CAPTIONS is anything that cmd-score reads, or a data folder as AttnGAN, DM-GAN and GR-GAN have
+    it: the names of its test/filenames.pickle in their order, with the first five captions of
+    each. Each image of CAPTIONS gives one caption, drawn by the seed, as in the published
+    evaluation.
 
     An image follows from seed and caption, whatever the batch size and whatever else is in the
-    file (a caption that comes again gets another image). Not so with the preset coco-released: the
-    released code mixes the masks of a batch, so that an image depends on its neighbours, and
-    batches are made whole.
+    file (a caption that comes again gets another image). Not so with released weights: their
+    codes mix the masks of a batch, so that an image depends on its neighbours, and batches are
+    made whole.
 
     Interrupted, the same command makes what is missing.
     """
     from cmdmetric.inputs import read_captions
-    from grgan_ref.config import Config
-    from grgan_ref.model import load_model, load_released
+    from grgan_ref.data import authors_captions, is_authors
+    from grgan_ref.model import load_model
     from grgan_ref.sample import choose, sample
     from grgan_ref.training import distributed
 
     place = distributed.start(device)
-    jobs = choose(read_captions(captions), num, seed)
-    if checkpoint.suffix in (".pth", ".pt"):
-        if itm is None:
-            raise GrganError(f"{checkpoint}: a released checkpoint needs --itm ITM_model149.pth")
-        model = load_released(checkpoint, itm, Config.load(preset), place)
-    else:
-        model = load_model(checkpoint, place)
+    read = authors_captions(captions, 5) if is_authors(captions) else read_captions(captions)
+    jobs = choose(read, num, seed)
+    model = load_model(checkpoint, place, matcher=matcher, preset=preset)
     identity = {"model": model.fingerprint(), "seed": seed}
     if model.config.quirks.mixed_memory_mask:
         click.echo("note: images depend on their batch (released mask bug); see --help", err=True)

@@ -1,10 +1,9 @@
-"""The commands `grgan train-itm`, `train-damsm`, `import-damsm` and `train`."""
+"""The commands `grgan train-itm`, `train-damsm` and `train`."""
 
 from __future__ import annotations
 
-import json
+import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -14,11 +13,12 @@ from grgan_ref.cli.options import (
     PATH,
     base_option,
     complete_presets,
-    complete_settings,
     device_option,
     settings_of,
+    settings_option,
 )
-from grgan_ref.config import Config, presets
+from grgan_ref.compose import presets
+from grgan_ref.config import Config
 
 
 def _training_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -37,15 +37,12 @@ def _training_options(command: Callable[..., None]) -> Callable[..., None]:
             click.option(
                 "--val", type=PATH, help="Folder of the held-out data, where it is another one."
             ),
-            click.option("--steps", type=click.IntRange(min=1), help="Stop after so many steps."),
             click.option(
-                "--set",
-                "settings",
-                multiple=True,
-                metavar="KEY=VALUE",
-                shell_complete=complete_settings,
-                help="Change one key of the configuration, e.g. train.batch=16. Repeatable.",
+                "--steps",
+                type=click.IntRange(min=1),
+                help="Stop after so many steps.  [default: the preset's epochs]",
             ),
+            settings_option,
             device_option,
             click.option(
                 "--workers",
@@ -77,15 +74,16 @@ def _train_matcher(
     tensorboard: bool,
 ) -> None:
     from grgan_ref.data import open_data
-    from grgan_ref.training import distributed, train_matcher
+    from grgan_ref.training import distributed, of_matcher, train_matcher
 
-    config = Config.load(preset, settings_of(settings) | {"model.matcher": kind}, base)
+    changes: dict[str, object] = {**settings_of(settings), "model.matcher": kind}
     if steps is not None:
-        config = replace(config, **{kind: replace(config.matcher, steps=steps)})
+        changes[f"{kind}.steps"] = steps
+    config = Config.load(preset, changes, base)
     smallest = config.matcher.image_size
     training = open_data(config.data, data, "train", smallest)
     held_out = open_data(config.data, val or data, "val", smallest)
-    place = distributed.start(device)
+    place, start = distributed.start(device), time.monotonic()
     losses = train_matcher(
         config,
         training,
@@ -95,7 +93,7 @@ def _train_matcher(
         workers=workers,
         tensorboard=tensorboard,
     )
-    _done(losses, out)
+    _done(losses, out, lambda: of_matcher(config, losses, out, time.monotonic() - start))
 
 
 @click.command("train-itm")
@@ -161,36 +159,6 @@ def train_damsm_command(
     )
 
 
-@click.command("import-damsm")
-@click.argument("text_encoder", type=PATH)
-@click.argument("image_encoder", type=PATH)
-@click.argument("vocabulary", type=PATH)
-@click.option("--out", type=PATH, required=True, help="The folder that --matcher then takes.")
-@click.option(
-    "--preset",
-    default="dmgan-da",
-    show_default=True,
-    shell_complete=complete_presets,
-    help="Whose sizes the encoders have.",
-)
-def import_damsm_command(
-    text_encoder: Path, image_encoder: Path, vocabulary: Path, out: Path, preset: str
-) -> None:
-    """Bring the public DAMSM encoders into a folder for grgan train --matcher.
-
-    \b
-    grgan import-damsm text_encoder100.pth image_encoder100.pth captions.pickle --out damsm/
-
-    VOCABULARY is AttnGAN's captions.pickle, of which nothing but lists, numbers and strings is
-    read, or a list of its words in the order of their numbers: .txt (a word a line) or .json.
-    """
-    from grgan_ref.matching import load_released_damsm, save_matcher
-
-    config = Config.load(preset, {"model.matcher": "damsm"})
-    save_matcher(load_released_damsm(text_encoder, image_encoder, vocabulary, config), config, out)
-    click.echo(f"{out}: DAMSM, for grgan train --matcher {out}", err=True)
-
-
 @click.command("train")
 @_training_options
 @click.option(
@@ -199,7 +167,8 @@ def import_damsm_command(
     "matcher",
     type=PATH,
     required=True,
-    help="A run folder of grgan train-itm or train-damsm, whichever the preset names.",
+    help="A run folder of grgan train-itm or train-damsm, whichever the preset names, or what the "
+    "authors released: ITM_model149.pth, or the folder of DAMSM's encoders and captions.pickle.",
 )
 @click.option(
     "--score-every",
@@ -234,30 +203,31 @@ def train_command(
     grgan train --preset scenes-small --matcher runs/itm --out runs/gan --score-every 2000
     grgan train --preset attn-da --base scenes-small --matcher runs/damsm --out runs/attngan
     grgan train --preset coco --matcher runs/itm --data ~/coco --out runs/gan --workers 8
-    torchrun --nproc-per-node 8 -m grgan_ref train --preset coco --matcher runs/itm \\
+    torchrun --nproc-per-node 4 -m grgan_ref train --preset coco --matcher runs/itm \\
         --data ~/coco --out runs/gan --workers 4 --set train.precision=bfloat16
 
     OUT gets metrics.jsonl, samples/ (grids with captions), checkpoints/, and model/, which grgan
-    sample reads. The batch of the configuration is that of all processes together.
+    sample reads. The batch of the configuration is that of all processes together, at least two
+    for each: coco's 8 feeds four, --set train.batch=16 eight. --set train.accumulate=4 works
+    through a batch in four parts, in the memory of one.
 
     Killed at any moment, the same command goes on where the last checkpoint left off, to the same
     numbers.
     """
     from grgan_ref.data import open_data
     from grgan_ref.matching import load_matcher
-    from grgan_ref.training import distributed, train
+    from grgan_ref.training import distributed, of_generator, train
 
-    config = Config.load(preset, settings_of(settings), base)
-    changes = {"steps": steps, "score_every": score_every}
-    changes = {key: value for key, value in changes.items() if value is not None}
-    config = replace(config, train=replace(config.train, **changes))
+    given = {"train.steps": steps, "train.score_every": score_every}
+    changes = {key: value for key, value in given.items() if value is not None}
+    config = Config.load(preset, {**settings_of(settings), **changes}, base)
     smallest = config.model.stages[-1].size
     training = open_data(config.data, data, "train", smallest)
     held_out = open_data(config.data, val or data, "val", smallest)
     trained = load_matcher(matcher, config)
     if score_model is None and config.data.kind == "scenes":
         score_model = "scenes-toy"
-    place = distributed.start(device)
+    place, start = distributed.start(device), time.monotonic()
     losses = train(
         config,
         trained,
@@ -269,15 +239,15 @@ def train_command(
         tensorboard=tensorboard,
         score_with=(score_model, None if score_weights is None else str(score_weights)),
     )
-    _done(losses, out)
+    _done(losses, out, lambda: of_generator(config, losses, out, time.monotonic() - start))
 
 
-def _done(losses: dict[str, float], out: Path) -> None:
+def _done(losses: dict[str, float], out: Path, summary: Callable[[], str]) -> None:
     from grgan_ref.training import distributed
 
     if not distributed.is_main():
         return
     if losses:
-        click.echo(json.dumps(losses))
+        click.echo(summary())
     else:
         click.echo(f"{out}: already trained that far; --steps continues it", err=True)

@@ -7,6 +7,10 @@ from typing import TYPE_CHECKING
 from cmdmetric.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from grgan_ref.data.authors import (
+        authors_captions as authors_captions,
+        is_authors as is_authors,
+    )
     from grgan_ref.data.batches import (
         Augmentation as Augmentation,
         Batch as Batch,
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
+        "authors": "authors_captions is_authors",
         "batches": (
             "Augmentation Batch CaptionedImages first_few middle_square to_uint8 to_unit "
             "training_batches"

@@ -34,7 +34,11 @@ class Birds:
 
 
 def read_cub(root: Path, split: Literal["train", "val"]) -> Birds:
-    """The images of one split. Raises GrganError for missing or inconsistent files."""
+    """Read the images of one split.
+
+    Raises:
+        GrganError: A file is missing, or two of them contradict each other.
+    """
     files = _table(root / "images.txt", 1)
     labels = _table(root / "image_class_labels.txt", 1)
     boxes = _table(root / "bounding_boxes.txt", 4)
@@ -56,6 +60,24 @@ def read_cub(root: Path, split: Literal["train", "val"]) -> Birds:
     if not birds.names:
         raise GrganError(f"{root}: no image belongs to the classes of {CLASSES[split]}")
     return birds
+
+
+def read_boxes(folder: Path) -> dict[str, tuple[float, float, float, float]]:
+    """Read the bounding box (left, top, width, height) of every image by its name without ending.
+
+    Raises:
+        GrganError: images.txt or bounding_boxes.txt is missing or not as CUB has it.
+    """
+    files = _table(folder / "images.txt", 1)
+    boxes = _table(folder / "bounding_boxes.txt", 4)
+    lacking = [key for key in files if key not in boxes]
+    if lacking:
+        raise GrganError(f"{folder}/bounding_boxes.txt lacks image {lacking[0]}")
+    found = {}
+    for key, (file,) in files.items():
+        left, top, width, height = (_number(value, folder, key) for value in boxes[key])
+        found[Path(file).with_suffix("").as_posix()] = (left, top, width, height)
+    return found
 
 
 def square_around(box: Sequence[float], size: tuple[int, int]) -> tuple[int, int, int, int]:

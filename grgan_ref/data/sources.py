@@ -4,6 +4,7 @@ The config's `data.kind` says which, and where a data set needs files they are b
 
     coco      ROOT/annotations/captions_{train,val}2014.json, ROOT/{train,val}2014/
     cub       see grgan_ref.data.cub
+              either also as AttnGAN, DM-GAN and GR-GAN have them, see grgan_ref.data.authors
     folder    images anywhere below ROOT, captions in ROOT/captions.json (or another ending)
     scenes    no files: `data.scenes` training scenes and 1,000 held-out ones are drawn
 
@@ -15,15 +16,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, overload
 
 from PIL import Image, UnidentifiedImageError
 
 from cmdmetric.inputs import pair, read_captions
 from cmdmetric.scenes import draw_scene
 from grgan_ref.config import DataConfig
+from grgan_ref.data.authors import is_authors, read_authors
 from grgan_ref.data.batches import CaptionedImages, check_captions, first_few, resize_shorter_side
 from grgan_ref.data.cub import cut, read_cub
 from grgan_ref.errors import GrganError
@@ -42,9 +44,15 @@ def open_data(
 ) -> CaptionedImages:
     """Open one split of a data set and check it. A folder has no splits: it is both.
 
-    `smallest`: images in a folder whose shorter side has fewer pixels are refused. (COCO and CUB
-    have such images; the published systems enlarge them, and so does this.)
-    Raises GrganError naming what is missing or wrong, and how many of it.
+    Args:
+        config: Its kind, and how many captions of an image count.
+        root: The folder of the data set; scenes need none.
+        split: Which part; the authors call "val" test.
+        smallest: Images in a folder whose shorter side has fewer pixels are refused. (COCO and CUB
+            have such images; the published systems enlarge them, and so does this.)
+
+    Raises:
+        GrganError: Something is missing or wrong; the message says what, and how many of it.
     """
     if config.kind == "scenes":
         return scenes(split, config.scenes if split == "train" else HELD_OUT_SCENES)
@@ -52,6 +60,8 @@ def open_data(
         raise GrganError(f"data of kind {config.kind!r} needs its folder: give --data ROOT")
     elif not root.is_dir():
         raise GrganError(f"--data {root} is not a folder")
+    elif config.kind != "folder" and is_authors(root):
+        data = _of_authors(root, split)
     elif config.kind == "coco":
         data = read_coco(root, split)
     elif config.kind == "cub":
@@ -59,7 +69,16 @@ def open_data(
     else:
         data = read_folder(root, smallest)
     check_captions(data)
+    if first := config.captions_per_image:
+        return replace(data, captions=[own[:first] for own in data.captions])
     return data
+
+
+def _of_authors(root: Path, split: Split) -> CaptionedImages:
+    found = read_authors(root, split)
+    _require(found.paths)
+    images = ImageFiles(found.paths, found.boxes)
+    return CaptionedImages(found.names, found.captions, found.classes, images)
 
 
 @dataclass(frozen=True)
@@ -90,7 +109,7 @@ class SceneImages:
         return draw_scene(self.first + index).render(shorter_side)
 
 
-class _SceneCaptions(Sequence):
+class _SceneCaptions(Sequence[Sequence[str]]):
     """The captions of n scenes, made when they are asked for."""
 
     def __init__(self, first: int, n: int) -> None:
@@ -99,7 +118,15 @@ class _SceneCaptions(Sequence):
     def __len__(self) -> int:
         return self.n
 
-    def __getitem__(self, index):
+    @overload
+    def __getitem__(self, index: int) -> Sequence[str]: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Sequence[str]]: ...
+
+    def __getitem__(self, index: int | slice) -> Sequence[str] | Sequence[Sequence[str]]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(self.n))]
         if not 0 <= index < self.n:
             raise IndexError(index)
         return draw_scene(self.first + index).captions(CAPTIONS_PER_SCENE)

@@ -25,10 +25,12 @@ PAD = 0  # CLIP's padding token; cleaned captions cannot contain "!", which has 
 class Tokens:
     """B captions as the text encoder and the losses read them.
 
-    tokens: (B, context_length) int64, start of text, byte pairs, end of text, padding.
-    lengths: (B,) int64, the number of words, at most L.
-    mask: (B, L) bool, True where word slot i holds padding. Slot i is token i + 1: the start of
-        text is no word, the end of text is one (the tower is causal: it has seen the caption).
+    Attributes:
+        tokens: (B, context_length) int64, start of text, byte pairs, end of text, padding.
+        lengths: (B,) int64, the number of words, at most L. They stay on the CPU, where what needs
+            them needs them: packing for an LSTM, and the choice of the words that a loss reads.
+        mask: (B, L) bool, True where word slot i holds padding. Slot i is token i + 1: the start
+            of text is no word, the end of text is one (the tower is causal: it has seen all).
     """
 
     tokens: Tensor
@@ -36,10 +38,9 @@ class Tokens:
     mask: Tensor
 
     def to(self, device: torch.device) -> Tokens:
-        return Tokens(self.tokens.to(device), self.lengths.to(device), self.mask.to(device))
-
-    def __getitem__(self, rows: slice | Tensor) -> Tokens:
-        return Tokens(self.tokens[rows], self.lengths[rows], self.mask[rows])
+        """Copy tokens and mask to a device."""
+        tokens, mask = (x.to(device, non_blocking=True) for x in (self.tokens, self.mask))
+        return Tokens(tokens, self.lengths, mask)
 
 
 def clean(caption: str) -> str:

@@ -1,32 +1,29 @@
-"""Model files: the authors' released checkpoints into our modules, and our own format.
+"""The authors' released files, under our names.
 
-Ours is `NAME.safetensors` with the tensors beside `NAME.json` with the configuration. The authors'
-are pickles of state dicts; they are opened with `weights_only=True`, which runs no code, and every
-key is renamed by the tables below. Loading is strict: a key too many, a key too few and a tensor of
-another shape are errors that name the key.
+They are pickles of state dicts: of GR-GAN `checkpoint_0300.pth` (a dictionary with `netG` and
+`netD`) and `ITM_model149.pth`, of AttnGAN and DM-GAN the bare state dict of a generator, of their
+DAMSM `text_encoder100.pth` and `image_encoder100.pth`. They are opened with `weights_only=True`,
+which runs no code, and every key is renamed by the tables below. Loading is strict: a key too many,
+a key too few and a tensor of another shape are errors that name the key. Counters of batches, which
+PyTorch before 0.4.1 did not write and which no network here reads, are added as zeros.
 """
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from grgan_ref.config import Config
 from grgan_ref.errors import GrganError
-from grgan_ref.files.state import write_atomically, write_json
 
 State = dict[str, Tensor]
-
-#: Models that come with the package: a folder's name stands for the folder.
-BUNDLED = Path(__file__).parents[1] / "bundled"
+#: Endings of the authors' files.
+RELEASED = (".pth", ".pt")
+Kind = Literal["generator", "itm", "damsm text encoder", "damsm image encoder"]
 
 # The authors' module names to ours, as patterns at the start of a key; the first that fits counts.
 GENERATOR_NAMES = [
@@ -113,7 +110,11 @@ def _substitute(key: str, names: Iterable[tuple[str, Any]]) -> tuple[str, str] |
 
 
 def rename_generator(state: Mapping[str, Tensor]) -> State:
-    """The authors' `netG` under our names. Raises GrganError for a key that it cannot have."""
+    """Put the authors' generator, `netG`, under our names.
+
+    Raises:
+        GrganError: A key does not belong to it.
+    """
     renamed = {}
     for key, value in state.items():
         found = _substitute(key, GENERATOR_NAMES)
@@ -125,7 +126,11 @@ def rename_generator(state: Mapping[str, Tensor]) -> State:
 
 
 def rename_discriminator(state: Mapping[str, Tensor]) -> State:
-    """One of the authors' `netD` under our names. Raises GrganError for a key it cannot have."""
+    """Put one of the authors' discriminators, `netD`, under our names.
+
+    Raises:
+        GrganError: A key does not belong to it.
+    """
     trunk_names = _spectral_trunk(state) or _batch_trunk(state)
     renamed = {}
     for key, value in state.items():
@@ -154,24 +159,25 @@ def _batch_trunk(state: Mapping[str, Tensor]) -> list[tuple[str, str]]:
 
 
 def rename_damsm(text: Mapping[str, Tensor], image: Mapping[str, Tensor]) -> State:
-    """AttnGAN's text and image encoder under our names; counters of batches, which old versions of
-    PyTorch did not write, are added. Raises GrganError for a key that they cannot have."""
+    """Put AttnGAN's text and image encoder under our names.
+
+    Raises:
+        GrganError: A key does not belong to them.
+    """
     names = ((text, DAMSM_TEXT_NAMES, "text encoder"), (image, DAMSM_IMAGE_NAMES, "image encoder"))
-    state = {
+    return {
         _joined(_substitute(key, table), key, what): value
         for part, table, what in names
         for key, value in part.items()
     }
-    counters = {
-        key.replace("running_mean", "num_batches_tracked"): torch.tensor(0)
-        for key in state
-        if key.endswith("running_mean")
-    }
-    return counters | state
 
 
 def rename_itm(state: Mapping[str, Tensor]) -> State:
-    """The authors' ITM under our names. Raises GrganError for a key that it cannot have."""
+    """Put the authors' ITM under our names, `clip.*` and `heads.*`.
+
+    Raises:
+        GrganError: A key does not belong to it.
+    """
     return {_joined(_substitute(key, ITM_NAMES), key, "ITM"): v for key, v in state.items()}
 
 
@@ -182,10 +188,15 @@ def _joined(found: tuple[str, str] | None, key: str, what: str) -> str:
 
 
 def load_strictly(module: nn.Module, state: Mapping[str, Tensor], origin: str) -> None:
-    """Copy `state` into `module`.
+    """Copy a state dict into a module, all of it or nothing.
 
-    Raises GrganError, naming `origin` and the key, for an unknown key, a missing key or a tensor of
-    another shape; nothing is copied then.
+    Args:
+        module: The module that takes the values.
+        state: Tensors by the module's own names.
+        origin: What an error names as the place that the state comes from.
+
+    Raises:
+        GrganError: A key is unknown or missing, or a tensor has another shape.
     """
     own = module.state_dict()
     unknown, missing = sorted(state.keys() - own.keys()), sorted(own.keys() - state.keys())
@@ -205,99 +216,154 @@ def load_strictly(module: nn.Module, state: Mapping[str, Tensor], origin: str) -
     module.load_state_dict(dict(state))
 
 
+#: What tells a released file's kind: the start of a key that it has.
+MARKS: tuple[tuple[str, Kind], ...] = (
+    ("ca_net.", "generator"),
+    ("h_net1.", "generator"),
+    ("MLP.", "itm"),
+    ("rnn.", "damsm text encoder"),
+    ("emb_cnn_code.", "damsm image encoder"),
+)
+
+
+def read_released(path: str | Path) -> tuple[Kind, State]:
+    """Read a released generator, ITM or encoder of DAMSM, whichever the file is, as it is named
+    there; of a GAN checkpoint the generator.
+
+    Raises:
+        GrganError: The file cannot be read, or holds none of them.
+    """
+    content = read_tensors(path)
+    if isinstance(content, Mapping) and "netG" in content:
+        content = content["netG"]
+    if not isinstance(content, Mapping) or not content or not _all_tensors(content):
+        raise GrganError(
+            f"{path}: not a released file: expected a state dict of tensors, or a dictionary with "
+            "one under 'netG'"
+        )
+    state = _without_wrapper(content)
+    for mark, kind in MARKS:
+        if any(key.startswith(mark) for key in state):
+            return kind, state
+    raise GrganError(
+        f"{path}: not a released file: none of its {len(state)} keys ({next(iter(state))!r}, ...) "
+        "is of a generator, an ITM or DAMSM's encoders"
+    )
+
+
 def read_released_generator(path: str | Path) -> State:
-    """`netG` of a released `checkpoint_%04d.pth`: the EMA generator, under our names."""
-    return _named(rename_generator, _part(_read_pickle(path), "netG", path), path)
+    """Read a released generator, under our names: `netG` of GR-GAN's `checkpoint_%04d.pth`, which
+    are the averaged weights, or AttnGAN's or DM-GAN's bare file.
+
+    Raises:
+        GrganError: The file cannot be read, or is not one of a generator.
+    """
+    return _named(rename_generator, _of_kind("generator", path), path)
 
 
 def read_released_discriminators(path: str | Path) -> list[State]:
-    """`netD` of a released `checkpoint_%04d.pth`: one state per stage, under our names."""
-    states = _part(_read_pickle(path), "netD", path)
-    if not isinstance(states, list):
+    """Read `netD` of a released `checkpoint_%04d.pth`: one state per stage, under our names.
+
+    Raises:
+        GrganError: The file cannot be read, or has no list of discriminators.
+    """
+    content = read_tensors(path)
+    if not isinstance(content, Mapping) or "netD" not in content:
+        raise GrganError(f"{path}: missing key 'netD'; a released GAN checkpoint has it")
+    states = content["netD"]
+    if not isinstance(states, list) or not all(_all_tensors(state) for state in states):
         raise GrganError(f"{path}: 'netD' is no list of state dicts")
     return [_named(rename_discriminator, state, path) for state in states]
 
 
 def read_released_itm(path: str | Path) -> State:
-    """A released `ITM_model149.pth`, under our names: `clip.*` and `heads.*`."""
-    return _named(rename_itm, _read_pickle(path), path)
+    """Read a released `ITM_model149.pth`, under our names: `clip.*` and `heads.*`.
+
+    Raises:
+        GrganError: The file cannot be read, or is not one of an ITM.
+    """
+    return _named(rename_itm, _of_kind("itm", path), path)
 
 
 def read_released_damsm(text: str | Path, image: str | Path) -> State:
-    """AttnGAN's `text_encoder100.pth` and `image_encoder100.pth`, under the names of `damsm`."""
-    encoder = _named(dict, _read_pickle(text), text)
+    """Read AttnGAN's `text_encoder100.pth` and `image_encoder100.pth`, under the names of `damsm`.
+
+    Raises:
+        GrganError: A file cannot be read, or is not one of such an encoder.
+    """
+    encoder = _of_kind("damsm text encoder", text)
 
     def rename(state: Mapping[str, Tensor]) -> State:
         return rename_damsm(encoder, state)
 
-    return _named(rename, _read_pickle(image), f"{text}, {image}")
+    return _named(rename, _of_kind("damsm image encoder", image), f"{text}, {image}")
 
 
-def _named(rename: Any, state: Any, path: str | Path) -> State:
-    if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise GrganError(f"{path}: not a released file: expected a state dict of tensors")
+def _of_kind(wanted: Kind, path: str | Path) -> State:
+    kind, state = read_released(path)
+    if kind != wanted:
+        raise GrganError(f"{path}: holds a released {kind}, and a {wanted} is wanted here")
+    return state
+
+
+def _named(
+    rename: Callable[[Mapping[str, Tensor]], State], state: Mapping[str, Tensor], path: str | Path
+) -> State:
     try:
-        return rename(state)
+        renamed = rename(state)
     except GrganError as error:
         raise GrganError(f"{path}: {error}") from None
+    counters = {
+        key.replace("running_mean", "num_batches_tracked"): torch.tensor(0)
+        for key in renamed
+        if key.endswith("running_mean")
+    }
+    return counters | renamed
 
 
-def _part(content: Any, key: str, path: str | Path) -> Any:
-    if not isinstance(content, Mapping) or key not in content:
-        raise GrganError(f"{path}: missing key {key!r}; a released GAN checkpoint has it")
-    return content[key]
+def _all_tensors(content: Any) -> bool:
+    return isinstance(content, Mapping) and all(isinstance(v, Tensor) for v in content.values())
 
 
-def _read_pickle(path: str | Path) -> Any:
+def _without_wrapper(state: Mapping[str, Tensor]) -> State:
+    """The state dict without `module.` before every key, which DataParallel puts there."""
+    if all(key.startswith("module.") for key in state):
+        return {key.removeprefix("module."): value for key, value in state.items()}
+    return dict(state)
+
+
+def read_tensors(path: str | Path) -> Any:
+    """Open a file of torch.save, old or new, without executing anything in it.
+
+    Raises:
+        GrganError: There is no such file, it is not one of PyTorch, it is cut, or it asks for
+            something other than tensors, containers, strings and numbers.
+    """
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise GrganError(f"{path}: no such file") from None
+    except OSError as error:
+        reason = error.strerror or "it cannot be opened"
+        raise GrganError(f"{path}: {reason[0].lower()}{reason[1:]}") from None
     except Exception as error:  # junk makes the unpickler raise anything, struct.error included
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else "empty file"
-        raise GrganError(f"{path}: not readable as a PyTorch checkpoint: {reason}") from None
+        raise GrganError(f"{path}: {_why_unreadable(Path(path), str(error))}") from None
 
 
-def save_model(
-    path: str | Path, state: Mapping[str, Tensor], config: Config, half: bool = False
-) -> None:
-    """Write `path` (NAME.safetensors) and NAME.json, each complete or not at all.
-
-    half: matrices and kernels as float16, for shipping; vectors (biases, batch norm) keep their
-    type, since running variances leave float16's range.
-    """
-    path = Path(path)
-    tensors = {
-        key: (value.half() if half and value.ndim > 1 else value).detach().cpu().contiguous()
-        for key, value in state.items()
-    }
-    write_atomically(path, lambda file: file.write(save(tensors)))
-    write_json(path.with_suffix(".json"), config.to_dict())
-
-
-def read_model(path: str | Path) -> tuple[State, Config]:
-    """The inverse of `save_model`. Raises GrganError, naming the file, where it cannot be read."""
-    path = Path(path)
-    try:
-        state = load_file(path)
-        table = json.loads(path.with_suffix(".json").read_text("utf-8"))
-    except (OSError, SafetensorError, ValueError, RecursionError) as error:
-        raise GrganError(
-            f"{path}: not a model file with its {path.stem}.json beside it: {error}"
-        ) from None
-    return state, Config.from_dict(table, str(path.with_suffix(".json")))
-
-
-def model_folder(path: Path, file: str) -> Path:
-    """The folder with `file`: `path` itself, `path`/model, or the bundled model of that name.
-
-    Raises GrganError where it is none of them.
-    """
-    for folder in (path, path / "model", BUNDLED / path):
-        if (folder / file).is_file():
-            return folder
-    bundled = ", ".join(sorted(folder.name for folder in BUNDLED.iterdir()))
-    raise GrganError(
-        f"{path} holds no {file}, nor does {path / 'model'}: give a folder that training wrote, or "
-        f"a bundled model ({bundled})"
-    )
+def _why_unreadable(path: Path, message: str) -> str:
+    """What is wrong with a file that torch.load refuses, in the words of its owner."""
+    asked = re.search(r"(?:GLOBAL|Global|Unsupported global: GLOBAL) ([\w.]+)", message)
+    if asked:
+        return (
+            f"refused, since it asks for {asked[1]}: a file of weights holds tensors and plain "
+            "values, and anything else could run code"
+        )
+    if path.stat().st_size == 0:
+        return "the file is empty"
+    with path.open("rb") as file:
+        start = file.read(2)
+    if start == b"PK":
+        return "a PyTorch file that is cut short or damaged: fetch it again"
+    if start == b"\x80\x02":
+        return "a pickle that is cut short or holds no tensors of PyTorch: fetch it again"
+    if start in (b"<!", b"<h", b"<H"):
+        return "a web page, not a PyTorch file: the download asked for a confirmation"
+    return "not a PyTorch file (torch.save wrote none of it)"

@@ -3,23 +3,24 @@
     RUN/checkpoints/step-00001000.pt      every tensor of the run, by torch.save
     RUN/checkpoints/step-00001000.json    step, configuration and the sha256 of the .pt file
 
-Both are written under another name, flushed to the disk and renamed, the JSON last: a checkpoint
-exists once its JSON does. One whose bytes do not match the sha256 is reported and the one before it
-is used. Random numbers need no state: every draw of a run follows from its seed and the step.
+Both are written under another name and renamed, the JSON last: a checkpoint exists once its JSON
+does. One whose bytes do not match the sha256 is reported and the one before it is used. Random
+numbers need no state: every draw of a run follows from its seed and the step.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import IO, Any, Protocol
 
 import torch
 
+from cmdmetric.files import sha256_of, whole_file
 from grgan_ref.errors import GrganError
 
 
@@ -31,28 +32,33 @@ class Stateful(Protocol):
     def load_state_dict(self, state_dict: dict[str, Any], /) -> Any: ...
 
 
-def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
-    """Call `write` with a file that becomes `path` only when it is complete and on the disk."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    partial.unlink(missing_ok=True)
+@contextmanager
+def new_file(path: Path) -> Iterator[IO[bytes]]:
+    """Give a file to write to that becomes `path` when the block ends, its folder made before.
+
+    Raises:
+        InputError: The folder cannot be made or the file cannot be written, as on a full disk.
+    """
     try:
-        with partial.open("xb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise GrganError(f"cannot write in {path.parent}: {error.strerror}") from None
+    with whole_file(path) as file:
+        yield file
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    text = json.dumps(content, indent=2) + "\n"
-    write_atomically(path, lambda file: file.write(text.encode()))
+    """Write a JSON object, whole or not at all."""
+    with new_file(path) as file:
+        file.write((json.dumps(content, indent=2) + "\n").encode())
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Raises GrganError where the file is no JSON object."""
+    """Read a JSON object.
+
+    Raises:
+        GrganError: The file cannot be read or is no JSON object.
+    """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
@@ -67,23 +73,43 @@ def save(
 ) -> None:
     """Write the checkpoint of `step` and remove all but the newest `keep`.
 
-    parts: models and optimisers, all that the next step depends on.
-    config: what must be equal for a run to go on from here, as plain JSON values.
+    Args:
+        folder: The folder of the run's checkpoints.
+        step: How many steps the run has made.
+        parts: Models and optimisers, all that the next step depends on.
+        config: What must be equal for a run to go on from here, as plain JSON values.
+        keep: How many checkpoints stay.
+
+    Raises:
+        InputError: The disk is full or the folder cannot be written.
     """
     tensors = folder / f"step-{step:08d}.pt"
     states = {name: part.state_dict() for name, part in parts.items()}
-    write_atomically(tensors, lambda file: torch.save(states, file))
-    manifest = {"step": step, "sha256": _sha256(tensors), "config": dict(config)}
+    with new_file(tensors) as file:
+        write_tensors(states, file)
+    manifest = {"step": step, "sha256": sha256_of(tensors), "config": dict(config)}
     write_json(tensors.with_suffix(".json"), manifest)
     for old in manifests(folder)[keep:]:
         old.unlink()  # first: without its JSON a checkpoint does not exist
         old.with_suffix(".pt").unlink(missing_ok=True)
 
 
+def write_tensors(content: Any, file: IO[bytes]) -> None:
+    """torch.save whose failure to write is an OSError, as that of every other writer."""
+    try:
+        torch.save(content, file)
+    except RuntimeError as error:
+        if isinstance(error.__context__, OSError):  # which torch's archive writer stumbled over
+            raise error.__context__ from None
+        raise
+
+
 def resume(folder: Path, parts: Mapping[str, Stateful], config: Mapping[str, Any]) -> int:
     """Put the newest intact checkpoint into `parts` and return its step; 0 where there is none.
 
-    Warnings and errors are those of `load_latest`.
+    Raises:
+        GrganError: The checkpoint was made with another configuration, or all are corrupt
+            (`load_latest`).
     """
     found = load_latest(folder, config)
     if found is None:
@@ -95,12 +121,16 @@ def resume(folder: Path, parts: Mapping[str, Stateful], config: Mapping[str, Any
 
 
 def load_latest(folder: Path, config: Mapping[str, Any]) -> tuple[int, dict[str, Any]] | None:
-    """The step and state of the newest intact checkpoint, None where there is no checkpoint.
+    """Read the newest intact checkpoint, with a warning for each corrupt one that it passes over.
 
-    Warns for each corrupt checkpoint that it passes over. Raises GrganError where a checkpoint was
-    made with another configuration, naming the keys that differ, and where all are corrupt.
+    Returns:
+        The step and the state dicts by name; None where there is no checkpoint.
+
+    Raises:
+        GrganError: A checkpoint was made with another configuration (the message names the keys
+            that differ), or all checkpoints are corrupt.
     """
-    for partial in folder.glob("*.partial"):  # what a killed run was writing
+    for partial in folder.glob(".step-*.part"):  # what a killed run was writing
         partial.unlink(missing_ok=True)
     found = manifests(folder)
     for path in found:
@@ -117,7 +147,7 @@ def load_latest(folder: Path, config: Mapping[str, Any]) -> tuple[int, dict[str,
                 "Give the same one to continue it, or another output folder to start anew"
             )
         tensors = path.with_suffix(".pt")
-        if not tensors.is_file() or _sha256(tensors) != sha256:
+        if not tensors.is_file() or sha256_of(tensors) != sha256:
             _warn(f"{tensors} is corrupt; using the checkpoint before it")
             continue
         return step, torch.load(tensors, map_location="cpu", weights_only=True)
@@ -144,7 +174,7 @@ def fingerprint_of(tensors: Mapping[str, torch.Tensor], text: str = "") -> str:
     digest = hashlib.sha256()
     for key, value in sorted(tensors.items()):
         digest.update(key.encode())
-        digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+        digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
     digest.update(text.encode())
     return digest.hexdigest()
 
@@ -152,14 +182,6 @@ def fingerprint_of(tensors: Mapping[str, torch.Tensor], text: str = "") -> str:
 def manifests(folder: Path) -> list[Path]:
     """The JSON files of the checkpoints in a folder, newest first."""
     return sorted(folder.glob("step-*.json"), reverse=True)
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _warn(message: str) -> None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
         Matcher as Matcher,
         load_matcher as load_matcher,
         load_released_damsm as load_released_damsm,
+        load_released_itm as load_released_itm,
         matcher_config as matcher_config,
         new_matcher as new_matcher,
         save_matcher as save_matcher,
@@ -24,7 +25,8 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "damsm": "DAMSM",
         "itm": "ITM build_itm",
         "matcher": (
-            "Matcher load_matcher load_released_damsm matcher_config new_matcher save_matcher"
+            "Matcher load_matcher load_released_damsm load_released_itm matcher_config "
+            "new_matcher save_matcher"
         ),
     },
 )

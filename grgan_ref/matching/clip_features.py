@@ -34,16 +34,19 @@ def image_features(clip: open_clip.CLIP, images: Tensor, layer: int) -> tuple[Te
 
 
 def text_features(clip: open_clip.CLIP, tokens: Tensor, slots: int) -> tuple[Tensor, Tensor]:
-    """Tokens (B, T) -> the tokens' features (B, W, slots) and the caption's embedding (B, D).
+    """Encode tokens (B, T) as their features (B, W, slots) and the caption's embedding (B, D).
 
     Token features are those behind the last LayerNorm, without the projection. The tower is causal:
     a word's feature knows the words before it, and the embedding is read off the end of text (the
-    highest index), so that what comes behind both is left out of the computation.
+    highest index), so that what comes behind both is left out of the computation. Tokens on the CPU
+    tell where that is without waiting for the device.
     """
+    device = clip.positional_embedding.device
     ends = tokens.argmax(dim=1)
     length = max(int(ends.max()) + 1, slots)
     if length > tokens.shape[1]:
         raise GrganError(f"{slots} token slots wanted, but the captions have {tokens.shape[1]}")
+    tokens, ends = (x.to(device, non_blocking=True) for x in (tokens, ends))
     x = clip.token_embedding(tokens[:, :length]) + clip.positional_embedding[:length]
     x = clip.transformer(x, attn_mask=clip.attn_mask[:length, :length])
     x = clip.ln_final(x)

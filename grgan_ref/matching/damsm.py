@@ -19,8 +19,6 @@ from grgan_ref.files import fingerprint_of
 from grgan_ref.matching.damsm_images import InceptionNetwork, SmallNetwork
 from grgan_ref.matching.vocabulary import Vocabulary
 
-NETWORKS = {"inception-v3": InceptionNetwork, "small": SmallNetwork}
-
 
 class TextEncoder(nn.Module):
     """Word numbers (B, L) and lengths (B,) -> sentence (B, E) and words (B, E, L).
@@ -60,9 +58,10 @@ class DAMSM(nn.Module):
         self.vocabulary, self.gradient_clip = vocabulary, options.gradient_clip
         self.image_size = options.image_size
         self.text = TextEncoder(len(vocabulary), options.word_dim, dim, options.dropout)
-        self.network = NETWORKS[options.image_network]()
-        self.region = nn.Conv2d(self.network.region_dim, dim, 1, bias=False)
-        self.image = nn.Linear(self.network.vector_dim, dim)
+        network = InceptionNetwork() if options.image_network == "inception-v3" else SmallNetwork()
+        self.network = network
+        self.region = nn.Conv2d(network.region_dim, dim, 1, bias=False)
+        self.image = nn.Linear(network.vector_dim, dim)
         nn.init.uniform_(self.region.weight, -0.1, 0.1)
         nn.init.uniform_(self.image.weight, -0.1, 0.1)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models import Inception3
 
 from grgan_ref.errors import GrganError
+from grgan_ref.files import read_tensors
 
 # torchvision's Inception-v3 up to each feature, by the names of its parts.
 TO_REGIONS = (
@@ -23,7 +23,6 @@ class InceptionNetwork(nn.Module):
     """Inception-v3 (Szegedy et al. 2016), frozen: images of 299 pixels in [-1, 1] to
     Mixed_6e (B, 768, 17, 17) and the pooled last layer (B, 2048)."""
 
-    frozen = True
     region_dim, vector_dim = 768, 2048
 
     def __init__(self) -> None:
@@ -47,11 +46,12 @@ class InceptionNetwork(nn.Module):
         return regions, x.mean(dim=(2, 3))
 
     def load_imagenet(self, path: str) -> None:
-        """torchvision's weights file, inception_v3_google-*.pth. Raises GrganError for another."""
-        try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:  # junk makes the unpickler raise anything
-            raise GrganError(f"damsm.weights: {path} cannot be read: {error}") from None
+        """Take the weights of torchvision's file, inception_v3_google-*.pth.
+
+        Raises:
+            GrganError: The file cannot be read, or is another.
+        """
+        state = read_tensors(path)
         own = self.state_dict()
         missing = [k for k in own if k not in state and not k.endswith("num_batches_tracked")]
         if missing:
@@ -67,7 +67,6 @@ class SmallNetwork(nn.Module):
     Images (B, 3, s, s) in [-1, 1] to regions (B, 64, s/4, s/4) and a vector (B, 128).
     """
 
-    frozen = False
     region_dim, vector_dim = 64, 128
 
     def __init__(self) -> None:

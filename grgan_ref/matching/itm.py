@@ -1,7 +1,9 @@
-"""The Image-Text Matcher, ITM (section 3.2): a frozen CLIP and four small trainable heads.
+"""The Image-Text Matcher, ITM (section 3.2; Fig. 4 and Sec. 8.1): a frozen CLIP and four heads.
 
 It encodes captions for the generator and the discriminators, and images for the matching losses
-(`losses.sentence_loss`, `losses.word_loss`) by which it is itself trained first.
+(`losses.sentence_loss`, `losses.word_loss`) by which it is itself trained first. As in Sec. 8.1 the
+regions begin as what the third layer of CLIP's ResNet-101 gives, through a 1x1 convolution, and the
+words as the text tower's tokens, through a linear layer and LayerNorm.
 """
 
 from __future__ import annotations
@@ -57,10 +59,19 @@ class MatchingHeads(nn.Module):
 class ITM(nn.Module):
     """CLIP, never trained and always in eval mode, with the heads on it.
 
-    quirks: with `unnormalised_clip_input` images reach the CLIP in [-1, 1], as in the released
-        code, in place of with the mean and deviation that the CLIP was trained with. Those of the
-        text are `mask_off_by_one` and `shifted_words_in_pretraining`.
+    Args:
+        clip: The network below the heads.
+        embedding_dim: E, the dimensions of the common space.
+        region_layer: Whose output the regions are (`clip_features.image_features`).
+        quirks: With `unnormalised_clip_input` images reach the CLIP in [-1, 1], as in the released
+            code, in place of with the mean and deviation that the CLIP was trained with. Those of
+            the text are `mask_off_by_one` and `shifted_words_in_pretraining`.
+        brings_clip: Whether a model folder keeps the CLIP too, as for the released ITM, whose file
+            has one; by default the configuration's name of it is enough.
     """
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(
         self,
@@ -68,8 +79,10 @@ class ITM(nn.Module):
         embedding_dim: int,
         region_layer: int,
         quirks: QuirksConfig | None = None,
+        brings_clip: bool = False,
     ) -> None:
         super().__init__()
+        self.brings_clip = brings_clip
         self.clip = clip.eval().requires_grad_(False)
         self.region_layer = region_layer
         self.quirks = quirks or QuirksConfig()
@@ -80,9 +93,9 @@ class ITM(nn.Module):
         self.register_buffer("std", std, persistent=False)
 
     @property
-    def stored(self) -> MatchingHeads:
-        """What a model folder and a checkpoint keep; the CLIP is named in the configuration."""
-        return self.heads
+    def stored(self) -> nn.Module:
+        """What a model folder and a checkpoint keep: the heads, unless the CLIP came with them."""
+        return self if self.brings_clip else self.heads
 
     @property
     def context_length(self) -> int:
@@ -124,9 +137,9 @@ class ITM(nn.Module):
         """B captions to tokens, sentence (B, E) and words (B, E, slots)."""
         quirks = self.quirks
         tokens = tokenise(captions, slots, self.context_length, quirks.mask_off_by_one)
-        tokens = tokens.to(self.mean.device)
         first = 0 if pretraining and quirks.shifted_words_in_pretraining else 1
-        return tokens, *self.encode_text(tokens.tokens, slots, first)
+        encoded = self.encode_text(tokens.tokens, slots, first)
+        return tokens.to(self.mean.device), *encoded
 
     def fingerprint(self) -> str:
         """sha256 of all weights, in hexadecimal."""
@@ -134,13 +147,18 @@ class ITM(nn.Module):
 
 
 def build_itm(config: Config, pretrained: bool = True) -> ITM:
-    """The ITM of a configuration, its heads as initialised.
+    """Build the ITM of a configuration, its heads as initialised.
 
     `itm.clip` is a bundled model, a folder in open_clip's format or a name of open_clip's list;
-    `itm.weights` replaces its weights by a file's. pretrained: False leaves the CLIP's weights
-    random, for a state dict that brings them (`checkpoint.read_released_itm`).
+    `itm.weights` replaces its weights by a file's.
 
-    Raises InputError for an unknown model, and for weights that cannot be had.
+    Args:
+        config: The configuration.
+        pretrained: False leaves the CLIP's weights random, for a state dict that brings them; such
+            an ITM is stored with its CLIP.
+
+    Raises:
+        InputError: The model is unknown, or its weights cannot be had.
     """
     itm = config.itm
     if pretrained:
@@ -154,4 +172,5 @@ def build_itm(config: Config, pretrained: bool = True) -> ITM:
         config.model.embedding_dim,
         itm.region_layer,
         config.quirks,
+        brings_clip=not pretrained,
     )

@@ -1,7 +1,9 @@
 """The two matchers, ITM and DAMSM, behind one interface: build, save and load them.
 
 A matcher encodes captions for the generator and the discriminators, and images for the matching
-losses. `model.matcher` in the configuration says which one it is; its file is named after it.
+losses. `model.matcher` in the configuration says which one; its file is named after it. What the
+authors released loads as what training here wrote does: an ITM's .pth, and a folder with the two
+encoders of DAMSM and its captions.pickle.
 """
 
 from __future__ import annotations
@@ -16,13 +18,17 @@ from grgan_ref.config import Config
 from grgan_ref.data import CaptionedImages, Tokens
 from grgan_ref.errors import GrganError
 from grgan_ref.files import (
+    RELEASED,
     load_strictly,
     model_folder,
     read_model,
+    read_released,
     read_released_damsm,
+    read_released_itm,
     save_model,
 )
 from grgan_ref.matching.damsm import DAMSM
+from grgan_ref.matching.damsm_images import InceptionNetwork
 from grgan_ref.matching.itm import ITM, build_itm
 from grgan_ref.matching.vocabulary import build_vocabulary, read_vocabulary
 
@@ -39,29 +45,30 @@ class Matcher(Protocol):
         ...
 
     def encode_image(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Images (B, 3, s, s) in [-1, 1] -> regions (B, E, H, H') and image code (B, E)."""
+        """Encode images (B, 3, s, s) in [-1, 1] as regions (B, E, H, H') and image code (B, E)."""
         ...
 
     def encode_captions(
         self, captions: Sequence[str], slots: int, pretraining: bool = False
     ) -> tuple[Tokens, Tensor, Tensor]:
-        """B captions to tokens, sentence (B, E) and words (B, E, slots)."""
+        """Encode B captions as tokens, sentence (B, E) and words (B, E, slots)."""
         ...
 
     def fingerprint(self) -> str:
-        """sha256 of all weights, in hexadecimal."""
+        """Return the sha256 of all weights, in hexadecimal."""
         ...
 
 
 def new_matcher(config: Config, data: CaptionedImages) -> ITM | DAMSM:
-    """The matcher as its pre-training begins; DAMSM's vocabulary is that of the data's captions.
+    """Build the matcher as its pre-training begins; DAMSM's vocabulary is that of the captions.
 
-    Raises InputError where the networks below it cannot be had.
+    Raises:
+        InputError: The networks below it cannot be had.
     """
     if config.model.matcher == "itm":
         return build_itm(config)
     damsm = DAMSM(config, build_vocabulary(data.captions))
-    if damsm.network.frozen:
+    if isinstance(damsm.network, InceptionNetwork):
         if not config.damsm.weights:
             raise GrganError(
                 "DAMSM's Inception-v3 is not trained here: give torchvision's weights, "
@@ -71,8 +78,12 @@ def new_matcher(config: Config, data: CaptionedImages) -> ITM | DAMSM:
     return damsm
 
 
-def save_matcher(matcher: ITM | DAMSM, config: Config, folder: Path, half: bool = False) -> None:
-    """Write the matcher's file, and DAMSM's vocabulary beside it."""
+def save_matcher(matcher: Matcher, config: Config, folder: Path, half: bool = False) -> None:
+    """Write the matcher's file, and DAMSM's vocabulary beside it.
+
+    Raises:
+        InputError: The disk is full or the folder cannot be written.
+    """
     if isinstance(matcher, DAMSM):
         matcher.vocabulary.save(folder / VOCABULARY)
     file = folder / f"{config.model.matcher}.safetensors"
@@ -80,26 +91,83 @@ def save_matcher(matcher: ITM | DAMSM, config: Config, folder: Path, half: bool 
 
 
 def load_matcher(path: Path, config: Config) -> ITM | DAMSM:
-    """The matcher in a model folder or run folder; it must be the one that `config` describes."""
+    """Load the matcher that a configuration describes.
+
+    Args:
+        path: A model folder, a run folder, the authors' ITM_model149.pth, or a folder with their
+            text_encoder100.pth, image_encoder100.pth and captions.pickle.
+        config: What the matcher must have been trained with, as far as its weights depend on it.
+
+    Raises:
+        GrganError: There is no such matcher, or it was trained with another configuration.
+    """
     kind = config.model.matcher
+    if _is_released(path):
+        made_with = matcher_config(path)
+        if made_with.model.matcher != kind:
+            raise GrganError(f"{path} is of a {made_with.model.matcher}, the preset wants {kind}")
+        _same("model", "embedding_dim", config.model, made_with.model, path)
+        return _load_released(path, config)
     folder = model_folder(path, f"{kind}.safetensors")
     file = folder / f"{kind}.safetensors"
     weights, made_with = read_model(file)
     for name in _structure(kind):
         _same(kind, name, config.matcher, made_with.matcher, file)
     _same("model", "embedding_dim", config.model, made_with.model, file)
-    matcher = (
-        build_itm(config) if kind == "itm" else DAMSM(config, read_vocabulary(folder / VOCABULARY))
-    )
+    matcher: ITM | DAMSM
+    if kind == "damsm":
+        matcher = DAMSM(config, read_vocabulary(folder / VOCABULARY))
+    else:
+        brings_clip = any(key.startswith("clip.") for key in weights)
+        matcher = build_itm(config, pretrained=not brings_clip)
     load_strictly(matcher.stored, weights, str(file))
     return matcher
 
 
-def load_released_damsm(text: Path, image: Path, vocabulary: Path, config: Config) -> DAMSM:
-    """AttnGAN's public encoders, `text_encoder*.pth` and `image_encoder*.pth`, with the words of
-    `vocabulary` (`vocabulary.read_vocabulary`).
+def matcher_config(path: Path) -> Config:
+    """Return the configuration that a matcher was trained with; `path` is as in `load_matcher`.
 
-    Raises GrganError where the three or the configuration's sizes do not belong together.
+    Raises:
+        GrganError: There is no matcher.
+    """
+    if _is_released(path):
+        kind, state = read_released(_text_encoder(path) if path.is_dir() else path)
+        if kind == "itm":
+            size = state["MLP.dense_sent.weight"].shape[0]
+            return Config.load("coco-released", {"model.embedding_dim": size})
+        if kind == "damsm text encoder":
+            size = 2 * state["rnn.weight_hh_l0"].shape[1]
+            return Config.load("dmgan-released", {"model.embedding_dim": size})
+        raise GrganError(f"{path}: holds a released {kind}, and a matcher is wanted here")
+    for name in KINDS:
+        for folder in (path, path / "model"):
+            if (folder / f"{name}.safetensors").is_file():
+                return read_model(folder / f"{name}.safetensors")[1]
+    return read_model(model_folder(path, "itm.safetensors") / "itm.safetensors")[1]
+
+
+def load_released_itm(path: Path, config: Config) -> ITM:
+    """Load the authors' ITM_model149.pth; it brings the weights of its CLIP.
+
+    Raises:
+        GrganError: It cannot be read, or its sizes are not the configuration's.
+    """
+    itm = build_itm(config, pretrained=False)
+    load_strictly(itm, read_released_itm(path), str(path))
+    return itm
+
+
+def load_released_damsm(text: Path, image: Path, vocabulary: Path, config: Config) -> DAMSM:
+    """Load AttnGAN's public encoders, `text_encoder*.pth` and `image_encoder*.pth`.
+
+    Args:
+        text: The text encoder's file.
+        image: The image encoder's file.
+        vocabulary: The words, in the order of their numbers (`vocabulary.read_vocabulary`).
+        config: The sizes that they must have.
+
+    Raises:
+        GrganError: The three, or the configuration's sizes, do not belong together.
     """
     weights, words = read_released_damsm(text, image), read_vocabulary(vocabulary)
     known = weights.get("text.embedding.weight")
@@ -113,13 +181,37 @@ def load_released_damsm(text: Path, image: Path, vocabulary: Path, config: Confi
     return damsm
 
 
-def matcher_config(path: Path) -> Config:
-    """The configuration that the matcher in a model folder or run folder was trained with."""
-    for kind in KINDS:
-        for folder in (path, path / "model"):
-            if (folder / f"{kind}.safetensors").is_file():
-                return read_model(folder / f"{kind}.safetensors")[1]
-    return read_model(model_folder(path, "itm.safetensors") / "itm.safetensors")[1]
+def _is_released(path: Path) -> bool:
+    """Whether the path is a file of the authors, or a folder with DAMSM's encoders as they are."""
+    if path.is_dir():
+        ours = any((path / f"{kind}.safetensors").is_file() for kind in KINDS)
+        return not ours and any(path.glob("text_encoder*.pth"))
+    return path.suffix in RELEASED
+
+
+def _load_released(path: Path, config: Config) -> ITM | DAMSM:
+    if config.model.matcher == "itm":
+        return load_released_itm(path, config)
+    text = _text_encoder(path) if path.is_dir() else path
+    image = text.with_name(text.name.replace("text_encoder", "image_encoder"))
+    vocabulary = next(
+        (f for f in (text.with_name("captions.pickle"), text.with_name(VOCABULARY)) if f.is_file()),
+        None,
+    )
+    if vocabulary is None:
+        raise GrganError(
+            f"{text.parent} lacks the vocabulary: copy the authors' captions.pickle (data/coco/) "
+            "beside the encoders, or use grgan import-damsm"
+        )
+    return load_released_damsm(text, image, vocabulary, config)
+
+
+def _text_encoder(folder: Path) -> Path:
+    found = sorted(folder.glob("text_encoder*.pth"))
+    if len(found) != 1:
+        names = ", ".join(path.name for path in found)
+        raise GrganError(f"{folder} holds {len(found)} text encoders ({names}): name the one")
+    return found[0]
 
 
 def _structure(kind: str) -> tuple[str, ...]:

@@ -8,17 +8,16 @@ these anew every time; here the caption decides, so that equal captions are equa
 from __future__ import annotations
 
 import json
-import pickle
 import random
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 
 from grgan_ref.data import Tokens, clean
 from grgan_ref.errors import GrganError
-from grgan_ref.files import write_atomically
+from grgan_ref.files import new_file, read_plain_pickle
 
 END = "<end>"  # number 0 in the published vocabularies, never part of a caption
 
@@ -35,8 +34,13 @@ class Vocabulary:
         return len(self.words) + 1
 
     def tokenise(self, captions: Sequence[str], slots: int) -> Tokens:
-        """B captions to numbers (B, slots), lengths and the padding mask; unknown words are left
-        out. Raises GrganError for a caption of which no word is known."""
+        """Turn B captions into numbers (B, slots), lengths and the padding mask.
+
+        Words that are not in the vocabulary are left out.
+
+        Raises:
+            GrganError: No word of a caption is known.
+        """
         rows = [self._row(caption, slots) for caption in captions]
         lengths = torch.tensor([len(row) for row in rows])
         tokens = torch.tensor([row + [0] * (slots - len(row)) for row in rows])
@@ -57,7 +61,8 @@ class Vocabulary:
     def save(self, path: Path) -> None:
         """Write the words as JSON, which `read_vocabulary` reads."""
         text = json.dumps(self.words, ensure_ascii=False) + "\n"
-        write_atomically(path, lambda file: file.write(text.encode()))
+        with new_file(path) as file:
+            file.write(text.encode())
 
 
 def build_vocabulary(captions: Iterable[Sequence[str]]) -> Vocabulary:
@@ -66,13 +71,14 @@ def build_vocabulary(captions: Iterable[Sequence[str]]) -> Vocabulary:
 
 
 def read_vocabulary(path: Path) -> Vocabulary:
-    """Ours (.json), a list of words (.txt, one a line), or AttnGAN's captions.pickle.
+    """Read our list of words (.json), a word a line (.txt), or AttnGAN's captions.pickle.
 
-    Raises GrganError where the file is none of them.
+    Raises:
+        GrganError: The file is none of them.
     """
+    if path.suffix == ".pickle":
+        return Vocabulary(_published_words(read_plain_pickle(path), path))
     try:
-        if path.suffix == ".pickle":
-            return Vocabulary(_published_words(_read_plain_pickle(path)))
         text = path.read_text(encoding="utf-8")
         words = json.loads(text) if path.suffix == ".json" else text.split()
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
@@ -82,28 +88,7 @@ def read_vocabulary(path: Path) -> Vocabulary:
     return Vocabulary(words[1:] if words[0] == END else words)
 
 
-class _PlainUnpickler(pickle.Unpickler):
-    """Refuses every class and function, and with them all that a pickle could run: what is left
-    are lists, dictionaries, numbers and strings, which is all that captions.pickle holds."""
-
-    def find_class(self, module: str, name: str) -> NoReturn:
-        raise pickle.UnpicklingError(f"it asks for {module}.{name}")
-
-    def persistent_load(self, identity: Any) -> NoReturn:
-        raise pickle.UnpicklingError("it refers to data outside the file")
-
-
-def _read_plain_pickle(path: Path) -> Any:
-    try:
-        with path.open("rb") as file:
-            return _PlainUnpickler(file, encoding="latin1").load()
-    except OSError:
-        raise
-    except Exception as error:  # junk makes an unpickler raise anything
-        raise GrganError(f"{path}: not a pickle of plain lists and dictionaries: {error}") from None
-
-
-def _published_words(content: Any) -> list[str]:
+def _published_words(content: Any, path: Path) -> list[str]:
     """captions.pickle is [training captions, test captions, number to word, word to number]."""
     try:
         words = content[2]
@@ -113,6 +98,7 @@ def _published_words(content: Any) -> list[str]:
         known = False
     if not known:
         raise GrganError(
-            "not AttnGAN's captions.pickle: its third part must number the words from '<end>' = 0"
+            f"{path}: not AttnGAN's captions.pickle: its third part must number the words from "
+            "'<end>' = 0"
         )
     return ordered[1:]

@@ -9,6 +9,7 @@ from cmdmetric.lazy import lazy_exports
 if TYPE_CHECKING:
     from grgan_ref.networks.discriminator import (
         Discriminator as Discriminator,
+        Discriminators as Discriminators,
         build_discriminators as build_discriminators,
     )
     from grgan_ref.networks.generator import (
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
-        "discriminator": "Discriminator build_discriminators",
+        "discriminator": "Discriminator Discriminators build_discriminators",
         "generator": "Generator GeneratorOutput",
     },
 )

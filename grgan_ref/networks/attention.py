@@ -1,6 +1,7 @@
 """AttnGAN's fusion of text into a hidden image: attention of every pixel over the words.
 
-Xu et al. 2018, Eq. 2: what DM-GAN and GR-GAN replaced by the dynamic memory.
+It is F^attn of AttnGAN (Xu et al. 2018, section 3.1; its equation 2, not that of GR-GAN), which
+DM-GAN and GR-GAN replaced by the dynamic memory.
 """
 
 from __future__ import annotations

@@ -9,6 +9,8 @@ sentence (J).
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -25,9 +27,15 @@ class Discriminator(nn.Module):
     Up to 64 pixels the trunk halves the size and doubles the channels up to 8 width; above it goes
     on doubling and comes back to 8 width by 3x3 convolutions at 4x4.
 
-    batch_norm: AttnGAN's kind. Its convolutions have no bias and, but for the first, batch norm in
-        place of spectral norm; all weights begin orthogonal.
-    iterate_in_eval, shared_vectors: of the spectral norm, `spectral_norm.SpectralNormConv2d`.
+    Args:
+        size: Width and height of the images.
+        width: Channels after the first convolution at 64 pixels and above.
+        embedding_dim: E, the dimensions of the condition.
+        unconditional: Whether there is a head that judges the image alone.
+        conditional: Whether there is a head that judges image and condition.
+        batch_norm: AttnGAN's kind. Its convolutions have no bias and, but for the first, batch norm
+            in place of spectral norm; all weights begin orthogonal.
+        iterate_in_eval, shared_vectors: Of the spectral norm, `spectral_norm.SpectralNormConv2d`.
     """
 
     def __init__(
@@ -78,23 +86,32 @@ class Discriminator(nn.Module):
 
     def unconditional(self, features: Tensor) -> Tensor:
         """Logits (B,) of D(x): is the image real?"""
+        assert self.unconditional_logits is not None
         return self.unconditional_logits(features).flatten()
 
     def conditional(self, features: Tensor, condition: Tensor) -> Tensor:
         """Logits (B,) of D(x, s): is it real and does it fit the condition (B, E)?"""
+        assert self.joint is not None and self.conditional_logits is not None
         tiled = condition[:, :, None, None].expand(-1, -1, *features.shape[2:])
         joint = F.leaky_relu(self.joint(torch.cat([features, tiled], 1)), 0.2)
         return self.conditional_logits(joint).flatten()
 
 
-def build_discriminators(config: Config) -> nn.ModuleList:
-    """One discriminator per stage: that of I is unconditional, of S and W conditional, of J both.
+class Discriminators(nn.ModuleList):
+    """One discriminator per stage."""
+
+    def __iter__(self) -> Iterator[Discriminator]:
+        return cast(Iterator[Discriminator], super().__iter__())
+
+
+def build_discriminators(config: Config) -> Discriminators:
+    """Build one discriminator per stage: of I unconditional, of S and W conditional, of J both.
 
     With the quirk `unused_conditional_head` that of an I stage also has the conditional head which
     the released code constructs, saves and never uses.
     """
     quirks = config.quirks
-    return nn.ModuleList(
+    return Discriminators(
         Discriminator(
             stage.size,
             config.model.discriminator_width,

@@ -1,4 +1,4 @@
-"""The gradual refinement generator, GRG (section 3.1): one caption to an image of each stage."""
+"""The gradual refinement generator, GRG (section 3.1, Fig. 1): a caption to an image per stage."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class RefinementStage(nn.Module):
     L slots: all slots being equal, every pixel reads the same value and the keys get no gradient.
     Kinds W and J read the words. `model.refinement` says how:
 
-        dmgan   the dynamic memory turns h and the text into a refined h; its channels are doubled
+        dmgan   F^DM turns h and the text into a refined h (Eq. 2, 5); its channels are doubled
         attn    beside h stands the context of the words at each pixel
         plain   beside h stands the condition c at every pixel, and a convolution joins them
     """

@@ -15,17 +15,23 @@ def conv3x3(in_channels: int, out_channels: int) -> nn.Conv2d:
 def upsampled_conv3x3(x: Tensor, weight: Tensor) -> Tensor:
     """Nearest upsampling by 2, then a 3x3 convolution: (B, C, s, s) -> (B, C', 2s, 2s).
 
-    Exactly so at the borders too, in 4/9 of the multiplications. Of the nine pixels that the kernel
+    In plain words `plain_upsampled_conv3x3`, exactly so at the borders too, in 4/9 of the
+    multiplications. Of the nine pixels that the kernel
     covers after upsampling only four differ, since it meets every pixel two or three times: what
     these share is added up in the kernel. The kernel spread by the 2x2 square that a pixel becomes
     is that of a transposed convolution with stride 2.
     """
     if x.shape[2] < 16:  # so few pixels that adding up weights costs more than it saves
-        return F.conv2d(F.interpolate(x, scale_factor=2), weight, padding=1)
+        return plain_upsampled_conv3x3(x, weight)
     # Sums over 2x2 windows, from (C', C, 3, 3) to (C', C, 4, 4); a transposed convolution holds its
     # kernel the other way round, in channels and in space.
     spread = F.avg_pool2d(weight, 2, stride=1, padding=1, divisor_override=1)
     return F.conv_transpose2d(x, spread.transpose(0, 1).flip(2, 3), stride=2, padding=1)
+
+
+def plain_upsampled_conv3x3(x: Tensor, weight: Tensor) -> Tensor:
+    """What `upsampled_conv3x3` computes, as it is written in the papers."""
+    return F.conv2d(F.interpolate(x, scale_factor=2), weight, padding=1)
 
 
 class UpBlock(nn.Module):
@@ -60,9 +66,13 @@ class ResidualBlock(nn.Module):
 class DoublingResidualBlock(ResidualBlock):
     """(B, C / 2, s, s) -> (B, C, s, s): a residual block of an image h concatenated with itself.
 
-    cat(h, h) is never formed: a kernel sees the same in both halves, so that the sum of its halves
-    does on h what it does on both, in half the multiplications.
+    In plain words `plain`, but cat(h, h) is never formed: a kernel sees the same in both halves, so
+    that the sum of its halves does on h what it does on both, in half the multiplications.
     """
+
+    def plain(self, h: Tensor) -> Tensor:
+        """What `forward` computes, as the released code writes it."""
+        return super().forward(torch.cat([h, h], 1))
 
     def forward(self, h: Tensor) -> Tensor:
         first, second = self.conv1.weight.chunk(2, dim=1)

@@ -1,7 +1,7 @@
-"""The dynamic memory by which a refinement stage fuses text into its image (section 3.1, F_2, F_3).
+"""The dynamic memory F^DM by which a stage fuses text into its image (section 3.1, Eq. 2 and 5).
 
-The four steps are those of DM-GAN (Zhu et al. 2019): memory writing, key
-addressing, value reading and response.
+Eq. 2 gives it the sentence, in the second stage, Eq. 5 the words, in the third. The four steps are
+those of DM-GAN (Zhu et al. 2019): memory writing, key addressing, value reading and response.
 """
 
 from __future__ import annotations
@@ -11,12 +11,15 @@ from torch import Tensor, nn
 
 
 class DynamicMemory(nn.Module):
-    """Refines hidden images h (B, C, s, s) with a text of L slots (B, E, L).
+    """F^DM: refines hidden images h (B, C, s, s) with a text of L slots (B, E, L).
 
-    mixed_mask: which slots a pixel may read is decided by its own sample's mask. With True the
-        b*Q + q-th of all B*Q pixel rows takes the mask of sample (b*Q + q) mod B, as in the
-        released code (and in AttnGAN and DM-GAN), which repeats the masks in the wrong order. An
-        image then depends on the other captions of its batch, in sampling too.
+    Args:
+        width: C, the channels of the hidden images.
+        text_dim: E, the dimensions of the text's slots.
+        mixed_mask: Which slots a pixel may read is decided by its own sample's mask. With True the
+            b*Q + q-th of all B*Q pixel rows takes the mask of sample (b*Q + q) mod B, as in the
+            released code (and in AttnGAN and DM-GAN), which repeats the masks in the wrong order.
+            An image then depends on the other captions of its batch, in sampling too.
     """
 
     def __init__(self, width: int, text_dim: int, mixed_mask: bool = False) -> None:
@@ -60,7 +63,7 @@ class DynamicMemory(nn.Module):
 
 
 def pixel_mask(mask: Tensor, pixels: int, mixed: bool) -> Tensor:
-    """(B, L) -> which slots each of Q `pixels` must not read, broadcastable to (B, Q, L)."""
+    """Say which slots each of Q `pixels` must not read: masks (B, L) to (B, Q, L) or (B, 1, L)."""
     if mixed:
         return mask.repeat(pixels, 1).view(mask.shape[0], pixels, mask.shape[1])
     return mask.unsqueeze(1)

@@ -21,12 +21,18 @@ class SpectralNormConv2d(nn.Conv2d):
     sigma = u^T W v with u (out,) and v (rest,) approximating the first singular vectors: one power
     iteration before each forward pass in training mode, none in eval mode.
 
-    iterate_in_eval: one iteration in eval mode too. The released code does so, and the
-        discriminator's answer to the same image then changes from call to call.
-    shared_vectors: the gradient of sigma with respect to W is u v^T with the u and v of that
-        forward pass. With True it takes those of the last forward pass before the backward pass,
-        for all passes, as the released code does by overwriting vectors that autograd still holds.
+    Args:
+        in_channels, out_channels, kernel_size, stride, padding: As in torch's Conv2d.
+        iterate_in_eval: Whether to iterate once in eval mode too. The released code does so, and
+            the discriminator's answer to the same image then changes from call to call.
+        shared_vectors: The gradient of sigma with respect to W is u v^T with the u and v of that
+            forward pass. With True it takes those of the last forward pass before the backward
+            pass, for all passes, as the released code does by overwriting vectors that autograd
+            still holds.
     """
+
+    u: Tensor
+    v: Tensor
 
     def __init__(
         self,

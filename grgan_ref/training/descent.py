@@ -1,4 +1,4 @@
-"""One step down a loss, with the processes' gradients averaged."""
+"""Steps down a loss, with the processes' gradients averaged."""
 
 from __future__ import annotations
 
@@ -17,14 +17,28 @@ def descend(
     parameters: Iterable[nn.Parameter],
     clip: Callable[[], object] | None = None,
 ) -> Tensor:
-    """Backward and one step of the optimiser; return the Euclidean norm of the whole gradient.
-
-    A parameter that the loss does not reach counts as zero. `clip` is called between the two, to
-    shorten gradients; the norm is that from before.
-    """
-    parameters = list(parameters)
+    """Make one step down a loss: no gradients, backward, step. See `step_down`."""
     optimiser.zero_grad()
     loss.backward()
+    return step_down(optimiser, parameters, clip)
+
+
+def step_down(
+    optimiser: Optimizer,
+    parameters: Iterable[nn.Parameter],
+    clip: Callable[[], object] | None = None,
+) -> Tensor:
+    """Make the optimiser's step by the gradients that are there, averaged over the processes.
+
+    Args:
+        optimiser: Of the parameters.
+        parameters: Those whose gradients count; one that no loss reached counts as zero.
+        clip: Called before the step, to shorten gradients.
+
+    Returns:
+        The Euclidean norm of the whole gradient before it was clipped.
+    """
+    parameters = list(parameters)
     distributed.average_gradients(parameters)
     norms = [p.grad.detach().norm() for p in parameters if p.grad is not None]
     if clip is not None:

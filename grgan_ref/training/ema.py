@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import copy
+from typing import TypeVar
 
 import torch
 from torch import nn
 
+M = TypeVar("M", bound=nn.Module)
 
-def average_copy(module: nn.Module) -> nn.Module:
-    """The average's start: a copy of the module as it is now, in eval mode, without gradients."""
+
+def average_copy(module: M) -> M:
+    """Begin the average: a copy of the module as it is now, in eval mode, without gradients."""
     average = copy.deepcopy(module).eval()
     return average.requires_grad_(False)
 
@@ -23,5 +26,5 @@ def update(average: nn.Module, module: nn.Module, decay: float) -> None:
     """
     for kept, new in zip(average.parameters(), module.parameters(), strict=True):
         kept.mul_(decay).add_(new, alpha=1 - decay)
-    for kept, new in zip(average.buffers(), module.buffers(), strict=True):
-        kept.copy_(new)
+    for own, theirs in zip(average.buffers(), module.buffers(), strict=True):
+        own.copy_(theirs)

@@ -9,7 +9,9 @@ any moment, the same command goes on from the last checkpoint to the same number
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +30,16 @@ from grgan_ref.data import (
     to_unit,
     training_batches,
 )
-from grgan_ref.files import state
-from grgan_ref.matching import DAMSM, ITM
+from grgan_ref.errors import GrganError
+from grgan_ref.files import Stateful, resume, save
+from grgan_ref.matching import DAMSM, ITM, Matcher, save_matcher
 from grgan_ref.model import TextToImage
-from grgan_ref.networks import Generator, build_discriminators
+from grgan_ref.networks import Discriminators, Generator, build_discriminators
 from grgan_ref.noise import noise
 from grgan_ref.training import distributed, ema
 from grgan_ref.training.gan_step import Batch as StepBatch, gan_step
-from grgan_ref.training.log import Log, check_finite, write_grid
+from grgan_ref.training.log import Log, write_grid
+from grgan_ref.training.monitor import Monitor
 from grgan_ref.training.scoring import Scorer
 
 OPTIMISERS = {"adamax": Adamax, "adam": Adam}
@@ -48,10 +52,36 @@ CADENCE = (
     "log_every",
     "sample_every",
     "checkpoint_every",
+    "checkpoint_seconds",
     "keep_checkpoints",
     "score_every",
     "score_samples",
 )
+
+
+@dataclass(frozen=True)
+class Models:
+    """What is trained: the generator, its average, the discriminators, and their optimisers."""
+
+    generator: Generator
+    average: Generator
+    discriminators: Discriminators
+    generator_optimiser: Optimizer
+    discriminator_optimisers: Sequence[Optimizer]
+
+    def parts(self) -> dict[str, Stateful]:
+        """All that the next step depends on, by the names that a checkpoint has."""
+        named = {
+            f"discriminator_optimiser_{k}": optimiser
+            for k, optimiser in enumerate(self.discriminator_optimisers, start=1)
+        }
+        return {
+            "generator": self.generator,
+            "average": self.average,
+            "discriminators": self.discriminators,
+            "generator_optimiser": self.generator_optimiser,
+            **named,
+        }
 
 
 def train(
@@ -66,130 +96,228 @@ def train(
     tensorboard: bool = False,
     score_with: tuple[str | None, str | None] = (None, None),
 ) -> dict[str, float]:
-    """Train until `train.steps` (or `train.epochs`); return the losses of the last step.
+    """Train until `train.steps` (or `train.epochs`).
 
-    matcher: trained; it is frozen here. held_out: captions and images for the grids and the scores.
-    score_with: model and weights file of the encoder that scores, as cmdmetric names them.
-    Raises GrganError for a run in `out` of another configuration, FloatingPointError where a loss
-    is not finite.
+    Args:
+        config: Everything that the numbers depend on.
+        matcher: Trained; it is frozen here.
+        data: The training set.
+        held_out: Captions and images for the grids and the scores.
+        out: The run's folder; what is there is continued.
+        device: Where the networks are.
+        workers: Processes that read data; they change no number.
+        tensorboard: Whether to log to TensorBoard as well.
+        score_with: Model and weights file of the encoder that scores, as cmdmetric names them.
+
+    Returns:
+        The losses of the last step; empty where the run had been trained that far.
+
+    Raises:
+        GrganError: `out` holds a run of another configuration, or the batch does not divide.
+        InputError: `out` cannot be written.
+        FloatingPointError: A loss is not finite.
     """
     options = config.train
     total = options.steps or options.epochs * (len(data) // options.batch)
-
-    torch.manual_seed(options.seed)  # of the initial weights; what follows draws from (seed, step)
     matcher = matcher.to(device).eval().requires_grad_(False)
-    generator = Generator(config).to(device)
-    discriminators = build_discriminators(config).to(device)
-    average = ema.average_copy(generator)
-    if device.type == "cuda" and distributed.world_size() > 1:
-        generator = nn.SyncBatchNorm.convert_sync_batchnorm(generator)
-    generator_optimiser = _optimiser(generator.parameters(), config, options.generator_rate)
-    discriminator_optimisers = [
-        _optimiser(d.parameters(), config, options.discriminator_rate) for d in discriminators
-    ]
-    run = {
-        "generator": generator,
-        "average": average,
-        "discriminators": discriminators,
-        "generator_optimiser": generator_optimiser,
-        **{f"discriminator_optimiser_{k + 1}": o for k, o in enumerate(discriminator_optimisers)},
-    }
+    models = build_models(config, device)
     identity = identity_of(config) | {"matcher": matcher.fingerprint()}
-    start = state.resume(out / "checkpoints", run, identity)
+    start = resume(out / "checkpoints", models.parts(), identity)
+    batches = run_batches(config, data, start, total, workers, device)
     if options.compile:
-        generator.compile()
-
-    model = TextToImage(config, average, matcher)
-    log = Log(out, start, tensorboard) if distributed.is_main() else None
-    if log is not None and start >= total:
-        model.save(out / "model")  # a run killed behind its last checkpoint left an older one
-    scorer = None
-    if options.score_every and log is not None:
-        scorer = Scorer(model, held_out, options.score_samples, options.seed, *score_with)
-    sizes = tuple(stage.size for stage in config.model.stages)
-    batches = training_batches(
-        data,
-        Augmentation(config.data.resize, sizes, config.data.flip),
-        batch=options.batch,
-        seed=options.seed,
-        start=start,
-        stop=total,
-        workers=workers,
-        rank=distributed.rank(),
-        processes=distributed.world_size(),
-    )
-    generator.train()
-    discriminators.train()
-    losses: dict[str, float] = {}
-    bar = tqdm(batches, "GAN", total, initial=start, disable=log is None)
+        compile_networks(models, matcher, config)
+    observer = None
+    if distributed.is_main():
+        model = TextToImage(config, models.average, matcher)
+        observer = Observer(
+            model, models.parts(), identity, held_out, out, start, total, tensorboard, score_with
+        )
+    monitor, losses = Monitor(), dict[str, float]()
+    models.generator.train()
+    models.discriminators.train()
+    bar = tqdm(batches, "GAN", total, initial=start, disable=observer is None)
     for step, batch in enumerate(bar, start + 1):
         z, eps = step_noise(config, step, device)
         terms = gan_step(
-            generator,
-            discriminators,
+            models.generator,
+            models.discriminators,
             matcher,
-            generator_optimiser,
-            discriminator_optimisers,
+            models.generator_optimiser,
+            models.discriminator_optimisers,
             features_of(batch, matcher, config, device),
             z,
             eps,
             config,
         )
-        distributed.average_buffers(generator)
-        ema.update(average, generator, options.ema)
-        losses = check_finite(terms, step)
-
-        if log is None:
-            continue
-        last = step == total
-        if last or step % options.log_every == 0:
-            log.write(step, losses)
+        ema.update(models.average, models.generator, options.ema)
+        monitor.add(step, terms)
+        if step == total or step % options.log_every == 0:
+            losses = monitor.look()
             bar.set_postfix(g=f"{losses['generator']:.3f}", d=f"{losses['discriminator_1']:.3f}")
-        if last or step % options.sample_every == 0:
-            write_samples(model, held_out, out / "samples" / f"step-{step:08d}.png", options.seed)
-        if scorer is not None and (last or step % options.score_every == 0):
-            log.write(step, scorer.score())
-        if last or step % options.checkpoint_every == 0:
-            state.save(out / "checkpoints", step, run, identity, options.keep_checkpoints)
-            model.save(out / "model")
-    if log is not None:
-        log.close()
+            if observer is not None:
+                observer.log.write(step, losses)
+        if observer is not None:
+            observer.after(step, monitor)
+    if observer is not None:
+        observer.log.close()
     distributed.barrier()
     return losses
 
 
-def features_of(
-    batch: Batch, matcher: ITM | DAMSM, config: Config, device: torch.device
-) -> StepBatch:
-    """What the step reads of a batch: images in [-1, 1] and the matcher's text features.
+def build_models(config: Config, device: torch.device) -> Models:
+    """Build the networks as training begins: the weights follow from the seed."""
+    options = config.train
+    torch.manual_seed(options.seed)  # of the initial weights; what follows draws from (seed, step)
+    generator = Generator(config).to(device)
+    discriminators = build_discriminators(config).to(device)
+    average = ema.average_copy(generator)
+    generator = distributed.with_global_statistics(generator)
+    discriminators = distributed.with_global_statistics(discriminators)
 
-    Longest caption first, as in the released code: the order decides which captions are swapped
-    for the mismatched pairs (neighbours, so of similar length).
+    def optimiser(parameters: Iterable[nn.Parameter], rate: float) -> Optimizer:
+        return OPTIMISERS[options.optimiser](parameters, rate, options.betas)
+
+    return Models(
+        generator,
+        average,
+        discriminators,
+        optimiser(generator.parameters(), options.generator_rate),
+        [optimiser(d.parameters(), options.discriminator_rate) for d in discriminators],
+    )
+
+
+def compile_networks(models: Models, matcher: Matcher, config: Config) -> None:
+    """Let torch.compile translate the generator, the discriminators' parts and the matcher's eye.
+
+    Not so the discriminators under the quirk `shared_power_vectors`, which overwrites what autograd
+    holds: a compiler is free to read it before or after. Unmeasured on a GPU.
     """
+    models.generator.compile()
+    parts = ("features", "conditional", "unconditional")
+    for discriminator in models.discriminators:
+        for name in () if config.quirks.shared_power_vectors else parts:
+            setattr(discriminator, name, torch.compile(getattr(discriminator, name)))
+    setattr(matcher, "encode_image", torch.compile(matcher.encode_image))  # noqa: B010
+
+
+class Observer:
+    """What the first process does beside training: grids, scores, checkpoints, the model's files.
+
+    Args:
+        model: The averaged generator and the matcher.
+        parts: What a checkpoint keeps.
+        identity: What must be equal for a run to be continued.
+        held_out: Captions and images for the grids and the scores.
+        out: The run's folder.
+        start: The step that the run goes on from.
+        total: The last step.
+        tensorboard: Whether to log to TensorBoard as well.
+        score_with: Model and weights file of the encoder that scores.
+    """
+
+    def __init__(
+        self,
+        model: TextToImage,
+        parts: Mapping[str, Stateful],
+        identity: Mapping[str, Any],
+        held_out: CaptionedImages,
+        out: Path,
+        start: int,
+        total: int,
+        tensorboard: bool,
+        score_with: tuple[str | None, str | None],
+    ) -> None:
+        self.model, self.parts, self.identity = model, parts, identity
+        self.held_out, self.out, self.total = held_out, out, total
+        self.options = options = model.config.train
+        self.log = Log(out, start, tensorboard)
+        save_matcher(model.matcher, model.config, out / "model")  # frozen: written once
+        if start >= total:  # a run killed behind its last checkpoint left an older generator
+            model.save_generator(out / "model")
+        self.scorer = None
+        if options.score_every:
+            self.scorer = Scorer(model, held_out, options.score_samples, options.seed, *score_with)
+        self.saved = time.monotonic()
+
+    def after(self, step: int, monitor: Monitor) -> None:
+        """Do what is due behind a step."""
+        options, last = self.options, step == self.total
+        if last or step % options.sample_every == 0:
+            grid = self.out / "samples" / f"step-{step:08d}.png"
+            write_samples(self.model, self.held_out, grid, options.seed)
+        if self.scorer is not None and (last or step % options.score_every == 0):
+            self.log.write(step, self.scorer.score())
+        due = options.checkpoint_every and step % options.checkpoint_every == 0
+        late = time.monotonic() - self.saved > options.checkpoint_seconds
+        if (last or due or late) and monitor.finite():
+            folder = self.out / "checkpoints"
+            save(folder, step, self.parts, self.identity, options.keep_checkpoints)
+            self.model.save_generator(self.out / "model")
+            self.saved = time.monotonic()
+
+
+def run_batches(
+    config: Config,
+    data: CaptionedImages,
+    start: int,
+    stop: int,
+    workers: int,
+    device: torch.device,
+) -> Iterator[Batch]:
+    """Make this process's batches of the steps `start` to `stop`; see `data.training_batches`.
+
+    Raises:
+        GrganError: The batch does not divide over processes and parts, or there is too little data.
+    """
+    options, processes = config.train, distributed.world_size()
+    own, parts = options.batch // processes, options.accumulate
+    if parts > 1 and (own % parts or own < 2 * parts):
+        raise GrganError(
+            f"train.batch {options.batch} gives each of {processes} processes {own} samples, which "
+            f"do not make train.accumulate = {parts} parts of at least 2 and equal size"
+        )
+    sizes = tuple(stage.size for stage in config.model.stages)
+    return training_batches(
+        data,
+        Augmentation(config.data.resize, sizes, config.data.flip),
+        batch=options.batch,
+        seed=options.seed,
+        start=start,
+        stop=stop,
+        workers=workers,
+        rank=distributed.rank(),
+        processes=processes,
+        words=config.data.words,
+        pin=device.type == "cuda",
+    )
+
+
+def features_of(batch: Batch, matcher: Matcher, config: Config, device: torch.device) -> StepBatch:
+    """Turn a batch into what the step reads: images in [-1, 1] and the matcher's text features."""
     tokens, sentence, words = matcher.encode_captions(batch.captions, config.data.words)
-    order = tokens.lengths.argsort(descending=True, stable=True)
-    tokens = tokens[order]
-    images = [to_unit(stage.to(device))[order] for stage in batch.images]
-    classes = batch.classes.to(device)[order]
-    return StepBatch(images, sentence[order], words[order], tokens.mask, tokens.lengths, classes)
+    images = [to_unit(stage.to(device, non_blocking=True)) for stage in batch.images]
+    classes = batch.classes.to(device, non_blocking=True)
+    return StepBatch(images, sentence, words, tokens.mask, tokens.lengths, classes)
 
 
 def step_noise(config: Config, step: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """This process's rows of z (B, noise_dim) and eps (B, condition_dim) of a step."""
+    """Return this process's rows of z (B, noise_dim) and eps (B, condition_dim) of a step."""
     model, options = config.model, config.train
     key = f"{options.seed} step {step}"
     drawn = noise(key, options.batch, model.noise_dim + model.condition_dim)
-    own = drawn.chunk(distributed.world_size())[distributed.rank()].to(device)
-    z, eps = own.split([model.noise_dim, model.condition_dim], dim=1)
+    own = drawn.chunk(distributed.world_size())[distributed.rank()]
+    if device.type == "cuda":
+        own = own.pin_memory()
+    z, eps = own.to(device, non_blocking=True).split([model.noise_dim, model.condition_dim], dim=1)
     return z, eps
 
 
 def write_samples(
     model: TextToImage, held_out: CaptionedImages, path: Path, seed: int, number: int = 8
 ) -> None:
-    """A grid: held-out captions, below them the images of each stage, at the bottom the real ones.
+    """Write a grid: held-out captions, the images of each stage, at the bottom the real ones.
 
-    The same captions and noise at every step of a run.
+    The captions and the noise are the same at every step of a run.
     """
     rows = range(min(number, len(held_out)))
     captions = [held_out.captions[i][0] for i in rows]
@@ -200,12 +328,8 @@ def write_samples(
 
 
 def identity_of(config: Config) -> dict[str, Any]:
-    """What must be equal for a run to be continued: all but how long and how often."""
+    """Return what must be equal for a run to be continued: all but how long and how often."""
     whole = config.to_dict()
     whole["train"] = {k: v for k, v in whole["train"].items() if k not in CADENCE}
     del whole["itm"], whole["damsm"]  # the matcher's fingerprint takes their place
     return whole
-
-
-def _optimiser(parameters: Iterable[nn.Parameter], config: Config, rate: float) -> Optimizer:
-    return OPTIMISERS[config.train.optimiser](parameters, rate, config.train.betas)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -12,18 +12,24 @@ from torch.optim import Optimizer
 
 from grgan_ref import losses
 from grgan_ref.config import Config, StageConfig
-from grgan_ref.networks import Discriminator, Generator, GeneratorOutput
+from grgan_ref.matching import Matcher
+from grgan_ref.networks import Discriminator, Discriminators, Generator, GeneratorOutput
 from grgan_ref.training import distributed
-from grgan_ref.training.descent import descend
+from grgan_ref.training.descent import descend, step_down
 
 
 @dataclass(frozen=True)
 class Batch:
     """B images with one caption each, as this process sees them.
 
-    images: one (B, 3, s, s) in [-1, 1] per stage. sentence (B, E) and words (B, E, L): the ITM's
-    text features. mask (B, L) bool, True at padding. lengths (B,): words of the word loss.
-    classes (B,): samples of one class are not told apart by the matching losses; None: all differ.
+    Attributes:
+        images: One (B, 3, s, s) in [-1, 1] per stage.
+        sentence: (B, E), the matcher's.
+        words: (B, E, L), the matcher's.
+        mask: (B, L) bool, True at padding.
+        lengths: (B,), the words of the word loss; on the CPU, else the device is waited for.
+        classes: (B,); samples of one class are not told apart by the matching losses; None: all
+            differ.
     """
 
     images: Sequence[Tensor]
@@ -33,18 +39,25 @@ class Batch:
     lengths: Tensor
     classes: Tensor | None = None
 
-
-class Matcher(Protocol):
-    """What the matching losses need of a frozen matcher (`itm.ITM`, `damsm.DAMSM`)."""
-
-    def encode_image(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, 3, s, s) in [-1, 1] -> regions (B, E, H, W) and image code (B, E)."""
-        ...
+    def parts(self, number: int) -> list[Batch]:
+        """Divide the batch into so many equal parts."""
+        classes = [None] * number if self.classes is None else self.classes.chunk(number)
+        return [
+            Batch([stage.chunk(number)[i] for stage in self.images], *rest)
+            for i, rest in enumerate(
+                zip(
+                    *(x.chunk(number) for x in (self.sentence, self.words, self.mask)),
+                    self.lengths.chunk(number),
+                    classes,
+                    strict=True,
+                )
+            )
+        ]
 
 
 def gan_step(
     generator: Generator,
-    discriminators: Sequence[Discriminator] | nn.ModuleList,
+    discriminators: Discriminators | Sequence[Discriminator],
     matcher: Matcher,
     generator_optimiser: Optimizer,
     discriminator_optimisers: Sequence[Optimizer],
@@ -53,14 +66,39 @@ def gan_step(
     eps: Tensor,
     config: Config,
 ) -> dict[str, Tensor]:
-    """Update all models in place; z (B, noise_dim) and eps (B, condition_dim) are standard normal.
+    """Update all models in place, the discriminators first.
 
     The fake images are made once: the discriminators see them detached, the generator is then
-    judged by the updated discriminators. Returns the losses as detached scalars, before weighting:
-    `discriminator_k`, `adversarial_k`, `sentence_k`, `word_k` for stage k from 1, `kl`, and
-    `generator`, the weighted total; and the norms of the gradients, `gradient_discriminator_k` and
-    `gradient_generator`.
+    judged by the updated discriminators. With `train.accumulate` see `accumulated_step`.
+
+    Args:
+        generator: In training mode, as the discriminators.
+        discriminators: One per stage.
+        matcher: Frozen.
+        generator_optimiser: Of the generator's parameters.
+        discriminator_optimisers: One per discriminator.
+        batch: B samples.
+        z: Standard normal noise (B, noise_dim).
+        eps: Standard normal noise of conditioning augmentation (B, condition_dim).
+        config: The losses' weights, the stages, the precision.
+
+    Returns:
+        The losses as detached scalars, before weighting: `discriminator_k`, `adversarial_k`,
+        `sentence_k`, `word_k` for stage k from 1, `kl`, and `generator`, the weighted total; and
+        the norms of the gradients, `gradient_discriminator_k` and `gradient_generator`.
     """
+    if config.train.accumulate > 1:
+        return accumulated_step(
+            generator,
+            discriminators,
+            matcher,
+            generator_optimiser,
+            discriminator_optimisers,
+            batch,
+            z,
+            eps,
+            config,
+        )
     with _autocast(config, z.device):
         output = generator(batch.sentence, batch.words, batch.mask, z, eps)
     result = {}
@@ -77,22 +115,107 @@ def gan_step(
         result[f"discriminator_{k + 1}"] = loss.detach()
         result[f"gradient_discriminator_{k + 1}"] = norm
 
-    # The generator's gradient passes through the discriminators; theirs would be thrown away.
-    for discriminator in discriminators:
-        discriminator.requires_grad_(False)
-    terms = generator_losses(output, discriminators, matcher, batch, config)
-    norm = descend(terms["generator"], generator_optimiser, generator.parameters())
-    for discriminator in discriminators:
-        discriminator.requires_grad_(True)
+    with _frozen(discriminators):
+        terms = generator_losses(output, discriminators, matcher, batch, config)
+        norm = descend(terms["generator"], generator_optimiser, generator.parameters())
     result |= {name: term.detach() for name, term in terms.items()}
     return result | {"gradient_generator": norm}
 
 
-def condition_of(stage: StageConfig, batch: Batch, over_padding: bool) -> Tensor | None:
-    """What the stage's discriminator is conditioned on, (B, E): None (I), sentence (S, J) or mean
-    word vector (W).
+def accumulated_step(
+    generator: Generator,
+    discriminators: Discriminators | Sequence[Discriminator],
+    matcher: Matcher,
+    generator_optimiser: Optimizer,
+    discriminator_optimisers: Sequence[Optimizer],
+    batch: Batch,
+    z: Tensor,
+    eps: Tensor,
+    config: Config,
+) -> dict[str, Tensor]:
+    """Make the step of `gan_step` in `train.accumulate` parts, in the memory of one part.
 
-    over_padding: the mean over all L slots, also those without a word, as in the released code.
+    The generator runs twice on each part, for the discriminators without a graph and then for
+    itself, so that no more than one part's graph is kept. What compares the samples of a batch
+    compares those of a part: batch norm, mismatched pairs, and the matching losses, which have
+    fewer rivals then. Arguments and result are as for `gan_step`; losses are means over the parts.
+    """
+    number = config.train.accumulate
+    parts = list(zip(batch.parts(number), z.chunk(number), eps.chunk(number), strict=True))
+    result: dict[str, Tensor] = {}
+
+    def count(terms: dict[str, Tensor]) -> None:
+        for name, term in terms.items():
+            share = term.detach() / number
+            result[name] = result[name] + share if name in result else share
+
+    for optimiser in (generator_optimiser, *discriminator_optimisers):
+        optimiser.zero_grad()
+    for part, own_z, own_eps in parts:
+        with torch.no_grad(), _unchanged_statistics(generator), _autocast(config, z.device):
+            fakes = generator(part.sentence, part.words, part.mask, own_z, own_eps).images
+        for k, (stage, discriminator) in enumerate(
+            zip(config.model.stages, discriminators, strict=True)
+        ):
+            with _autocast(config, z.device):
+                condition = condition_of(stage, part, config.quirks.mean_word_over_padding)
+                loss = discriminator_loss(discriminator, part.images[k], fakes[k], condition)
+            (loss / number).backward()
+            count({f"discriminator_{k + 1}": loss})
+    for k, (discriminator, optimiser) in enumerate(
+        zip(discriminators, discriminator_optimisers, strict=True), start=1
+    ):
+        norm = step_down(optimiser, discriminator.parameters())
+        result[f"gradient_discriminator_{k}"] = norm
+
+    with _frozen(discriminators):
+        for part, own_z, own_eps in parts:
+            with _autocast(config, z.device):
+                output = generator(part.sentence, part.words, part.mask, own_z, own_eps)
+            terms = generator_losses(output, discriminators, matcher, part, config)
+            (terms["generator"] / number).backward()
+            count(terms)
+        norm = step_down(generator_optimiser, generator.parameters())
+    return result | {"gradient_generator": norm}
+
+
+@contextlib.contextmanager
+def _frozen(discriminators: Discriminators | Sequence[Discriminator]) -> Iterator[None]:
+    """The generator's gradient passes through the discriminators; theirs would be thrown away."""
+    for discriminator in discriminators:
+        discriminator.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for discriminator in discriminators:
+            discriminator.requires_grad_(True)
+
+
+@contextlib.contextmanager
+def _unchanged_statistics(module: nn.Module) -> Iterator[None]:
+    """Batch norm's running statistics stay as they are, so that no batch counts in them twice."""
+    norms = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    before = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+    try:
+        yield
+    finally:
+        for norm, momentum in zip(norms, before, strict=True):
+            norm.momentum = momentum
+
+
+def condition_of(stage: StageConfig, batch: Batch, over_padding: bool) -> Tensor | None:
+    """Return what the stage's discriminator is conditioned on.
+
+    Args:
+        stage: Its kind decides.
+        batch: The text features.
+        over_padding: Whether the mean word is that of all L slots, also those without a word, as in
+            the released code.
+
+    Returns:
+        None (I), or (B, E): the sentence (S, J) or the mean word vector (W).
     """
     if stage.kind == "I":
         return None
@@ -107,10 +230,20 @@ def condition_of(stage: StageConfig, batch: Batch, over_padding: bool) -> Tensor
 def discriminator_loss(
     discriminator: Discriminator, real: Tensor, fake: Tensor, condition: Tensor | None
 ) -> Tensor:
-    """Real images against generated ones; with a condition also against mismatched real pairs.
+    """Judge real images against generated ones; with a condition also against mismatched pairs.
 
-    A mismatched pair is a real image with the condition of the next sample, B - 1 pairs in all.
-    A discriminator of a J stage judges both ways, as in AttnGAN and DM-GAN.
+    A mismatched pair is a real image with the condition of the next sample, so that the batch of
+    all processes has one pair fewer than samples. A discriminator of a J stage judges with and
+    without the condition, as in AttnGAN and DM-GAN.
+
+    Args:
+        discriminator: Of one stage.
+        real: (B, 3, s, s).
+        fake: (B, 3, s, s), without a gradient.
+        condition: (B, E) or None, `condition_of`.
+
+    Returns:
+        The loss, whose mean over the processes is that of the whole batch.
     """
     real_features = discriminator.features(real)
     fake_features = discriminator.features(fake)
@@ -120,8 +253,9 @@ def discriminator_loss(
         return (as_real + as_fake) / 2
     as_real = losses.real_loss(discriminator.conditional(real_features, condition))
     as_fake = losses.fake_loss(discriminator.conditional(fake_features, condition))
-    mismatched = discriminator.conditional(real_features[:-1], condition[1:])
-    mismatch = losses.fake_loss(mismatched)
+    others, share = distributed.following(condition)
+    mismatched = discriminator.conditional(real_features[: len(others)], others)
+    mismatch = share * losses.fake_loss(mismatched)
     if discriminator.unconditional_logits is None:
         return as_real + (as_fake + mismatch) / 2
     real_alone = losses.real_loss(discriminator.unconditional(real_features))
@@ -131,12 +265,12 @@ def discriminator_loss(
 
 def generator_losses(
     output: GeneratorOutput,
-    discriminators: Sequence[Discriminator] | nn.ModuleList,
+    discriminators: Discriminators | Sequence[Discriminator],
     matcher: Matcher,
     batch: Batch,
     config: Config,
 ) -> dict[str, Tensor]:
-    """The terms of the generator's loss by name, and their weighted sum as `generator`.
+    """Return the terms of the generator's loss by name, and their weighted sum as `generator`.
 
     S stages add lambda2 times the sentence loss (Eq. 4), W stages lambda1 times the sentence loss
     and lambda2 times the word loss (Eq. 7), as does a J stage that is the last. Eq. 9 swaps the two
@@ -151,16 +285,9 @@ def generator_losses(
         image = output.images[k]
         condition = condition_of(stage, batch, config.quirks.mean_word_over_padding)
         with _autocast(config, image.device):
-            features = discriminator.features(image)
-            if condition is None:
-                adversarial = losses.real_loss(discriminator.unconditional(features))
-            else:
-                adversarial = losses.real_loss(discriminator.conditional(features, condition))
-                if discriminator.unconditional_logits is not None:
-                    alone = losses.real_loss(discriminator.unconditional(features))
-                    adversarial = adversarial + alone
-            terms[f"adversarial_{k + 1}"] = adversarial
-        total = total + terms[f"adversarial_{k + 1}"]
+            adversarial = adversarial_loss(discriminator, image, condition)
+        terms[f"adversarial_{k + 1}"] = adversarial
+        total = total + adversarial
         last = k + 1 == len(config.model.stages)
         if not matching or stage.kind == "I" or (stage.kind == "J" and not last):
             continue
@@ -176,26 +303,41 @@ def generator_losses(
     return terms | {"generator": total}
 
 
+def adversarial_loss(
+    discriminator: Discriminator, image: Tensor, condition: Tensor | None
+) -> Tensor:
+    """Return how much a discriminator takes generated images (B, 3, s, s) for generated ones."""
+    features = discriminator.features(image)
+    if condition is None:
+        return losses.real_loss(discriminator.unconditional(features))
+    fitting = losses.real_loss(discriminator.conditional(features, condition))
+    if discriminator.unconditional_logits is None:
+        return fitting
+    return fitting + losses.real_loss(discriminator.unconditional(features))
+
+
 def matching_losses(
     regions: Tensor, code: Tensor, batch: Batch, stage: StageConfig, config: Config
 ) -> tuple[Tensor, Tensor | None]:
-    """Sentence and (but for S stages) word loss of a stage's images, both directions added up.
+    """Return the sentence loss and, but for S stages, the word loss of a stage's images.
 
-    Every image is compared with the captions of all processes. In full precision: the gammas
-    multiply an error of the cosines by up to 200.
+    Both directions are added up. Every image is compared with the captions of all processes. In
+    full precision: the gammas multiply an error of the cosines by up to 200.
     """
     kind = batch.sentence.dtype
     gather = distributed.gather
     classes = None if batch.classes is None else gather(batch.classes)
-    sentence = losses.sentence_loss(
+    to_text, to_image = losses.sentence_loss(
         gather(code.to(kind)), gather(batch.sentence), config.loss, classes
     )
+    sentence = to_text + to_image
     if stage.kind == "S":
-        return sum(sentence), None
-    word = losses.word_loss(
-        gather(regions.to(kind)), gather(batch.words), gather(batch.lengths), config.loss, classes
+        return sentence, None
+    lengths = distributed.gather_lengths(batch.lengths, regions.device)
+    to_text, to_image = losses.word_loss(
+        gather(regions.to(kind)), gather(batch.words), lengths, config.loss, classes
     )
-    return sum(sentence), sum(word)
+    return sentence, to_text + to_image
 
 
 def _autocast(config: Config, device: torch.device) -> torch.autocast:

@@ -4,44 +4,53 @@ from __future__ import annotations
 
 import importlib
 import json
-import math
-import textwrap
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
-from torch import Tensor
 
 from grgan_ref.errors import GrganError
-from grgan_ref.files import write_atomically
-from grgan_ref.training import distributed
+from grgan_ref.files import new_file
 
-CAPTION_LINES = 6
-LINE_HEIGHT = 11
+LINE_HEIGHT = 13
+FONT_SIZE = 11
+MARGIN = 3
 
 
 class Log:
     """`metrics.jsonl` in the run's folder, one object a line, and TensorBoard where it is wanted.
 
-    A run that goes on from a checkpoint at `step` first removes the lines behind that step, which
-    it is about to write again; so the file reads as if the run had never been interrupted.
+    Every line has `step`, `time` (seconds since 1970) and `steps_per_second` (since the line
+    before, null in the first). A run that goes on from a checkpoint at `step` first removes the
+    lines behind that step, which it is about to write again; so the losses read as if the run had
+    never been interrupted.
+
+    Raises:
+        InputError: The folder cannot be written.
     """
 
     def __init__(self, folder: Path, step: int, tensorboard: bool = False) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         path = folder / "metrics.jsonl"
-        if path.exists():
-            kept = [json.dumps(line) + "\n" for line in read_log(path) if line["step"] <= step]
-            write_atomically(path, lambda file: file.write("".join(kept).encode()))
+        kept = [line for line in read_log(path) if line["step"] <= step] if path.exists() else []
+        with new_file(path) as file:
+            file.write("".join(json.dumps(line) + "\n" for line in kept).encode())
         self._file = path.open("a", encoding="utf-8")
         self._board = _board(folder / "tensorboard", step) if tensorboard else None
+        self._before = (step, time.monotonic())
 
     def write(self, step: int, values: Mapping[str, Any]) -> None:
         """Append one line; numbers also go to TensorBoard."""
-        self._file.write(json.dumps({"step": step, **values}) + "\n")
+        now = time.monotonic()
+        made, seconds = step - self._before[0], now - self._before[1]
+        rate = round(made / seconds, 3) if made and seconds else None
+        if made:
+            self._before = (step, now)
+        line = {"step": step, "time": round(time.time(), 1), "steps_per_second": rate, **values}
+        self._file.write(json.dumps(line) + "\n")
         self._file.flush()
         if self._board is not None:
             for name, value in values.items():
@@ -49,29 +58,14 @@ class Log:
                     self._board.add_scalar(name, value, step)
 
     def close(self) -> None:
+        """Close the files."""
         self._file.close()
         if self._board is not None:
             self._board.close()
 
 
-def check_finite(terms: Mapping[str, Tensor], step: int) -> dict[str, float]:
-    """Losses as numbers, the mean over the processes.
-
-    Raises FloatingPointError, naming step and term, where one is infinite or not a number.
-    """
-    values = distributed.average(torch.stack([term.float() for term in terms.values()])).tolist()
-    losses = dict(zip(terms, values, strict=True))
-    bad = [f"{name} = {value}" for name, value in losses.items() if not math.isfinite(value)]
-    if bad:
-        raise FloatingPointError(
-            f"step {step}: {', '.join(bad)}. Training stopped; the last checkpoint is from before. "
-            'A smaller learning rate or train.precision = "float32" may help'
-        )
-    return losses
-
-
 def read_log(path: Path) -> list[dict[str, Any]]:
-    """The complete lines of a log; a last one that a killed run left half-written is dropped."""
+    """Read the lines of a log, without a last one that a killed run left half-written."""
     lines = []
     for line in path.read_text(encoding="utf-8").splitlines():
         try:
@@ -93,22 +87,48 @@ def _board(folder: Path, step: int) -> Any:
 
 
 def write_grid(
-    path: Path, rows: Sequence[np.ndarray], captions: Sequence[str], side: int = 128
+    path: Path, rows: Sequence[NDArray[np.uint8]], captions: Sequence[str], side: int = 160
 ) -> None:
-    """A PNG with one column for each caption, and below it one picture from each row.
+    """Write a PNG with one column for each caption, and below it one picture from each row.
 
-    rows: arrays (n, s, s, 3) uint8, such as the images of each stage and the real ones; pictures
-        are enlarged without smoothing to `side`. captions: n strings.
+    Args:
+        path: The file.
+        rows: Arrays (n, s, s, 3), such as the images of each stage and the real ones; pictures are
+            enlarged without smoothing.
+        captions: n strings, written in full: the head is as high as the longest needs.
+        side: Pixels that each picture takes.
+
+    Raises:
+        InputError: The file cannot be written.
     """
-    head = CAPTION_LINES * LINE_HEIGHT + 4
+    font = ImageFont.load_default(size=FONT_SIZE)
+    wrapped = [_wrapped(caption, font, side - 2 * MARGIN) for caption in captions]
+    head = max(map(len, wrapped)) * LINE_HEIGHT + 2 * MARGIN
     canvas = Image.new("RGB", (len(captions) * side, head + len(rows) * side), "white")
     draw = ImageDraw.Draw(canvas)
-    font = ImageFont.load_default(size=9)
-    for column, caption in enumerate(captions):
-        lines = textwrap.wrap(caption, width=max(10, side // 5))[:CAPTION_LINES]
+    for column, lines in enumerate(wrapped):
         for number, line in enumerate(lines):
-            draw.text((column * side + 3, number * LINE_HEIGHT), line, fill="black", font=font)
+            place = (column * side + MARGIN, number * LINE_HEIGHT)
+            draw.text(place, line, fill="black", font=font)
         for number, row in enumerate(rows):
             picture = Image.fromarray(row[column]).resize((side, side), Image.Resampling.NEAREST)
             canvas.paste(picture, (column * side, head + number * side))
-    write_atomically(path, lambda file: canvas.save(file, format="PNG"))
+    with new_file(path) as file:
+        canvas.save(file, format="PNG")
+
+
+def _wrapped(text: str, font: Any, width: int) -> list[str]:
+    """Lines that are at most `width` pixels long; a longer word is broken."""
+    lines = [""]
+    for word in text.split():
+        joined = f"{lines[-1]} {word}".strip()
+        if font.getlength(joined) <= width:
+            lines[-1] = joined
+            continue
+        if lines[-1]:
+            lines.append("")
+        for letter in word:
+            if font.getlength(lines[-1] + letter) > width:
+                lines.append("")
+            lines[-1] += letter
+    return lines

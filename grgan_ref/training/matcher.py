@@ -3,7 +3,7 @@
     grgan train-itm --preset scenes-small --out runs/itm
     grgan train-damsm --preset scenes-small --out runs/damsm
 
-The loss is the plain sum of both directions of the sentence and the word loss (Eq. 8, 9), over all
+The loss is the plain sum of both directions of the sentence and the word loss (Eq. 8), over all
 pairs of the batch. As in the released codes every epoch starts a new Adam, with a learning rate
 that falls by 2 % per epoch to a tenth. The run's folder holds `metrics.jsonl`, `checkpoints/` and
 `model/`, which `grgan train --matcher` reads.
@@ -11,6 +11,7 @@ that falls by 2 % per epoch to a tenth. The run's folder holds `metrics.jsonl`, 
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +22,15 @@ from tqdm import tqdm
 
 from grgan_ref.config import Config
 from grgan_ref.data import Augmentation, Batch, CaptionedImages, to_unit, training_batches
-from grgan_ref.files import state
+from grgan_ref.files import Stateful, resume, save
 from grgan_ref.losses import sentence_loss, word_loss
-from grgan_ref.matching import DAMSM, ITM, new_matcher, save_matcher
+from grgan_ref.matching import DAMSM, Matcher, new_matcher, save_matcher
 from grgan_ref.noise import seed_of
-from grgan_ref.retrieval import TrainedMatcher, evaluate
+from grgan_ref.retrieval import evaluate, of_matcher
 from grgan_ref.training import distributed
 from grgan_ref.training.descent import descend
-from grgan_ref.training.log import Log, check_finite
+from grgan_ref.training.log import Log
+from grgan_ref.training.monitor import Monitor
 
 
 def train_matcher(
@@ -41,68 +43,84 @@ def train_matcher(
     workers: int = 0,
     tensorboard: bool = False,
 ) -> dict[str, float]:
-    """Train until `steps` or `epochs` of the matcher's section; return the last step's losses.
+    """Train until `steps` or `epochs` of the matcher's section.
 
-    held_out: for the retrieval that is logged every `train.score_every` steps and at the end.
-    Raises GrganError for a run in `out` of another configuration, InputError where the network
-    below the matcher cannot be had, FloatingPointError where a loss is not finite.
+    Args:
+        config: Everything that the numbers depend on.
+        data: The training set.
+        held_out: For the retrieval that is logged every `train.score_every` steps and at the end.
+        out: The run's folder; what is there is continued.
+        device: Where the network is.
+        workers: Processes that read data; they change no number.
+        tensorboard: Whether to log to TensorBoard as well.
+
+    Returns:
+        The losses of the last step; empty where the run had been trained that far.
+
+    Raises:
+        GrganError: `out` holds a run of another configuration, or the batch does not divide.
+        InputError: The network below the matcher cannot be had, or `out` cannot be written.
+        FloatingPointError: A loss is not finite.
     """
-    options = config.matcher
+    options, cadence = config.matcher, config.train
     per_epoch = max(1, len(data) // options.batch)
     total = options.steps or options.epochs * per_epoch
 
-    torch.manual_seed(config.train.seed)  # of the weights; what follows draws from (seed, step)
-    matcher = new_matcher(config, data).to(device).train()
+    torch.manual_seed(cadence.seed)  # of the weights; what follows draws from (seed, step)
+    matcher = distributed.with_global_statistics(new_matcher(config, data).to(device).train())
     trained = [p for p in matcher.parameters() if p.requires_grad]
     optimiser = Adam(trained, options.learning_rate, options.betas)
-    run = {"heads": matcher.stored, "optimiser": optimiser}
     identity = matcher_identity(config)
-    start = state.resume(out / "checkpoints", run, identity)
-    log = Log(out, start, tensorboard) if distributed.is_main() else None
-    if log is not None and start >= total:
-        save_matcher(matcher, config, out / "model")  # as in train.train
+    start = resume(out / "checkpoints", {"heads": matcher.stored, "optimiser": optimiser}, identity)
     batches = training_batches(
         data,
         Augmentation(options.resize, (options.image_size,), config.data.flip),
         batch=options.batch,
-        seed=config.train.seed,
+        seed=cadence.seed,
         start=start,
         stop=total,
         workers=workers,
         rank=distributed.rank(),
         processes=distributed.world_size(),
+        pin=device.type == "cuda",
     )
-    losses: dict[str, float] = {}
+    log = Log(out, start, tensorboard) if distributed.is_main() else None
+    if log is not None and start >= total:  # a run killed behind its last checkpoint left no model
+        save_matcher(matcher, config, out / "model")
+    monitor, losses, saved = Monitor(), dict[str, float](), time.monotonic()
     bar = tqdm(batches, config.model.matcher.upper(), total, initial=start, disable=log is None)
     for step, batch in enumerate(bar, start + 1):
         epoch, position = divmod(step - 1, per_epoch)
         if position == 0:
             rate = options.learning_rate * max(options.decay**epoch, 0.1)
             optimiser = Adam(trained, rate, options.betas)
-            run["optimiser"] = optimiser
 
-        torch.manual_seed(seed_of(f"{config.train.seed} {step} {distributed.rank()}"))  # dropout
+        torch.manual_seed(seed_of(f"{cadence.seed} {step} {distributed.rank()}"))  # dropout
         terms = matching_terms(matcher, batch, config, device)
         clip = matcher.clip_gradient if isinstance(matcher, DAMSM) else None
         terms["gradient"] = descend(terms["total"], optimiser, trained, clip)
-        distributed.average_buffers(matcher.stored)
-        losses = check_finite(terms, step)
+        monitor.add(step, terms)
 
+        last = step == total
+        if last or step % cadence.log_every == 0:
+            losses = monitor.look()
+            bar.set_postfix(loss=f"{losses['total']:.3f}")
+            if log is not None:
+                log.write(step, losses)
         if log is None:
             continue
-        last = step == total
-        if last or step % config.train.log_every == 0:
-            log.write(step, losses)
-            bar.set_postfix(loss=f"{losses['total']:.3f}")
-        if last or (config.train.score_every and step % config.train.score_every == 0):
-            number = min(len(held_out), config.train.score_samples)
-            found = evaluate(TrainedMatcher(matcher.eval(), config), held_out, number=number)
+        if last or (cadence.score_every and step % cadence.score_every == 0):
+            number = min(len(held_out), cadence.score_samples)
+            found = evaluate(of_matcher(matcher.eval(), config), held_out, number=number)
             log.write(step, found.to_dict())
             matcher.train()
-        if last or step % config.train.checkpoint_every == 0:
-            keep = config.train.keep_checkpoints
-            state.save(out / "checkpoints", step, run, identity, keep)
+        due = cadence.checkpoint_every and step % cadence.checkpoint_every == 0
+        late = time.monotonic() - saved > cadence.checkpoint_seconds
+        if (last or due or late) and monitor.finite():
+            parts: dict[str, Stateful] = {"heads": matcher.stored, "optimiser": optimiser}
+            save(out / "checkpoints", step, parts, identity, cadence.keep_checkpoints)
             save_matcher(matcher, config, out / "model")
+            saved = time.monotonic()
     if log is not None:
         log.close()
     distributed.barrier()
@@ -110,35 +128,36 @@ def train_matcher(
 
 
 def matching_terms(
-    matcher: ITM | DAMSM, batch: Batch, config: Config, device: torch.device
+    matcher: Matcher, batch: Batch, config: Config, device: torch.device
 ) -> dict[str, Tensor]:
-    """`sentence_image`, `sentence_text`, `word_image`, `word_text` and their sum `total`.
+    """Return `sentence_image`, `sentence_text`, `word_image`, `word_text` and their sum `total`.
 
-    Of all processes together: each compares every image with every caption.
+    They are those of all processes together: each compares every image with every caption.
     """
     bfloat16 = config.train.precision == "bfloat16"
     with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
         tokens, sentence, words = matcher.encode_captions(
             batch.captions, config.matcher.words, pretraining=True
         )
-        regions, code = matcher.encode_image(to_unit(batch.images[0].to(device)))
+        images = to_unit(batch.images[0].to(device, non_blocking=True))
+        regions, code = matcher.encode_image(images)
     gather = distributed.gather
-    classes = gather(batch.classes.to(device))
+    classes = gather(batch.classes.to(device, non_blocking=True))
     sentences = sentence_loss(gather(code.float()), gather(sentence.float()), config.loss, classes)
     words_lost = word_loss(
         gather(regions.float()),
         gather(words.float()),
-        gather(tokens.lengths),
+        distributed.gather_lengths(tokens.lengths, device),
         config.loss,
         classes,
     )
     names = ("sentence_image", "sentence_text", "word_image", "word_text")
     terms = dict(zip(names, (*sentences, *words_lost), strict=True))
-    return terms | {"total": sum(terms.values())}
+    return terms | {"total": torch.stack(list(terms.values())).sum()}
 
 
 def matcher_identity(config: Config) -> dict[str, Any]:
-    """What must be equal for a run to be continued."""
+    """Return what must be equal for a run to be continued."""
     whole = config.to_dict()
     kind = config.model.matcher
     kept = {name: whole[name] for name in (kind, "data", "loss", "quirks")}

@@ -11,9 +11,10 @@ import pytest
 import torch
 from PIL import Image
 
+from cmdmetric import published
 from grgan_ref import losses
 from grgan_ref.ablation.rows import TABLES, Row, choose
-from grgan_ref.ablation.table import to_markdown
+from grgan_ref.ablation.table import interval, to_markdown
 from grgan_ref.config import Config
 from grgan_ref.errors import GrganError
 from grgan_ref.networks.discriminator import build_discriminators
@@ -82,7 +83,7 @@ def test_every_system_trains(row):
     matched = {name for name in terms if name.startswith(("sentence", "word"))}
     kinds = [stage.kind for stage in config.model.stages]
     expected = set()
-    if row.weights != (0, 0) and "none" not in row.preset and row.preset != "plain":
+    if "none" not in row.preset and row.preset != "plain":
         for k, kind in enumerate(kinds, 1):
             if kind == "S":
                 expected |= {f"sentence_{k}"}
@@ -145,7 +146,7 @@ def test_joint_generator_loss():
 
 
 def test_rows_of_equal_configuration_share_their_key():
-    shared = {"dmgan-it-grg": {"2", "4", "6"}, "dmgan-it": {"2", "4"}}
+    shared = {"dmgan-it-grg": {"2", "6"}, "dmgan-it": {"2", "4"}}
     for key, tables in shared.items():
         assert {name for name, t in TABLES.items() if key in {r.key for r in t.rows}} == tables
     by_key = {}
@@ -156,10 +157,33 @@ def test_rows_of_equal_configuration_share_their_key():
     assert len(different) == len(by_key)
 
 
-def test_weights_are_factors_of_the_bases():
+def test_every_row_of_the_paper_is_there_by_its_name():
+    for number in (2, 4, 6):
+        ours = [row for row in TABLES[str(number)].rows if row.published is not None]
+        assert {row.published for row in ours} == {number}
+        assert [row.name for row in ours] == [row.name for row in published.table(number).rows]
+
+
+def test_table_4_is_the_itm_without_grg_at_the_papers_weights():
+    rows = TABLES["4"].rows
+    for row, told in zip(rows, published.table(4).rows, strict=True):
+        config = row.config("coco", {})
+        assert [stage.kind for stage in config.model.stages] == ["J", "J", "J"]
+        assert config.model.matcher == "itm" and config.model.refinement == "dmgan"
+        assert told.name.endswith(f"lambda {config.loss.lambda1:g}, {config.loss.lambda2:g}")
+    # Where a base has weights of its own they are multiplied alike.
     base = Config.load("scenes-tiny").loss
-    loss = Row("", "dmgan-it-grg", weights=(4, 0)).config("scenes-tiny", {}).loss
-    assert (loss.lambda1, loss.lambda2) == (4 * base.lambda1, 0)
+    loss = rows[-1].config("scenes-tiny", {}).loss
+    assert loss.lambda1 == pytest.approx(5 / 4 * base.lambda1)
+    assert loss.lambda2 == pytest.approx(2 * base.lambda2)
+
+
+def test_an_interval_has_the_spread_of_the_seeds():
+    # By hand: mean 5, deviation sqrt(20 / 3), t of 3 degrees of freedom 3.182.
+    mean, half = interval([2.0, 4.0, 6.0, 8.0], [0.5, 0.5, 0.5, 0.5])
+    assert mean == 5
+    assert half == pytest.approx((3.1824463**2 * 20 / 3 / 4 + 0.98**2) ** 0.5, rel=1e-4)
+    assert interval([2.0], [0.5]) == (2.0, pytest.approx(0.98))
 
 
 def test_orders_of_table_6():
@@ -210,12 +234,13 @@ def test_a_table_of_two_rows():
         assert stage["cmd"] == pytest.approx(stage["dis_fr"] + stage["itdis"])
         assert stage["standard_error"]["cmd"] > 0
         with Image.open(grid() / "grids" / f"{row['key']}-seed0.png") as picture:
-            assert picture.width == 8 * 128
+            assert picture.width == 8 * 160
     assert table["training_images"]["cmd"] > 0
     text = (grid() / "table2.md").read_text()
     assert text == to_markdown(table)
-    assert "| DM-GAN+IT+GRG (GR-GAN) | 3 (32 px) |" in text
-    assert "| 22.58 |" in text  # the published FID of GR-GAN
+    assert "| DM-GAN+IT+GRG | 3 (32 px) |" in text
+    assert "| 22.58 | 0.80 | 8.04 |" in text  # the published row
+    assert "FID" not in text.split("paper:")[0]  # no weights of Inception at hand
     assert "f:30|r:30|l:150|" in text
 
 

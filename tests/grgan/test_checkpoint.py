@@ -8,7 +8,7 @@ import torch
 
 from grgan_ref.config import Config
 from grgan_ref.errors import GrganError
-from grgan_ref.files import checkpoint
+from grgan_ref.files import checkpoint, read_model, save_model
 from grgan_ref.matching.itm import build_itm
 from grgan_ref.networks.discriminator import build_discriminators
 from grgan_ref.networks.generator import Generator
@@ -151,7 +151,7 @@ class Malicious:
 def test_no_code_is_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     torch.save({"netG": Malicious()}, tmp_path / "bad.pth")
-    with pytest.raises(GrganError, match=r"bad\.pth: not readable"):
+    with pytest.raises(GrganError, match=r"bad\.pth: refused, since it asks for posix\.mkdir"):
         checkpoint.read_released_generator(tmp_path / "bad.pth")
     assert not (tmp_path / "owned").exists()
 
@@ -165,10 +165,9 @@ def test_wrong_files_are_named(tmp_path):
     with pytest.raises(GrganError, match=r"absent\.pth: no such file"):
         checkpoint.read_released_itm(tmp_path / "absent.pth")
     torch.save({"epoch": 1}, junk)
-    with pytest.raises(GrganError, match="missing key 'netG'"):
-        checkpoint.read_released_generator(junk)
-    with pytest.raises(GrganError, match="expected a state dict"):
-        checkpoint.read_released_itm(junk)
+    for read in (checkpoint.read_released_generator, checkpoint.read_released_itm):
+        with pytest.raises(GrganError, match="expected a state dict"):
+            read(junk)
     torch.save({"netD": {}}, junk)
     with pytest.raises(GrganError, match="no list"):
         checkpoint.read_released_discriminators(junk)
@@ -178,8 +177,8 @@ def test_wrong_files_are_named(tmp_path):
 def test_own_format(tmp_path, half):
     config = Config.load("scenes-tiny")
     generator, path = Generator(config), tmp_path / "generator.safetensors"
-    checkpoint.save_model(path, generator.state_dict(), config, half)
-    state, same = checkpoint.read_model(path)
+    save_model(path, generator.state_dict(), config, half)
+    state, same = read_model(path)
     assert same == config
     other = Generator(same)
     checkpoint.load_strictly(other, state, str(path))
@@ -194,15 +193,15 @@ def test_own_format(tmp_path, half):
 def test_own_format_with_a_fault(tmp_path):
     config, path = Config.load("scenes-tiny"), tmp_path / "generator.safetensors"
     with pytest.raises(GrganError, match=r"generator\.safetensors"):
-        checkpoint.read_model(path)
-    checkpoint.save_model(path, {"a": torch.ones(2)}, config)
+        read_model(path)
+    save_model(path, {"a": torch.ones(2)}, config)
     path.write_bytes(path.read_bytes()[:-3])
     with pytest.raises(GrganError, match=r"generator\.safetensors"):
-        checkpoint.read_model(path)
-    checkpoint.save_model(path, {"a": torch.ones(2)}, config)
+        read_model(path)
+    save_model(path, {"a": torch.ones(2)}, config)
     path.with_suffix(".json").write_text('{"modle": {}}')
     with pytest.raises(GrganError, match=r"generator\.json: unknown key 'modle'.*'model'"):
-        checkpoint.read_model(path)
+        read_model(path)
 
 
 def test_released_architecture_is_in_open_clip(config):

@@ -71,5 +71,5 @@ def test_wrong_model(tmp_path):
     refused("itm.region_layer = 1, this configuration has 2", *start, "--itm", itm_run(), *layer)
     refused("no CUDA device", *train_arguments(out), "--device=cuda:7")
     refused("3 images are fewer than one batch of 4", *train_arguments(out, data__scenes=3))
-    refused("give either --matcher FOLDER or --clip MODEL", "retrieval")
+    refused("give --matcher FOLDER, --clip MODEL, or several", "retrieval")
     assert not (out / "checkpoints").exists()

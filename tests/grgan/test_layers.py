@@ -7,7 +7,12 @@ from hypothesis import given, settings, strategies as st
 
 from grgan_ref.config import Config
 from grgan_ref.networks.generator import Generator
-from grgan_ref.networks.layers import DoublingResidualBlock, ResidualBlock, upsampled_conv3x3
+from grgan_ref.networks.layers import (
+    DoublingResidualBlock,
+    ResidualBlock,
+    plain_upsampled_conv3x3,
+    upsampled_conv3x3,
+)
 
 PRECISION = {"rtol": 1e-12, "atol": 1e-12}
 
@@ -39,6 +44,7 @@ def test_upsampling_and_convolution_in_one(seed, batch, channels, height, width)
         lambda x, w: F.conv2d(F.interpolate(x, scale_factor=2), w, padding=1), x, weight
     )
     torch.testing.assert_close(with_gradients(upsampled_conv3x3, x, weight), plain, **PRECISION)
+    torch.testing.assert_close(plain_upsampled_conv3x3(x, weight), plain[0], **PRECISION)
 
 
 @settings(max_examples=20, deadline=None)
@@ -62,6 +68,7 @@ def test_residual_block_of_doubled_channels(seed, batch, channels, size):
 
     # Batch norm divides by deviations as small as those of few samples are.
     torch.testing.assert_close(run(doubling, False), run(block, True), rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(doubling(h), doubling.plain(h), rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("blocks", [0, 1, 2])

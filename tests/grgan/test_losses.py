@@ -40,6 +40,13 @@ def test_word_loss_and_its_gradients_equal_those_of_the_loop_over_pairs(seed, le
     expected = F.cross_entropy(scores, target), F.cross_entropy(scores.t(), target)
     ours = losses.word_loss(regions, words, torch.tensor(lengths), LOSS)
     torch.testing.assert_close(ours, expected, rtol=1e-10, atol=1e-10)
+    classes = torch.tensor([i // 2 for i in range(batch)])
+    for of_class in (None, classes):  # the form that is there to be read
+        fast, plain = (
+            form(regions, words, torch.tensor(lengths), LOSS, of_class)
+            for form in (losses.word_loss, losses.plain_word_loss)
+        )
+        torch.testing.assert_close(fast, plain, rtol=1e-10, atol=1e-10)
     gradients = (torch.autograd.grad(sum(loss), leaves) for loss in (ours, expected))
     torch.testing.assert_close(*gradients, rtol=1e-9, atol=1e-10)
 

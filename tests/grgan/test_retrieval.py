@@ -8,7 +8,7 @@ from grgan_ref.config import Config
 from grgan_ref.data.sources import scenes
 from grgan_ref.errors import GrganError
 from grgan_ref.matching.matcher import load_matcher
-from grgan_ref.retrieval import ClipMatcher, TrainedMatcher, evaluate, recall
+from grgan_ref.retrieval import evaluate, of_clip, of_matcher, recall
 from tests.support.grgan_runs import clip_folder, itm_run, settings, succeed
 
 
@@ -57,8 +57,8 @@ def test_matchers_do_not_depend_on_the_batch():
     config = Config.load("scenes-tiny", settings())
     data = scenes("val", 30)
     for matcher in (
-        TrainedMatcher(load_matcher(itm_run(), config), config),
-        ClipMatcher(str(clip_folder())),
+        of_matcher(load_matcher(itm_run(), config), config),
+        of_clip(str(clip_folder()), None, torch.device("cpu")),
     ):
         found = evaluate(matcher, data, number=30, captions_per_image=2)
         assert (found.images, found.captions) == (30, 60)

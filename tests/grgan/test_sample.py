@@ -222,7 +222,7 @@ def test_the_authors_files_sample_by_the_same_command(captions, tmp_path):
 def test_checkpoint_errors(captions, tmp_path):
     for checkpoint, message in (
         (tmp_path / "none", "holds no generator.safetensors"),
-        (tmp_path / "released.pth", "needs --itm"),
+        (tmp_path / "released.pth", "released.pth: no such file"),
     ):
         result = grgan("sample", checkpoint, captions, tmp_path / "out")
         assert result.exit_code == 2

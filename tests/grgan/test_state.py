@@ -94,18 +94,15 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
     file = tmp_path / "file.json"
     state.write_json(file, {"a": 1})
 
-    def fail(opened):
+    with pytest.raises(RuntimeError), state.new_file(file) as opened:
         opened.write(b"half")
         raise RuntimeError("disk full")
-
-    with pytest.raises(RuntimeError):
-        state.write_atomically(file, fail)
     assert json.loads(file.read_text()) == {"a": 1}
     assert [path.name for path in tmp_path.iterdir()] == ["file.json"]
 
 
 def test_what_a_killed_run_was_writing_is_removed(tmp_path):
     save(tmp_path, 1)
-    (tmp_path / "step-00000002.pt.123.partial").write_bytes(b"half")
+    (tmp_path / ".step-00000002.pt.123.part").write_bytes(b"half")
     assert state.resume(tmp_path, parts(), CONFIG) == 1
-    assert not list(tmp_path.glob("*.partial"))
+    assert not list(tmp_path.glob(".*.part"))

@@ -1,5 +1,4 @@
 import pytest
-import torch
 
 from grgan_ref.data.text import clean, tokenise
 from grgan_ref.errors import GrganError
@@ -42,13 +41,6 @@ def test_lengths_count_words_not_byte_pairs():
 def test_a_long_caption_is_cut_and_keeps_its_end():
     tokens = tokenise(["bird " * 200], 12).tokens
     assert tokens[0, -1] == tokens.max()
-
-
-def test_rows_can_be_reordered():
-    tokens = tokenise(["a dog", "a red bird"], 5)
-    turned = tokens[torch.tensor([1, 0])]
-    assert turned.lengths.tolist() == [3, 2]
-    assert torch.equal(turned.mask[1], tokens.mask[0])
 
 
 def test_errors_name_the_caption_or_the_slots():

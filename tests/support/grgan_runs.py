@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 from safetensors.torch import save_file
 
 from grgan_ref.cli.main import main
+from grgan_ref.training.log import read_log
 
 CLIP = {
     "embed_dim": 16,
@@ -87,6 +88,13 @@ def grgan(*arguments: object) -> Result:
     """Run the command line in this process."""
     torch.set_num_threads(1)
     return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def read_numbers(out: Path) -> list[dict[str, float]]:
+    """The lines of a run's log without what the clock tells."""
+    clock = ("time", "steps_per_second")
+    lines = read_log(out / "metrics.jsonl")
+    return [{key: value for key, value in line.items() if key not in clock} for line in lines]
 
 
 def succeed(*arguments: object) -> Result:
