@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import re
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -23,6 +22,7 @@ from cmdmetric.cache.database import FILE, KEY, Block, CacheDatabase
 from cmdmetric.cache.digests import Digests
 from cmdmetric.errors import InputError
 from cmdmetric.files import cache_folder
+from cmdmetric.terminal import tell
 
 #: Part of every key: to be raised when a change of this code changes features.
 GENERATION = 1
@@ -204,7 +204,7 @@ class FeatureCache:
             try:
                 lock.acquire(timeout=0)
             except Timeout:
-                print(f"waiting for another run that encodes {what}", file=sys.stderr)
+                tell(f"waiting for another run that encodes {what}")
                 waited = True
                 lock.acquire(poll_interval=POLL)
         try:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from cmdmetric.cli import completion
-from cmdmetric.cli.options import explain
+from cmdmetric.cli.options import explain, give
+from cmdmetric.terminal import say
 
 if TYPE_CHECKING:
     from cmdmetric.cache import FeatureCache
@@ -45,14 +45,13 @@ def info(cache_dir: str | None, form: str) -> None:
             "files": database.count_files(),
             "contents": [use._asdict() for use in uses],
         }
-    if form == "json":
-        click.echo(json.dumps(report, indent=2))
-        return
-    click.echo(f"folder  {report['folder']}")
-    click.echo(f"size    {_readable(report['bytes'])} of at most {_readable(features.limit)}")
-    click.echo(f"files   {report['files']} whose content is known without reading them again")
-    for use in uses:
-        click.echo(f"{use.entries:>10}  {_readable(use.bytes):>9}  {use.label}")
+    lines = [
+        f"folder  {report['folder']}",
+        f"size    {_readable(report['bytes'])} of at most {_readable(features.limit)}",
+        f"files   {report['files']} whose content is known without reading them again",
+        *(f"{use.entries:>10}  {_readable(use.bytes):>9}  {use.label}" for use in uses),
+    ]
+    give(report, lines, form)
 
 
 @cache.command(context_settings=_CONTEXT)
@@ -64,7 +63,7 @@ def clear(cache_dir: str | None) -> None:
         size = features.database.size()
         features.database.clear()
         left = features.database.size()
-    click.echo(f"{features.folder}: {_readable(max(0, size - left))} freed")
+    say(f"{features.folder}: {_readable(max(0, size - left))} freed")
 
 
 @cache.command(context_settings=_CONTEXT)
@@ -77,7 +76,7 @@ def verify(cache_dir: str | None) -> None:
     """
     with _open(cache_dir) as features:
         good, damaged = features.database.verify()
-    click.echo(f"{features.folder}: {good} blocks are whole, {damaged} were damaged and dropped")
+    say(f"{features.folder}: {good} blocks are whole, {damaged} were damaged and dropped")
     if damaged:
         sys.exit(1)
 

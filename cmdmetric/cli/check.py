@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cmdmetric.cli import completion
+from cmdmetric.terminal import tell
 
 if TYPE_CHECKING:
     from cmdmetric.gate import Verdict
@@ -62,5 +63,5 @@ class Gate:
         if verdict is None or verdict.exit_status == 0:
             return
         for reason in verdict.meaningless or [verdict.summary]:
-            click.echo(f"check failed: {reason}", err=True)
+            tell(f"check failed: {reason}")
         sys.exit(verdict.exit_status)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from cmdmetric.cli import completion
-from cmdmetric.cli.options import check_writable, explain, write
+from cmdmetric.cli.options import check_writable, explain, give
+from cmdmetric.terminal import tell
 
 
 @click.command(
@@ -41,12 +40,9 @@ def compare(files: tuple[str, ...], form: str, output: str | None, report: str |
         check_report(report)
     result = compare_files(files)
     for note in result.warnings:
-        click.echo(f"warning: {note}", err=True)
-    text = json.dumps(result.to_dict(), indent=2)
-    if output:
-        write(output, text + "\n")
+        tell(f"warning: {note}")
     if report is not None:
         from cmdmetric.report import write_compare_report
 
         write_compare_report(result, report)
-    click.echo(text if form == "json" else compare_table(result))
+    give(result.to_dict(), compare_table(result), form, output)

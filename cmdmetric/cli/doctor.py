@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import TYPE_CHECKING
 
 import click
 
 from cmdmetric.cli import completion
-from cmdmetric.cli.options import explain
+from cmdmetric.cli.options import explain, give
+from cmdmetric.cli.tables import PATH
+from cmdmetric.terminal import shown
 
 if TYPE_CHECKING:
     from cmdmetric.preflight import Preflight
@@ -77,30 +78,28 @@ def doctor(
         probe=not no_probe,
         progress=not quiet,
     )
-    click.echo(json.dumps(result.to_dict(), indent=2) if form == "json" else _table(result))
+    give(result.to_dict(), _table(result), form)
     if not result.ok:
         sys.exit(1)
 
 
-def _table(result: Preflight) -> str:
-    from cmdmetric.files import shown
-
+def _table(result: Preflight) -> list[str]:
     def count(n: int | None, noun: str) -> str:
         return "count not known" if n is None else f"{n} {noun}"
 
     setup = result.setup
     weights = "weights not at hand"
     if setup.weights is not None:
-        weights = f"{shown(setup.weights)}, {setup.origin}, sha256 {str(setup.sha256)[:8]}"
+        weights = f"{shown(setup.weights, PATH)}, {setup.origin}, sha256 {str(setup.sha256)[:8]}"
     lines = [
-        f"generated   {shown(result.generated)} ({count(result.n, 'images')})",
-        f"real        {shown(result.real or 'none')} ({count(result.n_real, 'images')})",
-        f"captions    {shown(result.captions)} ({count(result.n_captions, 'captions')})",
+        f"generated   {shown(result.generated, PATH)} ({count(result.n, 'images')})",
+        f"real        {shown(result.real or 'none', PATH)} ({count(result.n_real, 'images')})",
+        f"captions    {shown(result.captions, PATH)} ({count(result.n_captions, 'captions')})",
         f"encoder     {setup.model}, protocol {setup.protocol}",
         f"weights     {weights}",
     ]
     for name, path in setup.references.items():
-        lines.append(f"reference   {name}: {shown(path) if path else 'not at hand'}")
+        lines.append(f"reference   {name}: {shown(path, PATH) if path else 'not at hand'}")
     lines.append(
         f"device      {setup.device}, {setup.dtype}, {setup.threads} threads of torch, "
         f"{setup.cores} processors"
@@ -121,12 +120,12 @@ def _table(result: Preflight) -> str:
     lines.append("")
     for found in result.findings:
         lines.append(f"{_MARKS[found.severity]}  {found.subject}: {shown(found.message)}")
-        lines += [f"           {shown(name)}" for name in found.names[:5]]
+        lines += [f"           {shown(name, PATH)}" for name in found.names[:5]]
         if found.count > 5 and found.names:
             lines.append(f"           and {found.count - 5} more")
     if not result.findings:
         lines.append("nothing found")
-    return "\n".join(lines)
+    return lines
 
 
 def _duration(seconds: float) -> str:

@@ -8,6 +8,7 @@ import click
 
 from cmdmetric.cli import completion
 from cmdmetric.cli.options import check_writable, encoder_options, explain
+from cmdmetric.terminal import say
 
 if TYPE_CHECKING:
     from cmdmetric.scoring import EncodingOptions, StoredSet
@@ -80,4 +81,4 @@ def _tell(output: str, result: StoredSet) -> None:
     if result.record:
         place = f", shard {result.record.shard} of {result.record.listing.total}"
         place += f" {result.record.listing.unit}"
-    click.echo(f"{output}: {result.n} samples{dimensions}{place}", err=True)
+    say(f"{output}: {result.n} samples{dimensions}{place}", err=True)

@@ -7,7 +7,7 @@ import io
 import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import click
 
 from cmdmetric.cli import completion
 from cmdmetric.scoring import DEFAULTS
+from cmdmetric.terminal import as_json, say, tell
 
 INTERRUPTED = 130  # what a shell reports for Ctrl-C: 128 + SIGINT
 
@@ -29,10 +30,6 @@ def explain(command: Callable[..., None]) -> Callable[..., None]:
     def run(*args: Any, **kwargs: Any) -> None:
         from cmdmetric.errors import InputError
         from cmdmetric.features import workers as distributed
-        from cmdmetric.files import shown
-
-        def tell(message: str) -> None:
-            click.echo(shown(message, keep="\n\t"), err=True)
 
         first = distributed.place()[0] == 0
 
@@ -62,7 +59,7 @@ def explain(command: Callable[..., None]) -> Callable[..., None]:
             tell(f"error: {error}")
             _exit(1)
         except KeyboardInterrupt:
-            click.echo("interrupted", err=True)
+            tell("interrupted")
             _exit(INTERRUPTED)
         if status:
             sys.exit(status)
@@ -139,6 +136,19 @@ def check_writable(output: str | None) -> None:
         raise InputError(f"cannot write {output}: {folder} is no folder")
     if Path(output).is_dir() or not os.access(folder, os.W_OK):
         raise InputError(f"cannot write {output}: it is a folder, or not yours to write")
+
+
+def give(
+    content: Mapping[str, Any], lines: Sequence[str], form: str, output: str | None = None
+) -> None:
+    """A result: as JSON to the file that -o names, and to stdout as JSON or as lines of text."""
+    text = as_json(content)
+    if output:
+        write(output, text + "\n")
+    if form == "json":
+        print(text)
+    else:
+        say(*lines)
 
 
 def write(path: str | Path, text: str) -> None:

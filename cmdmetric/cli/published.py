@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from cmdmetric.cli.options import explain
+from cmdmetric.terminal import as_json
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -23,8 +22,8 @@ def published(number: int | None, form: str) -> None:
 
     tables = data.tables() if number is None else (data.table(number),)
     if form == "json":
-        click.echo(json.dumps(data.to_dict(data.load(), tables), indent=2))
+        print(as_json(data.to_dict(data.load(), tables)))
     elif form == "csv":
-        click.echo(data.to_csv(tables), nl=False)
+        print(data.to_csv(tables), end="")
     else:
-        click.echo(data.to_markdown(data.load(), tables))
+        print(data.to_markdown(data.load(), tables))

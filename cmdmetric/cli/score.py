@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ import click
 
 from cmdmetric.cli import completion
 from cmdmetric.cli.check import Gate, check_options
-from cmdmetric.cli.options import check_writable, encoder_options, explain, write
+from cmdmetric.cli.options import check_writable, encoder_options, explain, give, write
 from cmdmetric.cli.tables import compare_table, harm_table, score_table, versus_table
 from cmdmetric.version import __version__
 
@@ -100,7 +99,7 @@ def score(
         from cmdmetric.scoring import Wanted
 
         wanted = Wanted(metrics, inception_weights, inception_real)
-        content, table = _scores(
+        content, lines = _scores(
             generated, captions, real, options, wanted, worst, worst_csv, report
         )
     else:
@@ -116,15 +115,12 @@ def score(
             inception_real=inception_real,
             **options,
         )
-        content, table = both.to_dict(), versus_table(both)
+        content, lines = both.to_dict(), versus_table(both)
     verdict = gate.verdict(content)
     if verdict is not None:
         content["check"] = verdict.to_dict()
-        table += f"\n\n{verdict}"
-    text = json.dumps(content, indent=2)
-    if output:
-        write(output, text + "\n")
-    click.echo(text if form == "json" else table)
+        lines += ["", *verdict.lines()]
+    give(content, lines, form, output)
     gate.leave(verdict)
 
 
@@ -137,8 +133,8 @@ def _scores(
     worst: int | None,
     worst_csv: str | None,
     report: str | None,
-) -> tuple[dict[str, Any], str]:
-    """The result of one generator or of several, for JSON and as text."""
+) -> tuple[dict[str, Any], list[str]]:
+    """The result of one generator or of several, for JSON and as lines of text."""
     from cmdmetric.scoring import encoding_of, scored
 
     encoding = encoding_of(**options)
@@ -157,21 +153,21 @@ def _scores(
         return {**ranking.to_dict(), "scores": scores}, compare_table(ranking)
     (only,) = found
     result = only.score
-    content, table = result.to_dict(), score_table(result)
+    content, lines = result.to_dict(), score_table(result)
     if worst or worst_csv:
         from cmdmetric.scoring import harm, harm_csv
 
         rows = harm(*only.sides)
         if worst:
             content["worst"] = [asdict(row) for row in rows[:worst]]
-            table += f"\n\n{harm_table(rows[:worst])}"
+            lines += ["", *harm_table(rows[:worst])]
             bars = result.uncertainty
             if bars is not None and bars.second_order > 1 / 3:
-                table += "\ngenerated and real images hardly differ: this order is mostly chance"
+                lines.append("generated and real images hardly differ: this order is mostly chance")
         if worst_csv:
             write(worst_csv, harm_csv(rows))
     if report is not None:
         from cmdmetric.report import look_at, write_report
 
         write_report(only, report, look_at(only, encoding))
-    return content, table
+    return content, lines

@@ -1,8 +1,14 @@
-"""Results as text, for a terminal."""
+"""Results as lines of text, for a terminal.
+
+A name or a caption may hold anything; `cmdmetric.terminal.say`, which prints the lines, makes that
+harmless. Here they are kept from being endless.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+from cmdmetric.terminal import shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -11,6 +17,8 @@ if TYPE_CHECKING:
     from cmdmetric.scoring import CMDScore, Harm
     from cmdmetric.uncertainty import Estimate, Gap, Value
 
+#: The most characters of a model's or an image's name and of a caption, and of a path.
+NAME, PATH = 60, 300
 _ABOUT = {
     "cmd": "Dis(f,r) + ITDis, lower is better",
     "itdis": "|Dis(f,l) - Dis(r,l)|, consistency",
@@ -20,7 +28,7 @@ _ABOUT = {
 }
 
 
-def score_table(result: CMDScore) -> str:
+def score_table(result: CMDScore) -> list[str]:
     """The numbers of one score, with what they are of."""
     from cmdmetric.metrics import QUANTITIES
 
@@ -52,15 +60,15 @@ def score_table(result: CMDScore) -> str:
     lines += _family(result.metrics)
     lines += [
         "",
-        f"generated f  {result.generated} ({count(result.n, 'images')}{paired})",
-        f"real r       {result.real} ({count(result.n_real, 'images')})",
-        f"captions l   {result.captions} ({count(result.n_captions, 'captions')})",
+        f"generated f  {shown(result.generated, PATH)} ({count(result.n, 'images')}{paired})",
+        f"real r       {shown(result.real, PATH)} ({count(result.n_real, 'images')})",
+        f"captions l   {shown(result.captions, PATH)} ({count(result.n_captions, 'captions')})",
         f"signature    {result.signature}",
     ]
-    return "\n".join(lines)
+    return lines
 
 
-def versus_table(result: Versus) -> str:
+def versus_table(result: Versus) -> list[str]:
     """Two generators as text: what was compared, and whether they differ."""
     difference = result.difference
     tested = "not known: the numbers of images differ, and what that does to CMD is not known"
@@ -73,20 +81,18 @@ def versus_table(result: Versus) -> str:
     best, how = difference.raw, ""
     if difference.debiased is not None:
         best, how = difference.debiased, ", without the excess of finite samples"
-    return "\n".join(
-        [
-            "first",
-            score_table(result.first),
-            "",
-            "second",
-            score_table(result.second),
-            "",
-            f"CMD first - second  {_fixed(difference.raw)} as scored",
-            f"                    {_fixed(best)} ± {difference.standard_error:.4f}{how}{interval}",
-            f"p-value             {tested}",
-            *_gaps(result.metrics),
-        ]
-    )
+    return [
+        "first",
+        *score_table(result.first),
+        "",
+        "second",
+        *score_table(result.second),
+        "",
+        f"CMD first - second  {_fixed(difference.raw)} as scored",
+        f"                    {_fixed(best)} ± {difference.standard_error:.4f}{how}{interval}",
+        f"p-value             {tested}",
+        *_gaps(result.metrics),
+    ]
 
 
 def _fixed(value: float) -> str:
@@ -114,9 +120,10 @@ def _gaps(metrics: Mapping[str, Gap]) -> list[str]:
     return ["", *_aligned(rows)]
 
 
-def compare_table(result: Comparison) -> str:
+def compare_table(result: Comparison) -> list[str]:
     """Models by rank, and what sets the others apart from the best."""
-    width = max(5, *(len(entry.name) for entry in result.entries))
+    best = shown(result.entries[0].name, NAME)
+    width = max(5, *(len(shown(entry.name, NAME)) for entry in result.entries))
     head = f"{'model':<{width}}  {'CMD':>9} {'± SE':>8} {'unbiased':>9}  {'95 % interval':<18}"
     lines = [f"{head} {'ITDis':>8} {'Dis(f,r)':>9} {'images':>8}"]
     for entry in result.entries:
@@ -130,11 +137,11 @@ def compare_table(result: Comparison) -> str:
             f"{entry.dis_fr:>9.4f}",
             f"{entry.n if entry.n is not None else '?':>8}",
         ]
-        lines.append(f"{entry.name:<{width}}  {' '.join(cells)}")
+        lines.append(f"{shown(entry.name, NAME):<{width}}  {' '.join(cells)}")
     how = {_how(each) for each in result.against_best}
     if how:
         alike = f", {next(iter(how))}" if len(how) == 1 else ""
-        lines += ["", f"against {result.entries[0].name}{alike}"]
+        lines += ["", f"against {best}{alike}"]
     for each in result.against_best:
         verdict = "not tested, the numbers of images differ"
         if each.p_value is not None and each.p_adjusted is not None:
@@ -142,10 +149,10 @@ def compare_table(result: Comparison) -> str:
             verdict = f"{of}: {'significant' if each.p_adjusted < 0.05 else 'not significant'}"
         own = f", {_how(each)}" if len(how) > 1 else ""
         lines.append(
-            f"{each.name:<{width}}  {each.difference:+9.4f} ± {each.standard_error:.4f}  "
-            f"{verdict}{own}"
+            f"{shown(each.name, NAME):<{width}}  {each.difference:+9.4f} ± "
+            f"{each.standard_error:.4f}  {verdict}{own}"
         )
-    return "\n".join([*lines, *_families(result)])
+    return [*lines, *_families(result)]
 
 
 def _how(each: Against) -> str:
@@ -160,7 +167,7 @@ def _families(result: Comparison) -> list[str]:
     from cmdmetric.scoring import better
 
     against = {each.name: each.metrics for each in result.against_best}
-    rows = [("", *(entry.name for entry in result.entries), "better")]
+    rows = [("", *(shown(entry.name, NAME) for entry in result.entries), "better")]
     for name in names:
         cells = []
         for entry in result.entries:
@@ -177,7 +184,7 @@ def _families(result: Comparison) -> list[str]:
     if gaps:
         unknown = any(gap.p_adjusted is None for gap in gaps)
         more = "; ? whether it does is not known" if unknown else ""
-        lines += ["", f"* differs from {result.entries[0].name} at 5 %{more}"]
+        lines += ["", f"* differs from {shown(result.entries[0].name, NAME)} at 5 %{more}"]
     return lines
 
 
@@ -198,15 +205,14 @@ def _family(metrics: Mapping[str, Value]) -> list[str]:
     return lines
 
 
-def harm_table(rows: Sequence[Harm]) -> str:
+def harm_table(rows: Sequence[Harm]) -> list[str]:
     """The samples that raise CMD most."""
-    shown = [("raises CMD by", "", "name", "caption")]
-    shown += [(f"{row.share:.5f}", row.side, row.name, _cut(row.caption)) for row in rows]
-    return "\n".join(_aligned(shown))
-
-
-def _cut(text: str, width: int = 60) -> str:
-    return text if len(text) <= width else text[: width - 1] + "…"
+    cells = [("raises CMD by", "", "name", "caption")]
+    cells += [
+        (f"{row.share:.5f}", row.side, shown(row.name, NAME), shown(row.caption, NAME))
+        for row in rows
+    ]
+    return _aligned(cells)
 
 
 def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:

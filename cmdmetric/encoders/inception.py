@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import os
-import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -22,6 +21,7 @@ from cmdmetric.cache import Space
 from cmdmetric.encoders.rgb import to_rgb
 from cmdmetric.errors import InputError
 from cmdmetric.files import cache_folder, download, sha256_of
+from cmdmetric.terminal import tell
 
 if TYPE_CHECKING:
     import torch
@@ -139,7 +139,7 @@ def find_inception_weights(weights: str | Path | None = None) -> Path:
         if candidate.is_file():
             if sha256_of(candidate) == SHA256:
                 return candidate
-            print(f"warning: {candidate} has a wrong sha256: ignored", file=sys.stderr)
+            tell(f"warning: {candidate} has a wrong sha256: ignored")
     try:
         if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
             raise InputError("HF_HUB_OFFLINE forbids a download")

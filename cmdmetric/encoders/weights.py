@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import sys
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from cmdmetric.errors import InputError, NotAtHandError
 from cmdmetric.files import cache_folder, download, forbidden, sha256_of
 from cmdmetric.metrics import Provenance
 from cmdmetric.protocol import Protocol
+from cmdmetric.terminal import tell
 
 #: The encoder that published CMD numbers were made with.
 DEFAULT_MODEL = "ViT-B-32/openai"
@@ -246,7 +246,7 @@ def _find_published(name: str, tag: str, published: dict[str, Any], digest: Dige
             if candidate.is_file():
                 if digest(candidate) == sha256:
                     return candidate
-                print(f"warning: {candidate} has a wrong sha256: ignored", file=sys.stderr)
+                tell(f"warning: {candidate} has a wrong sha256: ignored")
     repository, _, file = published.get("hf_hub", "").rpartition("/")
     for hub_file in (file,) if file else _HUB_FILES:
         looked.append(f"{hub_file} of {repository} in the Hub's cache")

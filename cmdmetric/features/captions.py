@@ -12,11 +12,12 @@ from tqdm import tqdm
 
 from cmdmetric.cache import FeatureCache, Space, remembered
 from cmdmetric.encoders import text_space
-from cmdmetric.features.failures import NoWords, shortened
+from cmdmetric.features.failures import NoWords
 from cmdmetric.features.rows import FeatureRows, Features
 from cmdmetric.features.stored_moments import recall_moments, remember_moments
 from cmdmetric.inputs import Captions
 from cmdmetric.metrics import Moments
+from cmdmetric.terminal import shown
 
 if TYPE_CHECKING:
     from cmdmetric.encoders import Encoder, LazyEncoder
@@ -74,7 +75,7 @@ def encode_captions(
         return EncodedTexts(
             moments, Features(run.complete), kept, truncated, len(kept), run.identity
         )
-    with tqdm(total=len(kept), desc=f"captions {shortened(captions.source)}", unit="caption",
+    with tqdm(total=len(kept), desc=f"captions {shown(captions.source, 32)}", unit="caption",
               disable=not progress, mininterval=0.5) as bar:  # fmt: skip
         features = run.complete(bar)
     moments = Moments.from_features(features, provenance)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from cmdmetric.errors import InputError
-from cmdmetric.files import shown
+from cmdmetric.terminal import shown
 
 #: Whether images that cannot be decoded are an error or are left out.
 OnError = Literal["raise", "skip"]
@@ -49,13 +49,7 @@ def refuse_failures(
 
 def list_failures(failures: Sequence[tuple[str, str]]) -> str:
     """One line for each failure (name, reason), at most LISTED of them."""
-    lines = [f"  {shown(name)}: {reason}" for name, reason in failures[:LISTED]]
+    lines = [f"  {shown(name, 200)}: {shown(reason)}" for name, reason in failures[:LISTED]]
     if len(failures) > LISTED:
         lines.append(f"  and {len(failures) - LISTED} more")
     return "\n".join(lines)
-
-
-def shortened(source: str, width: int = 32) -> str:
-    """A source's name for a progress bar: its end where it is long."""
-    source = shown(source)
-    return source if len(source) <= width else "…" + source[1 - width :]

@@ -21,9 +21,10 @@ from tqdm import tqdm
 
 from cmdmetric.cache import FeatureCache, Space, stamp_of
 from cmdmetric.encoders import ImageNetwork
-from cmdmetric.features.failures import OnError, refuse_failures, shortened
+from cmdmetric.features.failures import OnError, refuse_failures
 from cmdmetric.features.rows import FeatureRows
 from cmdmetric.inputs import Failure, ImageItem, ImageSet, prepared
+from cmdmetric.terminal import shown
 
 #: Keys that are looked up in the cache at once.
 KEYS = 4096
@@ -109,7 +110,7 @@ class ImagePass:
         source = self._images.source
         with contextlib.ExitStack() as stack:
             bar = stack.enter_context(
-                tqdm(total=self._images.count, desc=f"images {shortened(source)}", unit="image",
+                tqdm(total=self._images.count, desc=f"images {shown(source, 32)}", unit="image",
                      disable=not progress, mininterval=0.5)
             )  # fmt: skip
             ways = [

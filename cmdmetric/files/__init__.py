@@ -33,7 +33,6 @@ if TYPE_CHECKING:
         missing as missing,
         natural_key as natural_key,
         natural_sorted as natural_sorted,
-        shown as shown,
     )
 
 __getattr__, __dir__, __all__ = lazy_exports(
@@ -44,6 +43,6 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "lookahead": "ahead read_ahead",
         "mapped": "ROWS blocks_of release",
         "npz": "Arrays load opened read_header reading write_npz",
-        "paths": "missing natural_key natural_sorted shown",
+        "paths": "missing natural_key natural_sorted",
     },
 )

@@ -16,6 +16,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from cmdmetric.errors import InputError
+from cmdmetric.terminal import tell
 
 CHUNK = 1 << 20
 
@@ -77,7 +78,7 @@ def download(url: str, target: Path, sha256: str, what: str) -> Path:
                 raise InputError(f"{url}: leads to {answer.geturl()}, which is not https://")
             size = int(answer.headers.get("Content-Length") or 0)
             megabytes = f"{size / 1e6:.1f} MB" if size else "of unknown size"
-            print(f"downloading {what} ({megabytes}) from {url} to {target}", file=sys.stderr)
+            tell(f"downloading {what} ({megabytes}) from {url} to {target}")
             target.parent.mkdir(parents=True, exist_ok=True)
             handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
             partial, digest = Path(name), hashlib.sha256()

@@ -13,8 +13,6 @@ from cmdmetric.errors import InputError, MissingError
 
 T = TypeVar("T")
 
-#: Controls of the terminal, of the line and of the writing direction, and undecodable bytes.
-_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _DIGITS = re.compile(r"([0-9]+)")
 _ZEROS = str.maketrans("123456789", "000000000")
 
@@ -42,19 +40,6 @@ def natural_sorted(items: Iterable[T], name: Callable[[T], str] = str) -> list[T
     if len({name(item).translate(_ZEROS) for item in items}) <= 1:
         return sorted(items, key=name)  # numbers of one width: the same order, at a tenth the time
     return sorted(items, key=lambda item: natural_key(name(item)))
-
-
-def shown(text: str, keep: str = "") -> str:
-    r"""The text with what a terminal would obey or cannot show escaped, but for `keep`.
-
-    >>> print(shown("two\nlines.png"))
-    two\nlines.png
-    """
-
-    def escape(found: re.Match[str]) -> str:
-        return found[0] if found[0] in keep else found[0].encode("unicode_escape").decode()
-
-    return _UNSEEN.sub(escape, text)
 
 
 def missing(path: str | os.PathLike[str], advice: str = "") -> InputError:

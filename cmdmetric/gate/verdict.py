@@ -67,6 +67,10 @@ class Verdict:
         }
 
     def __str__(self) -> str:
+        """The table of `lines`."""
+        return "\n".join(self.lines())
+
+    def lines(self) -> list[str]:
         """The table that the command line prints."""
         width = max([len(_label(check.metric)) for check in self.checks], default=0) + 2
         lines = []
@@ -86,7 +90,7 @@ class Verdict:
                              f"{_word(check)}")  # fmt: skip
         lines += [f"note: {note}" for note in self.notes]
         lines += [f"meaningless: {reason}" for reason in self.meaningless]
-        return "\n".join([*lines, f"verdict: {self.summary}"])
+        return [*lines, f"verdict: {self.summary}"]
 
     @property
     def summary(self) -> str:

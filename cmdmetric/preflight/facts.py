@@ -10,9 +10,9 @@ from PIL import Image
 from tqdm import tqdm
 
 from cmdmetric.encoders import to_pixels
-from cmdmetric.files import shown
 from cmdmetric.inputs import Failure, ImageItem, ImageSet, prepared
 from cmdmetric.protocol import Protocol
+from cmdmetric.terminal import shown
 
 #: Formats whose usual files lose something.
 LOSSY = ("JPEG", "MPO", "WEBP", "AVIF", "JPEG2000")
@@ -58,7 +58,7 @@ def look_over(images: ImageSet, protocol: Protocol, progress: bool = False) -> L
         number, item = numbered
         return facts_of(item, protocol, blocks=number < _BLOCKS)
 
-    bar = tqdm(total=images.count, desc=f"looking at {shown(images.source)[-32:]}", unit="image",
+    bar = tqdm(total=images.count, desc=f"looking at {shown(images.source, 32)}", unit="image",
                disable=not progress, mininterval=0.5)  # fmt: skip
     with bar:
         for (_, item), result in prepared(enumerate(images), look, _LOOKAHEAD):

@@ -6,10 +6,10 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from statistics import median
 
-from cmdmetric.files import shown
 from cmdmetric.preflight.facts import LOSSY, ImageFacts
 from cmdmetric.preflight.finding import Finding, finding
 from cmdmetric.protocol import Protocol
+from cmdmetric.terminal import shown
 
 #: Median blockiness beyond which images went through JPEG, and up to which they did not; of 21
 #: photographs, resized: 0.997 (standard deviation 0.016), at JPEG quality 90 1.05 (0.027).

@@ -14,7 +14,8 @@ import jinja2
 from markupsafe import Markup
 
 from cmdmetric.errors import InputError
-from cmdmetric.files import shown as visible, whole_file
+from cmdmetric.files import whole_file
+from cmdmetric.terminal import shown as visible
 from cmdmetric.version import __version__
 
 

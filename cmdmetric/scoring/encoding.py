@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -31,6 +30,7 @@ from cmdmetric.inputs import Captions, ImageSet
 from cmdmetric.protocol import get_protocol
 from cmdmetric.scoring.options import DEFAULTS, EncodingOptions, refuse_unknown
 from cmdmetric.scoring.side import Side
+from cmdmetric.terminal import tell
 
 if TYPE_CHECKING:
     import torch
@@ -147,7 +147,7 @@ class Encoding:
             found = " and ".join(
                 f"{cached} of {total} {what}" for what, (cached, total) in self._counts.items()
             )
-            print(f"from the cache: {found}", file=sys.stderr)
+            tell(f"from the cache: {found}")
 
 
 def encoding_of(**options: Unpack[EncodingOptions]) -> Encoding:
