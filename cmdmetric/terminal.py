@@ -63,8 +63,9 @@ def say(*lines: str, err: bool = False) -> None:
 
 
 def tell(message: str) -> None:
-    """Print a message on stderr. Its own line breaks stay, and no line after the first begins as
-    messages do: a name in it cannot forge another one.
+    """Print a message on stderr, with its line breaks.
+
+    No line after the first begins as messages do: a name in it cannot forge another message.
     """
     first, *others = message.split("\n")
     say(first, *(other if other.startswith(" ") else f"  {other}" for other in others), err=True)

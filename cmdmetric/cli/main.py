@@ -7,6 +7,7 @@ import click
 from cmdmetric.cli.cache import cache
 from cmdmetric.cli.compare import compare
 from cmdmetric.cli.doctor import doctor
+from cmdmetric.cli.entry import Group
 from cmdmetric.cli.moments import merge, moments
 from cmdmetric.cli.published import published
 from cmdmetric.cli.score import score
@@ -15,7 +16,7 @@ from cmdmetric.version import __version__
 __all__ = ["main", "score"]
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="cmdmetric")
 def main() -> None:
     """Reproducible scores for text-to-image models."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-import io
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -14,10 +14,14 @@ from typing import Any
 import click
 
 from cmdmetric.cli import completion
+from cmdmetric.cli.entry import INTERRUPTED, WRONG
 from cmdmetric.scoring import DEFAULTS
 from cmdmetric.terminal import as_json, say, tell
 
-INTERRUPTED = 130  # what a shell reports for Ctrl-C: 128 + SIGINT
+#: What libraries say where the system gives them no more memory or threads.
+_NO_MEMORY = re.compile(
+    r"allocate|out of memory|std::bad_alloc|map segment|start new thread|not enough memory", re.I
+)
 
 
 def explain(command: Callable[..., None]) -> Callable[..., None]:
@@ -37,10 +41,6 @@ def explain(command: Callable[..., None]) -> Callable[..., None]:
             if first:
                 tell(f"warning: {message}")
 
-        # Names of files may hold what the terminal's encoding does not.
-        for stream in (sys.stdout, sys.stderr):
-            if isinstance(stream, io.TextIOWrapper):
-                stream.reconfigure(errors="backslashreplace")
         status = 0
         try:
             with distributed.command(), warnings.catch_warnings():
@@ -51,13 +51,19 @@ def explain(command: Callable[..., None]) -> Callable[..., None]:
                 except InputError as error:
                     if first:
                         tell(f"error: {error}")
-                    status = 2
+                    status = WRONG
                 except distributed.Finished as finished:
                     status = finished.workers.told()
                 distributed.part(status)
         except distributed.ProcessLost as error:
             tell(f"error: {error}")
-            _exit(1)
+            _exit(WRONG)
+        except (OSError, MemoryError, RuntimeError, ImportError) as error:
+            reason = _of_the_machine(error)
+            if reason is None:
+                raise
+            tell(f"error: {reason}")
+            status = WRONG
         except KeyboardInterrupt:
             tell("interrupted")
             _exit(INTERRUPTED)
@@ -65,6 +71,17 @@ def explain(command: Callable[..., None]) -> Callable[..., None]:
             sys.exit(status)
 
     return run
+
+
+def _of_the_machine(error: Exception) -> str | None:
+    """What the system has refused, in a line; None where the error is none of the system's."""
+    text = " ".join(str(error).split())
+    if isinstance(error, MemoryError) or _NO_MEMORY.search(text):
+        return f"the memory is used up ({text[:300] or type(error).__name__}): allow more of it"
+    if not isinstance(error, OSError):
+        return None
+    where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, (str, bytes)) else ""
+    return f"{where}{error.strerror or text}"
 
 
 def _exit(status: int) -> None:

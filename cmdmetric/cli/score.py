@@ -10,6 +10,7 @@ import click
 
 from cmdmetric.cli import completion
 from cmdmetric.cli.check import Gate, check_options
+from cmdmetric.cli.entry import Command
 from cmdmetric.cli.options import check_writable, encoder_options, explain, give, write
 from cmdmetric.cli.tables import compare_table, harm_table, score_table, versus_table
 from cmdmetric.version import __version__
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 
 @click.command(
+    cls=Command,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="""\b
 Examples:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from cmdmetric.errors import InputError, MissingError
+from cmdmetric.terminal import shown
 
 T = TypeVar("T")
 
@@ -45,16 +46,16 @@ def natural_sorted(items: Iterable[T], name: Callable[[T], str] = str) -> list[T
 def missing(path: str | os.PathLike[str], advice: str = "") -> InputError:
     """The error for a path that does not exist, with the nearest names of where it should be."""
     path = Path(path)
+    name = shown(str(path), 300)
     parent = path.parent
     if not os.path.isdir(parent):
         while not os.path.isdir(parent) and parent != parent.parent:
             parent = parent.parent
-        return MissingError(
-            f"{path}: does not exist, of that path only {parent}. {advice}".rstrip()
-        )
+        there = shown(str(parent), 300)
+        return MissingError(f"{name}: does not exist, of that path only {there}. {advice}".rstrip())
     try:
         near = difflib.get_close_matches(path.name, os.listdir(parent), n=3, cutoff=0.5)
     except OSError:
         near = []
-    hint = f" Near it: {', '.join(near)}." if near else ""
-    return MissingError(f"{path}: does not exist.{hint} {advice}".rstrip())
+    hint = f" Near it: {', '.join(map(shown, near))}." if near else ""
+    return MissingError(f"{name}: does not exist.{hint} {advice}".rstrip())

@@ -1,0 +1,109 @@
+"""How a command starts and ends: its streams, which may break, and what click has to say."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any, TextIO
+
+import click
+
+from cmdmetric.terminal import say, tell
+
+INTERRUPTED = 130  # what a shell reports for Ctrl-C: 128 + SIGINT
+#: Wrong usage, bad input, or an output that cannot be written.
+WRONG = 2
+
+
+class _Guarded:
+    """A stream whose failure is kept in place of raised: lost chatter must not lose the score."""
+
+    def __init__(self, stream: TextIO) -> None:
+        if isinstance(stream, io.TextIOWrapper):
+            # Names of files may hold what the terminal's encoding does not.
+            stream.reconfigure(errors="backslashreplace")
+        self.stream = stream
+        self.failure: OSError | None = None
+
+    def write(self, text: str) -> int:
+        try:
+            return self.stream.write(text)
+        except OSError as error:
+            self.failure = error
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            self.stream.flush()
+        except OSError as error:
+            self.failure = error
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+    def silence(self) -> None:
+        """Let what Python still holds of a broken stream go nowhere when the process ends."""
+        with contextlib.suppress(OSError, ValueError):  # a stream of a test has no descriptor
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.stream.fileno())
+            os.close(nowhere)
+
+
+@contextlib.contextmanager
+def guarded_streams() -> Iterator[None]:
+    """Within it no write to stdout or stderr fails; one that did is an exit with status 2."""
+    streams = sys.stdout, sys.stderr
+    out, err = map(_Guarded, streams)
+    sys.stdout, sys.stderr = out, err  # type: ignore[assignment]  # they have all that files have
+    try:
+        yield
+    finally:
+        out.flush()
+        if out.failure is not None:
+            tell(f"error: stdout cannot be written: {out.failure.strerror}")
+        err.flush()
+        sys.stdout, sys.stderr = streams
+        broken = [stream for stream in (out, err) if stream.failure is not None]
+        for stream in broken:
+            stream.silence()
+        if broken:
+            sys.exit(WRONG)
+
+
+class Command(click.Command):
+    """A command that says what is wrong in lines that command no terminal."""
+
+    def main(self, *args: Any, standalone_mode: bool = True, **kwargs: Any) -> Any:
+        """Run as click does. Exit with status 2 where stdout or stderr cannot be written."""
+        if not standalone_mode:
+            return super().main(*args, standalone_mode=False, **kwargs)
+        with guarded_streams():
+            try:
+                status = super().main(*args, standalone_mode=False, **kwargs)
+            except click.ClickException as error:
+                _show(error)
+                status = error.exit_code
+            except click.Abort:
+                tell("interrupted")
+                status = INTERRUPTED
+            sys.exit(status)
+
+
+class Group(Command, click.Group):
+    """A command of commands."""
+
+
+def _show(error: click.ClickException) -> None:
+    """As click shows an error, in lines that command no terminal."""
+    message = error.format_message()
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):  # it is the help itself
+        say(*message.splitlines(), err=True)
+        return
+    context: click.Context | None = getattr(error, "ctx", None)
+    if context is not None:
+        say(*context.get_usage().splitlines(), err=True)
+        say(f"Try '{context.command_path} --help' for help.", "", err=True)
+    tell(f"Error: {message}")

@@ -1,0 +1,172 @@
+"""What others name and write reaches a terminal, a log and a spreadsheet as text, nothing more."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from hypothesis import given, strategies as st
+from PIL import Image
+
+from cmdmetric.cli.main import main
+from cmdmetric.terminal import LINE, as_json, one_line, shown
+from tests.support.commands import BIN, run
+from tests.support.pictures import scenes
+
+#: A screen that is cleared, a title that is set, a line that is overwritten, a reversed direction
+#: of writing, C1's introducer, commands of GitHub's, Azure's and TeamCity's logs.
+HOSTILE = (
+    "\x1b[2J", "\x1b]0;title\x07", "all is well\r", "\u202egnp.exe", "\x9b31m", "\u2066\u061c",
+    "a\n::warning title=pwn::", "##[error]", "##vso[task.complete]", "##teamcity[x]", "\udcff",
+)  # fmt: skip
+#: What a terminal obeys, what misleads a reader, and what is no text.
+OBEYED = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+COMMAND = re.compile(r"^\s*::|##\w*\[", re.MULTILINE)
+
+
+def assert_harmless(text: str) -> None:
+    assert not OBEYED.search(text), repr(text)
+    assert not COMMAND.search(text), text
+
+
+def call(*arguments: object) -> Result:
+    return CliRunner().invoke(main, list(map(str, arguments)))
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two generators and real images whose names, captions and folders mean harm."""
+    folder = tmp_path_factory.mktemp("hostile")
+    names = [f"{i}{text.replace('/', '')}.png" for i, text in enumerate(HOSTILE)]
+    names.append("::error::" + "x" * 200 + ".png")
+    for seed, side in enumerate(("\x1b[2Jone\n::notice::", "two", "real")):
+        (folder / side).mkdir()
+        for name, pixels in zip(names, scenes(range(50 * seed, 50 * seed + 50)), strict=False):
+            Image.fromarray(pixels).save(os.fsencode(folder / side / name))
+    captions = [f"{text} a red circle {text}" for text in (*HOSTILE[:-1], "plain", "\0 nothing")]
+    (folder / "captions.json").write_text(json.dumps(captions))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def sides(hostile: Path) -> tuple[list[Path], tuple[object, ...]]:
+    """The generators, and the options of a score of them."""
+    generators = sorted(path for path in hostile.iterdir() if path.is_dir() and path.name != "real")
+    rest = (hostile / "captions.json", "--real", hostile / "real", "--model", "scenes-toy", "-q")
+    return generators, rest
+
+
+@pytest.mark.parametrize("form", ["table", "json"])
+def test_every_table_is_harmless(
+    form: str, sides: tuple[list[Path], tuple[object, ...]], tmp_path: Path
+) -> None:
+    (one, two), rest = sides
+    stored = [tmp_path / "\x1b[2J\na.json", tmp_path / "b.json"]
+    calls = [
+        ("score", one, *rest, "--worst", 30, "-o", stored[0], "--check", "cmd>=0"),
+        ("score", two, *rest, "-o", stored[1], "--metrics", "prdc"),
+        ("score", one, two, *rest, "--metrics", "prdc"),
+        ("score", one, *rest, "--versus", two),
+        ("doctor", one, *rest, "--no-probe"),
+        ("compare", *stored),
+        ("cache", "info"),
+        ("published",),
+    ]
+    for arguments in calls:
+        if form == "json" and arguments[0] == "published":
+            continue
+        done = call(*arguments, *([] if arguments[0] == "published" else ["--format", form]))
+        assert done.exit_code in (0, 1), done.output
+        assert done.stdout
+        assert_harmless(done.stdout)
+        assert_harmless(done.stderr)
+        if form == "json":
+            json.loads(done.stdout)
+        else:
+            assert max(map(len, done.stdout.splitlines())) <= LINE
+
+
+def test_names_stay_legible(sides: tuple[list[Path], tuple[object, ...]]) -> None:
+    (one, _), rest = sides
+    done = call("score", one, *rest, "--worst", 30)
+    assert done.exit_code == 0, done.output
+    assert r"\x1b[2J" in done.stdout and "…" in done.stdout
+    assert max(map(len, done.stdout.splitlines())) < 400
+
+
+@pytest.mark.parametrize("text", HOSTILE[:-1])
+def test_errors_are_harmless(text: str, tmp_path: Path) -> None:
+    for arguments in (
+        ("score", tmp_path / text, "no.json"),
+        ("score", "--batch-size", text),
+        (text,),
+        ("compare", text, text),
+        ("score", "a", "b", f"--{text}"),
+    ):
+        done = call(*arguments)
+        assert done.exit_code == 2, done.output
+        assert done.stdout == ""
+        assert_harmless(done.stderr)
+        assert not re.search("^(warning|all is well)", done.stderr, re.MULTILINE)
+
+
+@given(st.text() | st.text(alphabet="#:[\n\r\x1b \u202e\u3000w") | st.sampled_from(HOSTILE))
+def test_no_text_commands(text: str) -> None:
+    line = one_line(text)
+    assert "\n" not in line and len(line) <= LINE + 30
+    assert_harmless(line)
+    assert len(shown(text, 20)) <= 20
+    written = as_json({"a": text, text: [text]})
+    assert_harmless(written)
+    assert written.isascii() and json.loads(written) == {"a": text, text: [text]}
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no full device")
+@pytest.mark.parametrize("arguments", [("--help",), ("published",), ("cache", "info")])
+def test_full_device(arguments: tuple[str, ...]) -> None:
+    for streams in ({"stdout": "/dev/full"}, {"stderr": "/dev/full"}):
+        with open("/dev/full", "w") as full:
+            pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+            done = subprocess.run(
+                [str(BIN / "cmdmetric"), *arguments],
+                text=True, check=False, **{**pipes, **dict.fromkeys(streams, full)},
+            )  # fmt: skip
+        if "stdout" in streams:
+            assert done.returncode == 2
+            assert done.stderr == "error: stdout cannot be written: No space left on device\n"
+        else:  # there was nothing to say
+            assert done.returncode == 0 and done.stdout
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no full device")
+def test_full_stderr_loses_no_score(example: Path) -> None:
+    command = [str(BIN / "cmd-score"), str(example / "generated"), str(example / "captions.json")]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [*command, "--model", "scenes-toy", "--format", "json"],
+            stdout=subprocess.PIPE, stderr=full, text=True, check=False,
+        )  # fmt: skip
+    assert json.loads(done.stdout)["n"] == 160
+    assert done.returncode == 2
+
+
+def test_closed_pipe() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as pipe:
+        done = subprocess.run([str(BIN / "cmdmetric"), "published"], stdout=pipe,
+                              stderr=subprocess.PIPE, text=True, check=False)  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr == "error: stdout cannot be written: Broken pipe\n"
+
+
+def test_command_without_arguments_gives_its_help() -> None:
+    done = run("cmdmetric")
+    assert done.returncode == 2 and done.stderr.startswith("Usage: cmdmetric")
