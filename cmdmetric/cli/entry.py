@@ -57,7 +57,7 @@ def guarded_streams() -> Iterator[None]:
     """Within it no write to stdout or stderr fails; one that did is an exit with status 2."""
     streams = sys.stdout, sys.stderr
     out, err = map(_Guarded, streams)
-    sys.stdout, sys.stderr = out, err  # type: ignore[assignment]  # they have all that files have
+    sys.stdout, sys.stderr = out, err
     try:
         yield
     finally:
@@ -76,13 +76,14 @@ def guarded_streams() -> Iterator[None]:
 class Command(click.Command):
     """A command that says what is wrong in lines that command no terminal."""
 
-    def main(self, *args: Any, standalone_mode: bool = True, **kwargs: Any) -> Any:
+    def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run as click does. Exit with status 2 where stdout or stderr cannot be written."""
-        if not standalone_mode:
-            return super().main(*args, standalone_mode=False, **kwargs)
+        run: Any = super().main
+        if not kwargs.pop("standalone_mode", True):
+            return run(*args, **kwargs, standalone_mode=False)
         with guarded_streams():
             try:
-                status = super().main(*args, standalone_mode=False, **kwargs)
+                status = run(*args, **kwargs, standalone_mode=False)
             except click.ClickException as error:
                 _show(error)
                 status = error.exit_code
