@@ -13,6 +13,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from cmdmetric.errors import InputError
+
 #: The most characters of a line; of one that is longer, the middle is left out.
 LINE = 2000
 #: Controls of the terminal, of the line and of the writing direction, and undecodable bytes.
@@ -74,12 +76,21 @@ def tell(message: str) -> None:
 def as_json(content: Mapping[str, Any]) -> str:
     r"""The content as JSON of ASCII characters, in which no service finds a command.
 
+    Raises:
+        InputError: A number in it is infinite or none, for which JSON has no word.
+
     >>> print(as_json({"name": "##vso[task.complete]"}))
     {
       "name": "\u0023#vso[task.complete]"
     }
     """
-    text = json.dumps(content, indent=2).replace("\x7f", "\\u007f")
+    try:
+        text = json.dumps(content, indent=2, allow_nan=False).replace("\x7f", "\\u007f")
+    except ValueError:
+        raise InputError(
+            "a number of the result is infinite or no number, and JSON has no word for that: the "
+            "features or moments that it was made of are out of range"
+        ) from None
     return _COMMAND.sub(r"\\u0023", text)  # within strings alone: no line of it begins with a colon
 
 

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from threading import RLock
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 T = TypeVar("T")
 
@@ -37,10 +37,13 @@ CREATE TABLE IF NOT EXISTS blocks (
     id INTEGER PRIMARY KEY, space INTEGER, keys BLOB, notes BLOB, content BLOB, crc INTEGER,
     used INTEGER);
 CREATE TABLE IF NOT EXISTS rows (key BLOB PRIMARY KEY, block INTEGER, row INTEGER) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS files (
-    path TEXT, member TEXT, stat TEXT, digest BLOB, used INTEGER, PRIMARY KEY (path, member))
+CREATE TABLE IF NOT EXISTS digests (
+    path TEXT, member TEXT, stamp TEXT, digest BLOB, crc INTEGER, PRIMARY KEY (path, member))
     WITHOUT ROWID;
+DROP TABLE IF EXISTS files; -- of releases that had no checksum of digests
 """
+#: The path of a file, the member of it, its stamp (`cmdmetric.cache.digests.stamp_of`), its sha256.
+DigestRow: TypeAlias = tuple[str, str, str, bytes]
 
 
 class Block(NamedTuple):
@@ -156,7 +159,7 @@ class CacheDatabase:
     # --- files -------------------------------------------------------------------------------
 
     def digests(self, files: Iterable[tuple[str, str]]) -> dict[tuple[str, str], tuple[str, bytes]]:
-        """(stat, digest) of those (path, member) that are known."""
+        """(stamp, digest) of those (path, member) that are known; damaged records are not."""
         by_member: dict[str, list[str]] = {}
         by_path: dict[str, list[str]] = {}
         for path, member in files:
@@ -166,21 +169,37 @@ class CacheDatabase:
                 by_member.setdefault(member, []).append(path)
 
         def look(c: sqlite3.Connection) -> dict[tuple[str, str], tuple[str, bytes]]:
-            what = "SELECT path, member, stat, digest FROM files WHERE"
-            rows: list[tuple[str, str, str, bytes]] = []
+            what = "SELECT path, member, stamp, digest, crc FROM digests WHERE"
+            rows: list[tuple[Any, ...]] = []
             for member, paths in by_member.items():
                 rows += _in(c, f"{what} member=? AND path", paths, member)
             for path, members in by_path.items():
                 rows += _in(c, f"{what} path=? AND member", members, path)
-            return {(path, member): (stat, digest) for path, member, stat, digest in rows}
+            return {(path, member): (stamp, digest) for path, member, stamp, digest in _whole(rows)}
 
         return self._run(look, {})
 
-    def put_digests(self, rows: Sequence[tuple[str, str, str, bytes]]) -> None:
-        """Note (path, member, stat, digest) of files."""
-        now = int(time.time())
-        insert = "INSERT OR REPLACE INTO files VALUES (?,?,?,?,?)"
-        self._write(lambda c: c.executemany(insert, [(*row, now) for row in rows]))
+    def all_digests(self) -> tuple[list[DigestRow], int]:
+        """Give what is known of files, and the number of records that were damaged: they go."""
+
+        def look(c: sqlite3.Connection) -> list[tuple[Any, ...]]:
+            return c.execute("SELECT path, member, stamp, digest, crc FROM digests").fetchall()
+
+        rows: list[tuple[Any, ...]] = self._run(look, [])
+        whole = _whole(rows)
+        good = {(path, member) for path, member, *_ in whole}
+        self.forget_digests([row[:2] for row in rows if row[:2] not in good])
+        return whole, len(rows) - len(whole)
+
+    def forget_digests(self, files: Sequence[tuple[Any, ...]]) -> None:
+        """Forget the digests of those (path, member)."""
+        delete = "DELETE FROM digests WHERE path=? AND member=?"
+        self._write(lambda c: c.executemany(delete, files))
+
+    def put_digests(self, rows: Sequence[DigestRow]) -> None:
+        """Note the digests of files."""
+        insert = "INSERT OR REPLACE INTO digests VALUES (?,?,?,?,?)"
+        self._write(lambda c: c.executemany(insert, [(*row, _crc_of(row)) for row in rows]))
 
     # --- upkeep ------------------------------------------------------------------------------
 
@@ -198,7 +217,7 @@ class CacheDatabase:
 
     def count_files(self) -> int:
         """Files whose digest is known."""
-        return self._run(lambda c: c.execute("SELECT count(*) FROM files").fetchone()[0], 0)
+        return self._run(lambda c: c.execute("SELECT count(*) FROM digests").fetchone()[0], 0)
 
     def verify(self) -> tuple[int, int]:
         """Check every block, dropping those that are damaged: how many were good, and bad."""
@@ -215,7 +234,7 @@ class CacheDatabase:
         """Forget everything and give the space back."""
 
         def work(c: sqlite3.Connection) -> None:
-            for table in ("rows", "blocks", "spaces", "files"):
+            for table in ("rows", "blocks", "spaces", "digests"):
                 c.execute(f"DELETE FROM {table}")
 
         self._write(work)
@@ -237,7 +256,7 @@ class CacheDatabase:
             excess -= size
         _drop(c, stale)
         if excess > 0:  # what is left are digests of files
-            c.execute("DELETE FROM files")
+            c.execute("DELETE FROM digests")
         c.execute("PRAGMA incremental_vacuum").fetchall()
 
     # --- the connection ----------------------------------------------------------------------
@@ -257,7 +276,7 @@ class CacheDatabase:
                 c.execute("SELECT count(*) FROM spaces")
                 return
             tables = {name for (name,) in c.execute("SELECT name FROM sqlite_master")}
-            if not {"spaces", "blocks", "rows", "files"} <= tables:
+            if not {"spaces", "blocks", "rows", "digests"} <= tables:
                 c.execute("PRAGMA page_size=8192")
                 c.execute("PRAGMA auto_vacuum=INCREMENTAL")
                 c.executescript(f"BEGIN IMMEDIATE;{_TABLES}COMMIT;")
@@ -337,6 +356,23 @@ def _in(
         marks = ",".join("?" * len(part))
         rows += c.execute(f"{query} IN ({marks})", (*before, *part)).fetchall()
     return rows
+
+
+def _crc_of(row: DigestRow) -> int:
+    """The checksum of a digest with all that it is of."""
+    path, member, stamp, digest = row
+    return zlib.crc32(digest, zlib.crc32("\0".join((path, member, stamp)).encode()))
+
+
+def _whole(rows: Sequence[tuple[Any, ...]]) -> list[DigestRow]:
+    """Those records of digests whose checksum is right, without it."""
+    return [
+        (path, member, stamp, digest)
+        for path, member, stamp, digest, crc in rows
+        if type(stamp) is str
+        and type(digest) is bytes
+        and _crc_of((path, member, stamp, digest)) == crc
+    ]
 
 
 def _transact(c: sqlite3.Connection, work: Callable[[sqlite3.Connection], T]) -> T:

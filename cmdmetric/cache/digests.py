@@ -1,7 +1,7 @@
 """Digests of files' contents.
 
-The sha256 of a file is known without reading it again while its place, size, times and inode are
-what they were.
+The sha256 of a file is known without reading it again while its place, size, times, inode and
+device are what they were, and its times can be trusted to tell of a change.
 """
 
 from __future__ import annotations
@@ -20,19 +20,30 @@ if TYPE_CHECKING:
 
 #: A file whose change is younger than this may change again without a trace in its times.
 YOUNG_NS = 2 * 10**9
+#: Files that programs map into memory: what is written there may leave size and times as they were.
+MAPPED = (".npy", ".npz")
 
 
 def stamp_of(path: str | Path) -> str | None:
-    """What tells that a file is as it was: size, time of its change, inode; None if there is none.
+    """What tells that a file is as it was: its size, times, inode and device.
 
-    The time of the inode's change is among them: a tool that sets back a file's own time leaves
-    that one.
+    The time of the inode's change is among the times: a tool that sets back a file's own time
+    leaves that one. The device tells one disk from another that is mounted at the same place.
+
+    Returns:
+        None where there is no file, or where its times cannot be trusted: an array, which may be
+        written through a memory map, and a file of a read-only file system (squashfs, a mounted
+        image), whose times and inodes whoever made it has chosen.
     """
+    if str(path).lower().endswith(MAPPED):
+        return None
     try:
         stat = os.stat(path)
+        if hasattr(os, "statvfs") and os.statvfs(path).f_flag & os.ST_RDONLY:
+            return None
     except OSError:
         return None
-    return f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns} {stat.st_ino}"
+    return f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns} {stat.st_ino} {stat.st_dev}"
 
 
 def _is_text(file: tuple[str, str]) -> bool:
@@ -41,6 +52,13 @@ def _is_text(file: tuple[str, str]) -> bool:
         return bool("".join(file).encode())
     except UnicodeEncodeError:
         return False
+
+
+def _read_digest(path: str) -> bytes | None:
+    try:
+        return bytes.fromhex(sha256_of(Path(path)))
+    except OSError:
+        return None
 
 
 class Digests:
@@ -66,6 +84,27 @@ class Digests:
             fresh = file is not None and known is not None and stamps[file[0]] == known[0]
             found.append(known[1] if fresh and known is not None else None)
         return found
+
+    def verify(self) -> tuple[int, int]:
+        """Read every file again whose digest is known, and forget the digests that are wrong.
+
+        What is known of members of archives is forgotten too: the next run reads them.
+
+        Returns:
+            How many digests were right, and how many were wrong or had a damaged record.
+        """
+        rows, damaged = self._database.all_digests()
+        wrong, unknown, good = 0, [], 0
+        for path, member, stamp, digest in rows:
+            if member or stamp_of(path) != stamp:
+                unknown.append((path, member))
+            elif _read_digest(path) == digest:
+                good += 1
+            elif stamp_of(path) == stamp:  # it has not changed while it was read
+                unknown.append((path, member))
+                wrong += 1
+        self._database.forget_digests(unknown)
+        return good, wrong + damaged
 
     def note(self, file: tuple[str, str], stamp: str | None, digest: bytes) -> None:
         """The digest of what was read from a file that bore a stamp before it was read.

@@ -70,14 +70,16 @@ def clear(cache_dir: str | None) -> None:
 @_folder
 @explain
 def verify(cache_dir: str | None) -> None:
-    """Check every checksum; drop what is damaged.
+    """Check every checksum, and read the files again whose content is known.
 
-    The exit status is 1 where anything was.
+    What is damaged or wrong is dropped, and the exit status is then 1.
     """
     with _open(cache_dir) as features:
         good, damaged = features.database.verify()
+        right, wrong = features.digests.verify()
     say(f"{features.folder}: {good} blocks are whole, {damaged} were damaged and dropped")
-    if damaged:
+    say(f"{right} files hold what is noted of them, {wrong} notes were wrong and dropped")
+    if damaged or wrong:
         sys.exit(1)
 
 

@@ -17,7 +17,12 @@ import torch
 from numpy.typing import NDArray
 from open_clip.factory import load_state_dict
 
-from cmdmetric.encoders.device import choose_device, exact_float32, has_bfloat16
+from cmdmetric.encoders.device import (
+    SharedChange,
+    choose_device,
+    exact_float32,
+    has_bfloat16,
+)
 from cmdmetric.encoders.tokens import cut_words
 from cmdmetric.encoders.towers import encode_image, encode_text, reading_order
 from cmdmetric.encoders.weights import Checkpoint, Dtype, find_checkpoint
@@ -186,7 +191,7 @@ def build_network(checkpoint: Checkpoint) -> open_clip.CLIP:
     """
     try:
         # open_clip warns that there are no weights yet.
-        with _quiet(), torch.device("cpu"):
+        with _quiet, torch.device("cpu"):
             model = open_clip.create_model(
                 checkpoint.architecture,
                 load_weights=False,
@@ -236,14 +241,14 @@ def _refuse_other_positions(model: torch.nn.Module, file: Path) -> None:
 
 def _tokenizer(checkpoint: Checkpoint) -> Any:
     try:
-        with _quiet():
+        with _quiet:
             return open_clip.get_tokenizer(checkpoint.architecture)
     except Exception as error:  # tokenisers of other towers come from the Hub, with its errors
         raise InputError(f"{checkpoint.label}: no tokeniser for this model: {error}") from None
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def _without_log() -> Iterator[None]:
     """Without open_clip's messages on the root logger."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
@@ -251,3 +256,6 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         logging.disable(before)
+
+
+_quiet = SharedChange(_without_log)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from threading import Lock
 from typing import Any
 
 import torch
@@ -20,11 +21,44 @@ def exact_float32(device: torch.device) -> Iterator[None]:
     """
     # Not every device type knows autocast; where it does not, none can be on.
     kind = device.type if device.type in ("cuda", "xpu") else "cpu"
-    products = _exact_on_cpu() if device.type == "cpu" else _exact_on_cuda()
+    products = _ON_CPU if device.type == "cpu" else _ON_CUDA
     # A default device is a mode of torch's functions, and attention rounds otherwise in any mode.
     unmoded = torch._C.DisableTorchFunction()
     with unmoded, torch.inference_mode(), torch.autocast(kind, enabled=False), products:
         yield
+
+
+class SharedChange:
+    """A change of what the whole process shares, which holds while any thread is in `with`.
+
+    The first thread that enters makes the change and the last one that leaves undoes it, so that no
+    thread loses it half way, and none takes what another has set for what was there before.
+    """
+
+    def __init__(self, change: Callable[[], contextlib.AbstractContextManager[None]]) -> None:
+        """Nothing is changed yet.
+
+        Args:
+            change: Gives what makes the change where it is entered, and undoes it where it is left.
+        """
+        self._change = change
+        self._lock = Lock()
+        self._inside = 0
+        self._made: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._inside:
+                made = self._change()
+                made.__enter__()
+                self._made = made
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                self._made.__exit__(None, None, None)
 
 
 @contextlib.contextmanager
@@ -68,6 +102,9 @@ def _precision(setting: Any, precision: str, default: str = "none") -> Iterator[
         setting.fp32_precision = default
         if setting.fp32_precision != before:
             setting.fp32_precision = before
+
+
+_ON_CPU, _ON_CUDA = SharedChange(_exact_on_cpu), SharedChange(_exact_on_cuda)
 
 
 @functools.cache

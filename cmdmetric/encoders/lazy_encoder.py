@@ -83,7 +83,8 @@ def recall_checkpoint(
     if stored is not None:
         values, stamp, revision = json.loads(stored)
         file = Path(values.pop("file"))
-        if stamp_of(file) == stamp and _hub_revision(file) == revision:
+        # Without a stamp nothing tells that the file is as it was.
+        if stamp is not None and stamp_of(file) == stamp and _hub_revision(file) == revision:
             values["mean"], values["std"] = tuple(values["mean"]), tuple(values["std"])
             return Checkpoint(file=file, **values)
     found = find_checkpoint(model, weights, digest)

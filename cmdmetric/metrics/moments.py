@@ -157,6 +157,7 @@ class Moments:
             raise InputError(f"a covariance needs at least 2 samples, the count is {n}")
         scale = float(np.abs(cov).max())
         _refuse_extremes(float(np.sqrt(scale)), "standard deviations")
+        _refuse_extremes(float(np.abs(mean).max()), "means", smallest=0.0)
         asymmetry = float(np.abs(cov - cov.T).max())
         if asymmetry > ROUNDING * scale:
             raise InputError(
@@ -367,9 +368,9 @@ def _float64(values: ArrayLike, what: str) -> Array:
     return values
 
 
-def _refuse_extremes(largest: float, what: str) -> None:
+def _refuse_extremes(largest: float, what: str, smallest: float = SMALLEST) -> None:
     """Raise InputError where squares of squares would be infinite, or lost below the smallest."""
-    if largest > LARGEST or 0 < largest < SMALLEST:
+    if largest > LARGEST or 0 < largest < smallest:
         raise InputError(
             f"{what} of up to {largest:.3g} are out of range: distances are made of the squares of "
             f"their squares. Rescale them, to between {SMALLEST:g} and {LARGEST:g}"

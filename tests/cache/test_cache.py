@@ -157,6 +157,62 @@ def test_one_changed_byte(encoder: CountingEncoder, folder: Path) -> None:
     assert images_encoded(encoder, folder) == 1
 
 
+def test_an_array_written_through_a_memory_map_is_seen(
+    encoder: CountingEncoder, tmp_path: Path
+) -> None:
+    """Size, inode and both times are as before: only the bytes tell."""
+    path = tmp_path / "a.npy"
+    images = np.random.default_rng(0).integers(0, 256, (6, 9, 8, 3), dtype=np.uint8)
+    np.save(path, images)
+    before = path.stat()
+    assert images_encoded(encoder, path) == 6
+    mapped = np.lib.format.open_memmap(path, "r+")
+    mapped[2:4] = 255 - mapped[2:4]
+    mapped.flush()
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert images_encoded(encoder, path) == 2
+    assert images_encoded(encoder, path) == 0
+    assert file_digests.stamp_of(path) is None
+
+
+@pytest.mark.skipif(not hasattr(os, "statvfs"), reason="nothing tells of read-only file systems")
+def test_files_of_a_read_only_mount_are_read_again(
+    encoder: CountingEncoder, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two squashfs images mounted in turn: same paths, sizes, times and inodes, other bytes."""
+    real = os.statvfs
+
+    def read_only(path: str) -> os.statvfs_result:
+        found = list(real(path))
+        found[8] |= os.ST_RDONLY
+        return os.statvfs_result(found)
+
+    same = os.stat(folder / "5.png")
+    monkeypatch.setattr(os, "statvfs", read_only)
+    images_encoded(encoder, folder)
+    paint(folder, [99])
+    (folder / "5.png").write_bytes((folder / "99.png").read_bytes())
+    (folder / "99.png").unlink()
+    own = os.stat
+
+    def as_mounted(path: str, **more: object) -> os.stat_result:
+        return same if str(path).endswith("5.png") else own(path, **more)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(file_digests.os, "stat", as_mounted)
+        assert images_encoded(encoder, folder) == 1
+
+
+def test_another_device_is_another_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = folder / "5.png"
+    values, before = os.stat(file), file_digests.stamp_of(file)
+    other = os.stat_result((*values[:2], values.st_dev + 1, *values[3:10]), {
+        "st_mtime_ns": values.st_mtime_ns, "st_ctime_ns": values.st_ctime_ns,
+    })  # fmt: skip
+    monkeypatch.setattr(file_digests.os, "stat", lambda path: other)
+    assert before is not None and file_digests.stamp_of(file) not in (None, before)
+
+
 def test_a_young_file_is_read_again(
     encoder: CountingEncoder, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -313,6 +369,60 @@ def flip(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[content.index(features[:64]) + 5] ^= 1
     path.write_bytes(content)
+
+
+def flip_digest(path: Path, name: str) -> None:
+    """Change one bit in the record of a file's digest."""
+    file = sqlite3.connect(path)
+    query = "SELECT digest FROM digests WHERE path LIKE ?"
+    (digest,) = file.execute(query, (f"%{name}",)).fetchone()
+    file.close()
+    content = bytearray(path.read_bytes())
+    assert content.count(digest) == 1
+    content[content.index(digest) + 5] ^= 1
+    path.write_bytes(content)
+
+
+def test_a_flipped_bit_in_a_digest_is_no_digest(folder: Path) -> None:
+    """As of a weights file, whose digest stands in every signature."""
+    with FeatureCache() as cache:
+        true = cache.digests.sha256(folder / "5.png")
+        path = cache.database.path
+    flip_digest(path, "5.png")
+    with FeatureCache() as cache:
+        assert cache.digests.known([(str(folder / "5.png"), "")]) == [None]
+        assert cache.digests.sha256(folder / "5.png") == true  # read, and noted again
+        assert cache.digests.verify() == (1, 0)
+    flip_digest(path, "5.png")
+    with FeatureCache() as cache:
+        assert cache.digests.verify() == (0, 1)
+        assert cache.digests.verify() == (0, 0)
+
+
+def test_verify_reads_the_files_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(file_digests, "stamp_of", lambda path: "1 2 3 4 5")
+    with FeatureCache() as cache:
+        before = [cache.digests.sha256(folder / f"{i}.png") for i in range(3)]
+        (folder / "1.png").write_bytes((folder / "7.png").read_bytes())  # nothing tells of it
+        assert cache.digests.sha256(folder / "1.png") == before[1]
+        assert cache.digests.verify() == (2, 1)
+        assert cache.digests.sha256(folder / "1.png") != before[1]
+
+
+def test_a_cache_of_an_older_release_is_taken_over(encoder: CountingEncoder, folder: Path) -> None:
+    """Its features stay; its digests, which had no checksum, are read again."""
+    images_encoded(encoder, folder)
+    with FeatureCache() as cache:
+        path = cache.database.path
+    with sqlite3.connect(path) as file:
+        file.execute("DROP TABLE digests")
+        file.execute("CREATE TABLE files (path TEXT, member TEXT, stat TEXT, digest BLOB)")
+    file.close()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert images_encoded(encoder, folder) == 0
+    with FeatureCache() as cache:
+        assert cache.database.count_files() == 12
 
 
 def test_a_damaged_block_is_dropped_and_computed_again(
@@ -574,7 +684,8 @@ def test_the_commands(encoder: CountingEncoder, folder: Path, tmp_path: Path) ->
     flip(file)
     assert run("verify", "--cache-dir", str(place)) == (
         1,
-        f"{place}: 0 blocks are whole, 1 were damaged and dropped\n",
+        f"{place}: 0 blocks are whole, 1 were damaged and dropped\n"
+        "12 files hold what is noted of them, 0 notes were wrong and dropped\n",
     )
     assert run("verify", "--cache-dir", str(place))[0] == 0
     images_encoded(encoder, folder, place)

@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cmdmetric import InputError
+from cmdmetric.terminal import as_json
 from tests.conftest import SHARED, shared
 from tests.support.commands import BIN, run
 from tests.support.systems import needs_interrupts
@@ -61,6 +63,28 @@ def test_moments_stand_for_their_images(example: Path, tmp_path: Path) -> None:
     a, b = json.loads(stored.stdout), json.loads(direct.stdout)
     assert a["cmd"] == pytest.approx(b["cmd"], rel=1e-6)
     assert a["signature"] == b["signature"]
+
+
+def test_numbers_beyond_range_are_an_error_and_no_infinity(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "huge.npz", mu=np.full(4, 1e300), sigma=np.eye(4))
+    np.savez(tmp_path / "text.npz", mu=np.ones(4), sigma=np.eye(4))
+    done = run("cmd-score", "huge.npz", "text.npz", "--real", "text.npz", "--format", "json",
+               cwd=tmp_path)  # fmt: skip
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "huge.npz" in done.stderr and "out of range" in done.stderr
+    # Of the largest features that are taken every number is one.
+    for name in ("f", "r"):
+        np.save(tmp_path / f"{name}.npy", 1e69 * rng.standard_normal((40, 4)))
+    done = run("cmd-score", "f.npy", "text.npz", "--real", "r.npy", "--metrics",
+               "cmmd,clip_kid,prdc,vendi", "--format", "json", cwd=tmp_path)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "Infinity" not in done.stdout and "NaN" not in done.stdout
+
+
+def test_what_is_no_number_is_never_written() -> None:
+    with pytest.raises(InputError, match="infinite or no number"):
+        as_json({"metrics": {"fid": {"value": float("inf")}}})
 
 
 def test_scores_of_moments_do_not_import_torch(tmp_path: Path) -> None:

@@ -190,3 +190,9 @@ def test_scales_that_are_taken_are_right(scale: float) -> None:
     expected = frechet_distance(Moments.from_features(a), Moments.from_features(b))
     found = frechet_distance(Moments.from_features(scale * a), Moments.from_features(scale * b))
     assert found == pytest.approx(scale**2 * expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("mean, size", [(1e300, 1.0), (0.0, 1e300), (1e80, 1.0), (0.0, 1e150)])
+def test_moments_whose_distances_would_be_infinite(mean: float, size: float) -> None:
+    with pytest.raises(InputError, match="out of range"):
+        Moments.from_statistics(np.full(3, mean), size * np.eye(3), 10)
