@@ -23,7 +23,11 @@ if TYPE_CHECKING:
     from cmdmetric.encoders.preprocess import to_pixels as to_pixels
     from cmdmetric.encoders.rgb import to_rgb as to_rgb
     from cmdmetric.encoders.tokens import CONTEXT as CONTEXT, cut_words as cut_words
-    from cmdmetric.encoders.towers import encode_causal_text as encode_causal_text
+    from cmdmetric.encoders.towers import (
+        encode_causal_text as encode_causal_text,
+        encode_text as encode_text,
+        reading_order as reading_order,
+    )
     from cmdmetric.encoders.weights import (
         BUNDLED as BUNDLED,
         DEFAULT_MODEL as DEFAULT_MODEL,
@@ -46,7 +50,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "preprocess": "to_pixels",
         "rgb": "to_rgb",
         "tokens": "CONTEXT cut_words",
-        "towers": "encode_causal_text",
+        "towers": "encode_causal_text encode_text reading_order",
         "weights": "BUNDLED Checkpoint DEFAULT_MODEL Dtype find_checkpoint name_of",
     },
 )

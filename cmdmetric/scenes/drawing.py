@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from PIL import Image, ImageDraw
@@ -47,7 +48,7 @@ _SIZE_WORDS = {"small": ("small", "small", "little", "tiny"), "large": ("large",
 _OPENINGS = ("", "", "", "a picture of ", "an image of ", "a scene with ", "there is ")
 _ROWS = ("top", "middle", "bottom")
 _COLUMNS = ("left", "centre", "right")
-_COUNTS = {2: "two", 3: "three", 4: "four"}
+COUNTS = {2: "two", 3: "three", 4: "four"}
 
 
 @dataclass(frozen=True)
@@ -114,17 +115,23 @@ def draw_scene(seed: int, n_shapes: int | None = None) -> Scene:
     while True:  # large shapes may leave no room for the rest: then all are drawn anew
         shapes: list[Shape] = []
         for _ in range(40 * count):
-            shape = _draw_shape(rng)
-            if all(
-                math.dist((shape.x, shape.y), (o.x, o.y)) > shape.radius + o.radius + 0.03
-                for o in shapes
-            ):
+            shape = draw_shape(rng)
+            if fits(shape, shapes):
                 shapes.append(shape)
             if len(shapes) == count:
                 return Scene(seed, background, background_rgb, pattern, tuple(shapes))
 
 
-def _draw_shape(rng: random.Random) -> Shape:
+def fits(shape: Shape, others: Iterable[Shape]) -> bool:
+    """Whether a shape keeps clear of all the others."""
+    return all(
+        math.dist((shape.x, shape.y), (other.x, other.y)) > shape.radius + other.radius + 0.03
+        for other in others
+    )
+
+
+def draw_shape(rng: random.Random) -> Shape:
+    """Draw one shape; every attribute is drawn apart from the others."""
     size = rng.choice(list(RADII))
     radius = rng.uniform(*RADII[size])
     colour = rng.choice(list(COLOURS))
@@ -240,7 +247,7 @@ def _caption(scene: Scene, rng: random.Random) -> str:
     elif style < 0.75:
         text = _join([f"{shape.describe(rng)} {shape.place()}" for shape in shapes])
     elif len({shape.colour for shape in shapes}) == 1 < len(shapes):
-        text = f"{_COUNTS[len(shapes)]} {shapes[0].colour} shapes: " + _join(
+        text = f"{COUNTS[len(shapes)]} {shapes[0].colour} shapes: " + _join(
             [f"a {shape.kind}" for shape in shapes]
         )
     else:

@@ -1,0 +1,231 @@
+"""What the bundled encoder is taught with: scenes that differ in one thing, and captions that do.
+
+A contrastive loss over random scenes is soon content: colours and backgrounds tell them apart, so
+shapes and places are never learnt, and a caption is read as a bag of words. The standard remedies
+(Yuksekgonul et al. 2023, "When and why vision-language models behave like bags-of-words") are
+followed here: images that are nearly alike stand in one batch, and every image also meets wrong
+captions that differ from its own by one change.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cmdmetric.scenes.drawing import (
+    COLOURS,
+    RADII,
+    SHAPES,
+    Scene,
+    Shape,
+    draw_scene,
+    draw_shape,
+    fits,
+)
+
+GRID = 8  # cells a side of the maps; shapes keep so far apart that no two share a cell
+FACTS = 9 * len(SHAPES) + 9 * len(COLOURS) + len(SHAPES) * len(COLOURS)
+GROUP = 4  # scenes that are nearly alike
+WRONG = 3  # wrong captions of each image
+_TRIES = 30  # a change may find no room for a shape, or the caption may not speak of it
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A batch: images (B, s, s, 3) uint8, their captions, and `WRONG` wrong captions of each.
+
+    `maps` (B, 3, GRID, GRID) says what is centred in each cell of an image: the number of its kind
+    in SHAPES, of its colour in COLOURS and of its size in RADII; -1 where nothing is.
+
+    `facts` (B, FACTS) bool says which pairs of attributes an object of the image has: of place and
+    kind, of place and colour, and of kind and colour. `placed` (B,) bool: whether the caption tells
+    all of them; one without places does not.
+    """
+
+    images: NDArray[np.uint8]
+    maps: NDArray[np.int64]
+    facts: NDArray[np.bool_]
+    placed: NDArray[np.bool_]
+    captions: list[str]
+    wrong: list[str]
+
+
+def draw_lesson(seeds: Sequence[int], alone: float, side: int) -> Lesson:
+    """Draw one group of `GROUP` similar scenes for each seed.
+
+    Args:
+        seeds: One integer a group; the same integers give the same lesson.
+        alone: The share of groups whose first scene has one shape only, from 0 to 1. The others
+            have one to four.
+        side: Width and height of the images in pixels.
+    """
+    images, maps, facts, placed, captions, wrong = [], [], [], [], [], []
+    for seed in seeds:
+        rng = random.Random(f"lesson {seed}")
+        first = draw_scene(seed, 1 if rng.random() < alone else None)
+        word = _wording(rng)
+        group = [first, *(_otherwise(first, word, rng) for _ in range(GROUP - 1))]
+        for scene in group:
+            images.append(np.asarray(scene.render(side)))
+            maps.append(_map(scene))
+            facts.append(_facts(scene))
+            captions.append(word(scene))
+            placed.append(all(shape.place() in captions[-1] for shape in scene.shapes))
+            wrong += [word(_otherwise(scene, word, rng)) for _ in range(WRONG)]
+    return Lesson(
+        np.stack(images), np.stack(maps), np.stack(facts), np.array(placed), captions, wrong
+    )
+
+
+def _map(scene: Scene) -> NDArray[np.int64]:
+    """What is centred where in a scene, (3, GRID, GRID), as in `Lesson.maps`."""
+    cells = np.full((3, GRID, GRID), -1)
+    for shape in scene.shapes:
+        numbers = (
+            SHAPES.index(shape.kind),
+            list(COLOURS).index(shape.colour),
+            list(RADII).index(shape.size),
+        )
+        cells[:, int(shape.y * GRID), int(shape.x * GRID)] = numbers
+    return cells
+
+
+def _facts(scene: Scene) -> NDArray[np.bool_]:
+    """Which pairs of attributes some shape of a scene has, as in `Lesson.facts`."""
+    of_kind = np.zeros((9, len(SHAPES)), bool)
+    of_colour = np.zeros((9, len(COLOURS)), bool)
+    painted = np.zeros((len(SHAPES), len(COLOURS)), bool)
+    for shape in scene.shapes:
+        place = 3 * min(2, int(shape.y * 3)) + min(2, int(shape.x * 3))
+        kind, colour = SHAPES.index(shape.kind), list(COLOURS).index(shape.colour)
+        of_kind[place, kind] = of_colour[place, colour] = painted[kind, colour] = True
+    return np.concatenate([of_kind.ravel(), of_colour.ravel(), painted.ravel()])
+
+
+def listing(scene: Scene, size: bool = False, place: bool = False) -> str:
+    """A caption that lists the shapes and says nothing else, such as "a red star on the left".
+
+    Args:
+        scene: The scene; its shapes are listed in their order.
+        size: Whether the sizes are told.
+        place: Whether the places are told.
+    """
+    rng = random.Random(scene.seed)
+    phrases = [
+        shape.describe(rng, with_size=size) + (f" {shape.place()}" if place else "")
+        for shape in scene.shapes
+    ]
+    return ", ".join([*phrases[:-2], " and ".join(phrases[-2:])])
+
+
+def _wording(rng: random.Random) -> Callable[[Scene], str]:
+    """One way to tell scenes, so that the captions of similar scenes differ in little."""
+    if rng.random() < 0.6:
+        return lambda scene: scene.captions(1)[0]
+    size, place = rng.random() < 0.4, rng.random() < 0.5
+    return lambda scene: listing(scene, size, place)
+
+
+def _otherwise(scene: Scene, word: Callable[[Scene], str], rng: random.Random) -> Scene:
+    """The scene with one change of which its caption speaks."""
+    caption = word(scene)
+    for _ in range(_TRIES):
+        change = rng.choices(list(_CHANGES), list(_CHANGES.values()))[0]
+        changed = change(scene, rng)
+        if changed is not None and word(changed) != caption:
+            return changed
+    return replace(scene, shapes=(_recast(scene.shapes[0], rng), *scene.shapes[1:]))
+
+
+def _recast(shape: Shape, rng: random.Random) -> Shape:
+    """The shape as another kind."""
+    kind = shape.kind
+    while kind == shape.kind:
+        kind = draw_shape(rng).kind
+    return replace(shape, kind=kind)
+
+
+def _repaint(shape: Shape, rng: random.Random) -> Shape:
+    other = draw_shape(rng)
+    return replace(shape, colour=other.colour, rgb=other.rgb)
+
+
+def _move(shape: Shape, rng: random.Random) -> Shape:
+    r = shape.radius + 0.02
+    return replace(shape, x=rng.uniform(r, 1 - r), y=rng.uniform(r, 1 - r))
+
+
+def _resize(shape: Shape, rng: random.Random) -> Shape:
+    other = draw_shape(rng)
+    return replace(shape, size=other.size, radius=other.radius)
+
+
+def _of_one(change: Callable[[Shape, random.Random], Shape]) -> Callable[..., Scene | None]:
+    """The change done to one shape of a scene; None where there is no room for it."""
+
+    def changed(scene: Scene, rng: random.Random) -> Scene | None:
+        shapes = list(scene.shapes)
+        position = rng.randrange(len(shapes))
+        shape = change(shapes.pop(position), rng)
+        border = shape.radius + 0.02
+        if not all(border <= centre <= 1 - border for centre in (shape.x, shape.y)):
+            return None
+        if not fits(shape, shapes):
+            return None
+        shapes.insert(position, shape)
+        return replace(scene, shapes=tuple(shapes))
+
+    return changed
+
+
+def _swap(scene: Scene, rng: random.Random) -> Scene | None:
+    """Two shapes exchange their kinds, their colours or their positions."""
+    if len(scene.shapes) < 2:
+        return None
+    shapes = list(scene.shapes)
+    i, j = rng.sample(range(len(shapes)), 2)
+    names = rng.choice((("kind",), ("colour", "rgb"), ("x", "y", "size", "radius")))
+    a, b = shapes[i], shapes[j]
+    shapes[i] = replace(a, **{name: getattr(b, name) for name in names})
+    shapes[j] = replace(b, **{name: getattr(a, name) for name in names})
+    return replace(scene, shapes=tuple(shapes))
+
+
+def _fewer(scene: Scene, rng: random.Random) -> Scene | None:
+    shapes = list(scene.shapes)
+    shapes.pop(rng.randrange(len(shapes)))
+    return replace(scene, shapes=tuple(shapes)) if shapes else None
+
+
+def _more(scene: Scene, rng: random.Random) -> Scene | None:
+    shape = draw_shape(rng)
+    if len(scene.shapes) == 4 or not fits(shape, scene.shapes):
+        return None
+    return replace(scene, shapes=(*scene.shapes, shape))
+
+
+def _elsewhere(scene: Scene, rng: random.Random) -> Scene:
+    other = draw_scene(rng.getrandbits(48), 1)
+    return replace(
+        scene,
+        background=other.background,
+        background_rgb=other.background_rgb,
+        pattern=other.pattern,
+    )
+
+
+#: What may change between two scenes, and how often: what is hard to see comes most often.
+_CHANGES: dict[Callable[..., Scene | None], float] = {
+    _of_one(_recast): 4,
+    _of_one(_move): 5,
+    _of_one(_repaint): 1.5,
+    _of_one(_resize): 1,
+    _swap: 2,
+    _fewer: 1,
+    _more: 1,
+    _elsewhere: 0.7,
+}
