@@ -31,7 +31,11 @@ class CrossModelDistance(NamedTuple):
 
     @property
     def cmd(self) -> float:
-        """CMD = Dis(f, r) + ITDis: quality and consistency."""
+        """CMD = Dis(f, r) + ITDis (Eq. 11): quality and consistency.
+
+        Eq. 12 writes it out by cases. Where Dis(f, l) > Dis(r, l) it equals this; the other case
+        does once its first covariance term is read as Tr(cov_r ...), which is misprinted there.
+        """
         return self.dis_fr + self.itdis
 
 

@@ -7,20 +7,33 @@ import sys
 import time
 from functools import cache
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from cmdmetric import published
+from cmdmetric import Moments, frechet_distance, published
+from cmdmetric.encoders import Inception
 from grgan_ref import losses
 from grgan_ref.ablation.rows import TABLES, Row, choose
 from grgan_ref.ablation.table import interval, to_markdown
 from grgan_ref.config import Config
+from grgan_ref.data import middle_square
+from grgan_ref.data.sources import scenes
 from grgan_ref.errors import GrganError
+from grgan_ref.model import load_model
 from grgan_ref.networks.discriminator import build_discriminators
 from grgan_ref.networks.generator import Generator
 from grgan_ref.training import gan_step
-from tests.support.grgan_runs import clip_folder, flags, folder, grgan, settings, succeed
+from tests.support.grgan_runs import (
+    clip_folder,
+    flags,
+    folder,
+    grgan,
+    itm_run,
+    settings,
+    succeed,
+)
 
 SYSTEMS = [row for table in TABLES.values() for row in table.rows]
 SYSTEMS = list({row.key: row for row in SYSTEMS}.values())
@@ -327,3 +340,29 @@ def test_another_configuration_in_the_same_folder_is_refused():
     )
     assert result.exit_code == 2
     assert "residual_blocks: 1 -> 2" in result.stderr
+
+
+def test_trained_matchers_and_fid(tmp_path, inception_weights):
+    own = ["--matcher", itm_run(), "--inception-weights", inception_weights, "--seeds=0,1"]
+    shared = arguments(tmp_path, "2", "dmgan-it-grg", "--steps=1", *own)
+    shared[shared.index("--samples=30")] = "--samples=6"
+    succeed(*shared)
+    assert not (tmp_path / "matchers").exists()
+    table = json.loads((tmp_path / "table2.json").read_text())
+    runs = [run["stages"][0] for run in table["rows"][0]["runs"]]
+    assert all(run["fid"] > 0 for run in runs)
+    # FID is that of cmdmetric, of the same images.
+    model = load_model(tmp_path / "runs" / "dmgan-it-grg-seed0", torch.device("cpu"))
+    held_out = scenes("val", 6)
+    captions = [own[0] for own in held_out.captions]
+    images = model.generate(captions, [f"0 {i} {text}" for i, text in enumerate(captions)])[-1]
+    real = np.stack([middle_square(held_out, i, 32) for i in range(6)])
+    network = Inception(inception_weights)
+    pools = [Moments.from_features(network.encode_pixels(x).pool) for x in (images, real)]
+    assert runs[0]["fid"] == pytest.approx(frechet_distance(*pools), rel=1e-4)
+    text = (tmp_path / "table2.md").read_text()
+    mean, half = interval(
+        [run["cmd"] for run in runs], [run["standard_error"]["cmd"] for run in runs]
+    )
+    assert f"| {mean:.2f} ± {half:.2f} |" in text and "| FID | CMD of seeds" in text
+    assert half > abs(runs[0]["cmd"] - runs[1]["cmd"])  # as two seeds alone tell little

@@ -9,6 +9,8 @@ import torchvision
 from torch import nn
 
 from grgan_ref.config import Config
+from grgan_ref.data import clean
+from grgan_ref.data.sources import scenes
 from grgan_ref.errors import GrganError
 from grgan_ref.files import read_model
 from grgan_ref.matching.damsm import DAMSM, TextEncoder
@@ -16,7 +18,7 @@ from grgan_ref.matching.damsm_images import InceptionNetwork
 from grgan_ref.matching.matcher import load_matcher
 from grgan_ref.matching.vocabulary import Vocabulary, build_vocabulary, read_vocabulary
 from grgan_ref.training.log import read_log
-from tests.support.grgan_runs import flags, folder, grgan, read_numbers, succeed
+from tests.support.grgan_runs import clip_folder, flags, folder, grgan, read_numbers, succeed
 
 WORDS = ["a", "blue", "circle", "dot", "red", "star"]
 
@@ -287,3 +289,39 @@ def test_public_encoders_arrive(tmp_path):
     result = grgan("import-damsm", files[1], files[0], tmp_path / "words.txt", "--out", tmp_path)
     assert result.exit_code == 2
     assert "a damsm text encoder is wanted here" in result.stderr
+
+
+def released_folder(tmp_path, vocabulary):
+    """The authors' DAMSMencoders/coco with captions.pickle beside, every value small and seeded."""
+    folder = tmp_path / "DAMSMencoders"
+    folder.mkdir()
+    random = torch.Generator().manual_seed(0)
+    for name, state in zip(("text", "image"), public_encoders(len(vocabulary) + 1), strict=True):
+        made = {k: 0.05 * torch.randn(v.shape, generator=random) for k, v in state.items()}
+        made |= {k: v.abs() + 1 for k, v in made.items() if k.endswith("running_var")}
+        torch.save(made, folder / f"{name}_encoder100.pth", _use_new_zipfile_serialization=False)
+    words = dict(enumerate(["<end>", *vocabulary]))
+    content = [[], [], words, {word: number for number, word in words.items()}]
+    (folder / "captions.pickle").write_bytes(pickle.dumps(content, protocol=2))
+    return folder
+
+
+def test_released_encoders_serve_as_they_are(tmp_path):
+    words = sorted({w for own in scenes("val", 3).captions for c in own for w in clean(c).split()})
+    folder = released_folder(tmp_path, words)
+    told = succeed("info", folder / "text_encoder100.pth").stdout
+    assert "a released damsm text encoder" in told and "text of 256 dimensions" in told
+    look = ["retrieval", "--kind=scenes", "--num=3", "--device=cpu"]
+    as_it_is = succeed(*look, "--matcher", folder, "--clip", f"{clip_folder()}").stdout
+    lines = as_it_is.splitlines()
+    assert lines[0] == "3 images, 15 captions; in percent"
+    assert lines[4].startswith("| DAMSM | ")
+    assert lines[5] == "|   paper: DAMSM | 27.20 | 63.70 | 79.60 | 28.92 | 63.98 | 77.88 |"
+    assert lines[6].startswith("| CLIP ")
+    files = [folder / f"{n}_encoder100.pth" for n in ("text", "image")]
+    succeed("import-damsm", *files, folder / "captions.pickle", "--out", tmp_path / "damsm")
+    imported = succeed(*look, "--matcher", tmp_path / "damsm").stdout
+    assert imported.splitlines()[4] == lines[4]
+    (folder / "captions.pickle").unlink()
+    result = grgan(*look, "--matcher", folder)
+    assert result.exit_code == 2 and "copy the authors' captions.pickle" in result.stderr
