@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -11,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cmdmetric.errors import InputError
-from cmdmetric.files import missing
-from cmdmetric.gate import SAME_CAPTIONS, numbers, setting_of
+from cmdmetric.gate import SAME_CAPTIONS, numbers, read_json, refuse_malformed, setting_of
 from cmdmetric.metrics import QUANTITIES
 from cmdmetric.scoring import METRIC_OF
 from cmdmetric.uncertainty import Gap, Sizes, Value, differ, gap_of
@@ -264,23 +262,8 @@ def holm(values: Sequence[float]) -> list[float]:
 
 
 def _read(path: Path) -> Mapping[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
-        raise missing(path) from None
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not JSON: {error}") from None
-    if isinstance(content, Mapping) and ("models" in content or {"first", "second"} <= {*content}):
-        raise InputError(f"{path}: the result of several generators; score each with -o FILE")
-    if not isinstance(content, Mapping) or not isinstance(content.get("signature"), str):
-        raise InputError(f"{path}: not the JSON of a score; `cmd-score ... -o FILE` makes one")
-    known = numbers(content)
-    for key in QUANTITIES:
-        value = known.get(key)
-        if value is None or not math.isfinite(value):
-            raise InputError(f"{path}: its {key} is {value}, not a number")
+    content = read_json(path)
+    refuse_malformed(content, str(path))
     return content
 
 

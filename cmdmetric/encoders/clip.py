@@ -25,7 +25,7 @@ from cmdmetric.encoders.device import (
 )
 from cmdmetric.encoders.tokens import cut_words
 from cmdmetric.encoders.towers import encode_image, encode_text, reading_order
-from cmdmetric.encoders.weights import Checkpoint, Dtype, find_checkpoint
+from cmdmetric.encoders.weights import Checkpoint, Dtype, find_checkpoint, tell_of_hub_parts
 from cmdmetric.errors import InputError
 from cmdmetric.metrics import Provenance
 from cmdmetric.protocol import Protocol, get_protocol
@@ -83,6 +83,7 @@ class Encoder:
                 stacklevel=2,
             )
         self.checkpoint = find_checkpoint(model, weights)
+        tell_of_hub_parts(self.checkpoint)
         self._model = build_network(self.checkpoint)
         self._model.eval().requires_grad_(False).to(self.device, DTYPES[dtype])
         self._tokenizer: Any = _tokenizer(self.checkpoint)

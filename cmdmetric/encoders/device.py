@@ -140,7 +140,8 @@ def choose_device(device: str | torch.device | None) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         chosen = torch.device(device)
-        torch.empty(1, device=chosen)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        # A tensor of the device "meta" has no values, and one of another may not come back.
+        torch.zeros(1, device=chosen).cpu()
+    except (TypeError, ImportError, RuntimeError, AssertionError, NotImplementedError) as error:
         raise InputError(f"no device {str(device)!r}: {str(error).splitlines()[0]}") from None
     return chosen

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -37,6 +38,8 @@ _FOLDER_FILES = (
     "pytorch_model.pth",
     "model.pth",
 )
+#: A model of timm's own list; what has a colon or a slash in it is looked for elsewhere.
+_TIMM_NAME = re.compile(r"[\w.-]+")
 #: sha256 (hex) of a file: read, or remembered.
 Digest: TypeAlias = Callable[[Path], str]
 
@@ -67,13 +70,16 @@ class Checkpoint:
         """The side of the square image that the network takes, in pixels.
 
         Raises:
-            InputError: It takes images that are not square.
+            InputError: It takes images that are not square, or its configuration gives no size.
         """
         size = self.config["vision_cfg"].get("image_size", 224)  # open_clip's default
-        width, height = (size, size) if isinstance(size, int) else size[::-1]
-        if width != height:
-            raise InputError(f"{self.label} takes images of {width}x{height}, not square")
-        return width
+        sides = size if isinstance(size, (list, tuple)) else (size, size)
+        if len(sides) != 2 or any(type(side) is not int or side < 1 for side in sides):
+            raise InputError(f"{self.label}: its image_size is {size!r}, no number of pixels")
+        if sides[0] != sides[1]:
+            raise InputError(f"{self.label} takes images of {sides[1]}x{sides[0]}, not square")
+        side: int = sides[0]
+        return side
 
     def provenance(
         self, protocol: Protocol, side: str, source: str, dtype: Dtype = "fp32"
@@ -159,6 +165,7 @@ def _from_folder(folder: Path, weights: str | Path | None, digest: Digest) -> Ch
         std = _channels(preprocess.get("std", OPENAI_STD))
         if min(std) <= 0:
             raise ValueError(f"the std is {std}, it must be positive")
+        _refuse_remote(network)
     except FileNotFoundError:
         raise InputError(
             f"{folder}: no model folder: it has no open_clip_config.json; a folder in open_clip's "
@@ -179,6 +186,23 @@ def _from_folder(folder: Path, weights: str | Path | None, digest: Digest) -> Ch
         file=Path(found),
         sha256=digest(Path(found)),
     )
+
+
+def _refuse_remote(network: Any) -> None:
+    """Raise ValueError where parts of a folder's network would be fetched from elsewhere.
+
+    open_clip takes the tokeniser of a folder from that folder, whatever its configuration names.
+    """
+    parts = network if isinstance(network, dict) else dict(enumerate(network))
+    for key, value in parts.items():
+        if isinstance(value, (dict, list)):
+            _refuse_remote(value)
+        if (key == "timm_model_name" and value and not _TIMM_NAME.fullmatch(str(value))) or (
+            key == "hf_model_name" and value and not os.path.isdir(str(value))
+        ):
+            raise ValueError(
+                f"{key} is {value!r}: what would be fetched from elsewhere is no part of a folder"
+            )
 
 
 def _channels(values: Any) -> tuple[float, float, float]:
@@ -268,6 +292,28 @@ def _find_published(name: str, tag: str, published: dict[str, Any], digest: Dige
             f"{error}. Three ways to provide them: give a file with --weights FILE; put it at "
             f"{looked[0]}; or run once with a connection, so that they are downloaded."
         ) from None
+
+
+def tell_of_hub_parts(checkpoint: Checkpoint) -> None:
+    """Announce what open_clip itself fetches for a network of its list: a tokeniser, a text tower.
+
+    Raises:
+        NotAtHandError: It is not in the Hub's cache, and nothing may be downloaded.
+    """
+    from huggingface_hub import try_to_load_from_cache
+
+    if checkpoint.architecture.startswith("local-dir:"):
+        return  # all of it is in the folder
+    text = checkpoint.config.get("text_cfg", {})
+    names = (text.get("hf_tokenizer_name"), text.get("hf_model_name"))
+    for repository in dict.fromkeys(name for name in names if name):
+        files = ("tokenizer_config.json", "config.json")
+        if any(isinstance(try_to_load_from_cache(repository, file), str) for file in files):
+            continue
+        where = f"https://huggingface.co/{repository}"
+        if reason := forbidden():
+            raise NotAtHandError(f"{checkpoint.label} needs the tokeniser at {where}: {reason}")
+        tell(f"downloading the tokeniser of {checkpoint.label} (a few MB) from {where}")
 
 
 def _download_from_hub(repository: str, file: str, target: Path, what: str) -> Path:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from cmdmetric.files.npz import (
         Arrays as Arrays,
         load as load,
+        member_header as member_header,
         opened as opened,
         read_header as read_header,
         reading as reading,
@@ -42,7 +43,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "downloads": "cache_folder download forbidden no_downloads sha256_of",
         "lookahead": "ahead read_ahead",
         "mapped": "ROWS blocks_of release",
-        "npz": "Arrays load opened read_header reading write_npz",
+        "npz": "Arrays load member_header opened read_header reading write_npz",
         "paths": "missing natural_key natural_sorted",
     },
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import http.client
 import os
 import sys
 import tempfile
@@ -76,7 +77,8 @@ def download(url: str, target: Path, sha256: str, what: str) -> Path:
         with urllib.request.urlopen(url, timeout=30) as answer:
             if not answer.geturl().startswith("https://"):
                 raise InputError(f"{url}: leads to {answer.geturl()}, which is not https://")
-            size = int(answer.headers.get("Content-Length") or 0)
+            told = answer.headers.get("Content-Length") or ""
+            size = int(told) if told.isascii() and told.isdecimal() and len(told) < 20 else 0
             megabytes = f"{size / 1e6:.1f} MB" if size else "of unknown size"
             tell(f"downloading {what} ({megabytes}) from {url} to {target}")
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -94,7 +96,7 @@ def download(url: str, target: Path, sha256: str, what: str) -> Path:
                 "nothing was kept"
             )
         os.replace(partial, target)
-    except (urllib.error.URLError, TimeoutError) as error:
+    except (urllib.error.URLError, TimeoutError, http.client.HTTPException) as error:
         raise InputError(
             f"{url}: cannot be downloaded: {getattr(error, 'reason', error)}"
         ) from None

@@ -6,6 +6,7 @@ import contextlib
 import io
 import math
 import os
+import zipfile
 from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import IO, Any
@@ -38,17 +39,7 @@ class Arrays(Mapping[str, NDArray[Any]]):
         archive = self._file.zip
         assert archive is not None, "it is open"
         member = archive.getinfo(key if key in archive.namelist() else f"{key}.npy")
-        with archive.open(member) as stream:
-            shape, _, dtype = read_header(stream)
-            size = stream.tell() + math.prod(shape) * dtype.itemsize
-        what = f"its array {key!r} of shape {str(shape)[:60]} and {dtype}"
-        if size != member.file_size and not dtype.hasobject:
-            raise InputError(f"{what} is not what the file holds: it is damaged")
-        if size > _LARGE and size > _RATIO * member.compress_size:
-            raise InputError(
-                f"{what} unpacks to {size:,} bytes from {member.compress_size:,}: a decompression "
-                "bomb? Save it uncompressed"
-            )
+        member_header(archive, member)
         array: NDArray[Any] = self._file[key]
         return array
 
@@ -119,6 +110,30 @@ def read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     """Shape, whether in Fortran's order, and dtype, from the head of a .npy file."""
     version = npy.read_magic(file)
     return (npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0)(file)
+
+
+def member_header(
+    archive: zipfile.ZipFile, member: zipfile.ZipInfo
+) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Give the header of an array in an .npz, as `read_header` does; its values are not read.
+
+    Raises:
+        InputError: The header does not fit the member that it heads, or the member unpacks to far
+            more than it takes: a decompression bomb.
+    """
+    with archive.open(member) as stream:
+        shape, fortran_order, dtype = read_header(stream)
+        size = stream.tell() + math.prod(shape) * dtype.itemsize
+    name = member.filename.removesuffix(".npy")
+    what = f"its array {name!r} of shape {str(shape)[:60]} and {dtype}"
+    if size != member.file_size and not dtype.hasobject:
+        raise InputError(f"{what} is not what the file holds: it is damaged")
+    if size > _LARGE and size > _RATIO * member.compress_size:
+        raise InputError(
+            f"{what} unpacks to {size:,} bytes from {member.compress_size:,}: a decompression "
+            "bomb? Save it uncompressed"
+        )
+    return shape, fortran_order, dtype
 
 
 def write_npz(path: str | os.PathLike[str], contents: Mapping[str, Any]) -> None:

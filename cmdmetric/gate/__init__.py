@@ -19,6 +19,10 @@ if TYPE_CHECKING:
         numbers as numbers,
         setting_of as setting_of,
     )
+    from cmdmetric.gate.stored import (
+        read_json as read_json,
+        refuse_malformed as refuse_malformed,
+    )
     from cmdmetric.gate.verdict import Verdict as Verdict
 
 __getattr__, __dir__, __all__ = lazy_exports(
@@ -26,6 +30,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
     {
         "checks": "DEFAULT_TOLERANCE Tolerance check",
         "expectations": "Against SAME_CAPTIONS expectation numbers setting_of",
+        "stored": "read_json refuse_malformed",
         "verdict": "Verdict",
     },
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 import math
 import os
 import re
@@ -14,7 +13,7 @@ from typing import Any, TypeAlias
 
 from cmdmetric import published
 from cmdmetric.errors import InputError
-from cmdmetric.files import missing
+from cmdmetric.gate.stored import read_json, refuse_malformed
 from cmdmetric.metrics import QUANTITIES
 from cmdmetric.scoring import CMDScore
 
@@ -160,30 +159,14 @@ def _of_row(text: str) -> Expectation:
 
 
 def _of_file(path: Path) -> Expectation:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise missing(
-            path, "A check is published:NAME, a bound as in 'cmd<=8.5', or the JSON of a score."
-        ) from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not the JSON of a score: {error}") from None
-    return _of_score(content, str(path))
+    advice = "A check is published:NAME, a bound as in 'cmd<=8.5', or the JSON of a score."
+    return _of_score(read_json(path, advice), str(path))
 
 
 def _of_score(content: Any, name: str) -> Expectation:
-    if not isinstance(content, Mapping) or not all(
-        key in content for key in ("signature", *QUANTITIES)
-    ):
-        raise InputError(
-            f"{name}: not the JSON of a score; `cmd-score ... -o FILE` makes one (of one "
-            "generator, without --versus)"
-        )
+    refuse_malformed(content, name)
     known = numbers(content)
     values = {key: known[key] for key in QUANTITIES}
-    for key, value in values.items():
-        if value is None or not math.isfinite(value):
-            raise InputError(f"{name}: {key} is {value}, not a number")
     n = known.get("n")
     errors = {key: known.get(f"uncertainty.{key}.standard_error") for key in values}
     slack = ROUNDING * max(values[key] for key in ("dis_fr", "dis_fl", "dis_rl"))  # type: ignore

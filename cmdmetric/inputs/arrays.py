@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from cmdmetric.errors import InputError
-from cmdmetric.files import Arrays, missing, read_header, reading
+from cmdmetric.files import Arrays, member_header, missing, read_header, reading
 from cmdmetric.inputs.image_set import (
     ImageItem,
     ImageSet,
@@ -51,8 +51,8 @@ def open_npz(source: str, path: Path) -> ImageSet:
             raise InputError(f"{source}: no array in it")
         preferred = [name for name in ("images.npy", "arr_0.npy") if name in members]
         member = (preferred or members)[0]
-        with archive.open(member) as file:
-            shape, fortran_order, dtype = read_header(file)
+        with reading(path, "numpy file"):
+            shape, fortran_order, dtype = member_header(archive, archive.getinfo(member))
     what = f"{source}: its array {member.removesuffix('.npy')!r}"
     if fortran_order:
         with reading(path, "numpy file"), Arrays(np.load(path, allow_pickle=False)) as npz:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from cmdmetric.metrics import Provenance
 from cmdmetric.protocol import CLIP, GRGAN, Protocol
 from cmdmetric.scoring.side import Side
+from cmdmetric.terminal import shown
 from cmdmetric.version import __version__
 
 if TYPE_CHECKING:
@@ -79,10 +82,21 @@ def signature_of(f: Side, r: Side, l: Side, made: Provenance | None) -> str:
     else:
         proto, dtype = _protocol_label(made.protocol), made.dtype
         model = f"{made.model}@{made.weights[:8]}"
-    return (
-        f"CMD|proto:{proto}|model:{model}|f:{f.label}|r:{r.label}|l:{l.label}"
-        f"|dtype:{dtype}|v:{__version__}"
-    )
+    fields = {
+        "proto": proto,
+        "model": model,
+        "f": f.label,
+        "r": r.label,
+        "l": l.label,
+        "dtype": dtype,
+        "v": __version__,
+    }
+    return "|".join(["CMD", *(f"{key}:{_escaped(value)}" for key, value in fields.items())])
+
+
+def _escaped(value: str) -> str:
+    """Keep a name from being read as further fields: what parts them is written as in a URL."""
+    return re.sub(r"[|:%\s]", lambda found: quote(found[0], safe=""), shown(value))
 
 
 def _protocol_label(protocol: Protocol) -> str:

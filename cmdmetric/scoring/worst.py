@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 
 from cmdmetric.errors import InputError
 from cmdmetric.scoring.grouping import as_samples, caption_texts
 from cmdmetric.scoring.side import Side
 from cmdmetric.uncertainty import influences
+
+#: What a cell begins with that spreadsheets run; the last four are their full-width forms.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
 @dataclass(frozen=True)
@@ -63,9 +66,19 @@ def harm(f: Side, r: Side, l: Side) -> list[Harm]:
 
 
 def harm_csv(rows: list[Harm]) -> str:
-    """Write the rows as CSV, with a line of names."""
+    """Write the rows as CSV, with a line of names.
+
+    Text that a spreadsheet would run as a formula begins with an apostrophe.
+    """
     file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
+    # All text is in quotes: a lone carriage return would else be the end of a row.
+    writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     writer.writerow(field.name for field in fields(Harm))
-    writer.writerows(astuple(row) for row in rows)
+    for row in rows:
+        writer.writerow((row.side, _cell(row.name), row.share, _cell(row.caption)))
     return file.getvalue()
+
+
+def _cell(text: str) -> str:
+    """Text that a spreadsheet takes for text, as OWASP advises ("CSV injection")."""
+    return f"'{text}" if text.startswith(_FORMULA) else text

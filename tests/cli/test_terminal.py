@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -14,6 +17,7 @@ from hypothesis import given, strategies as st
 from PIL import Image
 
 from cmdmetric.cli.main import main
+from cmdmetric.scoring import Harm, harm_csv
 from cmdmetric.terminal import LINE, as_json, one_line, shown
 from tests.support.commands import BIN, run
 from tests.support.pictures import scenes
@@ -170,3 +174,24 @@ def test_closed_pipe() -> None:
 def test_command_without_arguments_gives_its_help() -> None:
     done = run("cmdmetric")
     assert done.returncode == 2 and done.stderr.startswith("Usage: cmdmetric")
+
+
+def test_signature_is_not_forged(tmp_path: Path, tiny_clip: Path, example: Path) -> None:
+    folder = tmp_path / "pipe|f:30000|x\n100%"
+    shutil.copytree(tiny_clip, folder)
+    done = call("score", example / "generated", example / "captions.json", "--model", folder,
+                "--format", "json", "-q")  # fmt: skip
+    assert done.exit_code == 0, done.output
+    signature = json.loads(done.stdout)["signature"]
+    keys = [field.split(":")[0] for field in signature.split("|")]
+    assert keys == ["CMD", "proto", "model", "f", "r", "l", "dtype", "v"]
+    assert "|model:pipe%7Cf%3A30000%7Cx\\n100%25@" in signature
+
+
+def test_cells_are_no_formulas() -> None:
+    texts = ["=HYPERLINK(1)", "+1", "-1", "@SUM", "\tx", "\rx", "＝1", "plain, 'quoted'", "a=1"]
+    rows = [Harm("image", text, -0.5, text) for text in texts]
+    _, *written = csv.reader(io.StringIO(harm_csv(rows), newline=""))
+    for text, (side, name, share, caption) in zip(texts, written, strict=True):
+        assert (side, share) == ("image", "-0.5")
+        assert name == caption == (text if text in texts[-2:] else f"'{text}")

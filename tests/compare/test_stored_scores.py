@@ -90,12 +90,12 @@ def test_one_network_under_two_names_is_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "not JSON"),
-        ("[" * 100_000, "not JSON"),
+        ("{", "nor any"),
+        ("[" * 100_000, "nor any"),
         ("[]", "not the JSON of a score"),
         ('{"first": {}, "second": {}}', "the result of several generators"),
-        (json.dumps(score(math.nan)), "its cmd is nan"),
-        (json.dumps({**score(8.0), "dis_fr": "1"}), "its dis_fr is None"),
+        (json.dumps(score(math.nan)), "cmd is nan"),
+        (json.dumps({**score(8.0), "dis_fr": "1"}), "dis_fr is '1'"),
         (json.dumps({**score(8.0), "signature": 3}), "not the JSON of a score"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -20,7 +21,8 @@ from safetensors.torch import load_file, save_file
 from cmdmetric import Encoder, InputError, Protocol
 from cmdmetric.encoders import device
 from cmdmetric.encoders.preprocess import to_pixels
-from cmdmetric.encoders.weights import DEFAULT_MODEL, find_checkpoint
+from cmdmetric.encoders.weights import DEFAULT_MODEL, find_checkpoint, tell_of_hub_parts
+from cmdmetric.files import no_downloads
 from cmdmetric.inputs.images import open_images
 from tests.conftest import TINY_CLIP, shared
 
@@ -187,6 +189,54 @@ def test_folder_without_a_model(tmp_path: Path) -> None:
         Encoder(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("section", "values"),
+    [
+        ("vision_cfg", {"timm_model_name": "hf-hub:someone/model"}),
+        ("vision_cfg", {"timm_model_name": "hf_hub:someone/model"}),
+        ("vision_cfg", {"timm_model_name": "someone/model"}),
+        ("vision_cfg", {"timm_model_name": ["hf-hub:someone/model"]}),
+        ("text_cfg", {"hf_model_name": "someone/model"}),
+        ("text_cfg", {"nested": [{"hf_model_name": "roberta-base"}]}),
+        ("multimodal_cfg", {"hf_model_name": "roberta-base"}),
+    ],
+)
+def test_a_folder_names_no_repository(
+    tiny_clip: Path, tmp_path: Path, section: str, values: dict[str, object]
+) -> None:
+    """Nothing is asked of the network, and the folder is refused before its weights are read."""
+    config = {**TINY_CLIP, section: {**TINY_CLIP.get(section, {}), **values}}
+    (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": config}))
+    with pytest.raises(InputError, match="fetched from elsewhere"):
+        find_checkpoint(tmp_path)
+
+
+def test_hub_parts_of_a_named_model_are_announced(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = tmp_path / "w.safetensors"
+    weights.write_bytes(b"")
+    tell_of_hub_parts(find_checkpoint("ViT-B-32", weights))
+    assert capsys.readouterr().err == ""
+    named = find_checkpoint("roberta-ViT-B-32", weights)
+    tell_of_hub_parts(named)
+    assert "https://huggingface.co/roberta-base" in capsys.readouterr().err
+    with no_downloads("a look downloads nothing"), pytest.raises(InputError, match="a look down"):
+        tell_of_hub_parts(named)
+
+
+@pytest.mark.parametrize("size", [[64, 64, 64], [], "64", [64.0, 64.0], 0, None, True, [64, 32]])
+def test_sizes_that_are_none(tiny_clip: Path, tmp_path: Path, size: object) -> None:
+    shutil.copytree(tiny_clip, tmp_path / "model")
+    config = {**TINY_CLIP, "vision_cfg": {**TINY_CLIP["vision_cfg"], "image_size": size}}
+    path = tmp_path / "model" / "open_clip_config.json"
+    path.write_text(json.dumps({"model_cfg": config}))
+    with pytest.raises(InputError, match=r"image_size|not square"):
+        _ = find_checkpoint(tmp_path / "model").image_size
+    with pytest.raises(InputError):
+        Encoder(tmp_path / "model")
+
+
 def test_offline_the_error_names_three_ways() -> None:
     with pytest.raises(InputError) as caught:
         Encoder()
@@ -207,6 +257,9 @@ def test_openai_weights_run_with_quickgelu(tmp_path: Path) -> None:
 def test_unknown_device(tiny_clip: Path) -> None:
     with pytest.raises(InputError, match="no device 'toaster'"):
         Encoder(tiny_clip, device="toaster")
+    for name in ("meta", "hpu", "xla", "cuda:99", "", 3.5, ()):
+        with pytest.raises(InputError, match="no device"):
+            device.choose_device(name)  # type: ignore[arg-type]
 
 
 def test_global_torch_settings_are_restored(tiny_clip: Path) -> None:

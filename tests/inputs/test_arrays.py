@@ -1,7 +1,11 @@
 """Arrays, tensors, lists and iterables: which axis is which, what is refused, what is copied."""
 
+import io
 import threading
+import time
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -362,3 +366,37 @@ def test_datasets_and_loaders():
         assert images.source == type(source).__name__ and images.count is None
         assert_same(list(images), array)
         assert_same(list(images), array)
+
+
+@pytest.mark.parametrize("fortran_order", [False, True])
+@pytest.mark.parametrize("count", [10**12, 3])
+def test_headers_that_lie_are_refused_before_anything_is_read(
+    tmp_path: Path, count: int, fortran_order: bool
+) -> None:
+    header, path = io.BytesIO(), tmp_path / "images.npz"
+    np.lib.format.write_array_header_1_0(
+        header, {"descr": "|u1", "fortran_order": fortran_order, "shape": (count, 4, 4, 3)}
+    )
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("images.npy", header.getvalue() + bytes(2 * 4 * 4 * 3))
+    start = time.perf_counter()
+    with pytest.raises(InputError, match="is not what the file holds"):
+        open_images(path)
+    assert time.perf_counter() - start < 2
+
+
+def test_a_bomb_of_images_is_refused(tmp_path: Path) -> None:
+    header, path, chunk = io.BytesIO(), tmp_path / "images.npz", bytes(1 << 20)
+    shape = (300, 1 << 18, 4, 1)
+    np.lib.format.write_array_header_1_0(
+        header, {"descr": "|u1", "fortran_order": False, "shape": shape}
+    )
+    with (
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("images.npy", "w", force_zip64=True) as file,
+    ):
+        file.write(header.getvalue())
+        for _ in range(shape[0]):
+            file.write(chunk)
+    with pytest.raises(InputError, match="a decompression bomb"):
+        open_images(path)

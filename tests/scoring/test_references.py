@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import io
 import urllib.error
 import urllib.request
@@ -73,6 +74,32 @@ def test_download_announces_and_checks(
     with pytest.raises(InputError, match="nothing was kept"):
         download("https://example.org/file", tmp_path / "other", "0" * 64, "x")
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+@pytest.mark.parametrize("length", ["abc", "-5", "9" * 5000, "٣", ""])
+def test_a_length_that_is_none(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, length: str
+) -> None:
+    answer = Answer()
+    answer.headers = {"Content-Length": length}
+    monkeypatch.setattr(urllib.request, "urlopen", lambda *_, **__: answer)
+    right = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
+    target = tmp_path / "file"
+    download("https://example.org/file", target, right, "a greeting")
+    assert target.read_bytes() == b"hello"
+
+
+def test_an_answer_that_breaks_off(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    answer = Answer()
+
+    def read(*_: object) -> bytes:
+        raise http.client.IncompleteRead(b"hel")
+
+    monkeypatch.setattr(answer, "read", read)
+    monkeypatch.setattr(urllib.request, "urlopen", lambda *_, **__: answer)
+    with pytest.raises(InputError, match="cannot be downloaded"):
+        download("https://example.org/file", tmp_path / "x", "0" * 64, "x")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_only_https(tmp_path: Path) -> None:
