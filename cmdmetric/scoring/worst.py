@@ -70,10 +70,10 @@ def harm_csv(rows: list[Harm]) -> str:
 
     Text that a spreadsheet would run as a formula begins with an apostrophe.
     """
-    file = io.StringIO()
+    file = io.StringIO(",".join(field.name for field in fields(Harm)) + "\n")
+    file.seek(0, io.SEEK_END)
     # All text is in quotes: a lone carriage return would else be the end of a row.
     writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
-    writer.writerow(field.name for field in fields(Harm))
     for row in rows:
         writer.writerow((row.side, _cell(row.name), row.share, _cell(row.caption)))
     return file.getvalue()
