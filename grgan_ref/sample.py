@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from cmdmetric.inputs import Captions
+from cmdmetric.inputs import IMAGE_ENDINGS, Captions
 from grgan_ref.data import clean, first_few
 from grgan_ref.errors import GrganError
 from grgan_ref.files import differences, new_file, read_json, write_json
@@ -170,10 +170,9 @@ def _stem(image: str) -> str:
         longest = 0
     if not 0 < longest <= LONGEST_NAME or "\0" in image:
         raise GrganError(f"the image name {image[:80]!r} is none that a file can have: rename it")
-    return str(path.with_suffix("")) if path.suffix.lower() in ENDINGS else str(path)
+    return str(path.with_suffix("")) if path.suffix.lower() in IMAGE_ENDINGS else str(path)
 
 
-ENDINGS = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff"}
 #: Bytes of a file's name: file systems take 255, of which the ending and a mark take some.
 LONGEST_NAME = 220
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from cmdmetric.cli import entry
 from cmdmetric.errors import InputError
 from cmdmetric.version import __version__
 from grgan_ref.cli.ablate import ablate_command
@@ -20,12 +21,12 @@ from grgan_ref.cli.train import train_command, train_damsm_command, train_itm_co
 
 
 class _Stop(click.ClickException):
-    """One line on stderr and exit code 2."""
+    """One line on stderr and exit status 2."""
 
-    exit_code = 2
+    exit_code = entry.WRONG
 
 
-class Group(click.Group):
+class Group(entry.Group):
     """Turns a user's mistake, a full disk and a diverged training into one line and exit code 2."""
 
     def invoke(self, ctx: click.Context) -> Any:

@@ -22,7 +22,7 @@ from typing import Literal, overload
 
 from PIL import Image, UnidentifiedImageError
 
-from cmdmetric.inputs import pair, read_captions
+from cmdmetric.inputs import is_image_name, pair, read_captions
 from cmdmetric.scenes import draw_scene
 from grgan_ref.config import DataConfig
 from grgan_ref.data.authors import is_authors, read_authors
@@ -31,7 +31,6 @@ from grgan_ref.data.cub import cut, read_cub
 from grgan_ref.errors import GrganError
 
 Split = Literal["train", "val"]
-IMAGE_ENDINGS = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
 
 # The bundled encoder was trained on scenes from seed 1,000,000 on and held out on the first 1,000.
 FIRST_SCENE = {"train": 2_000_000, "val": 0}
@@ -190,7 +189,7 @@ def read_folder(root: Path, smallest: int) -> CaptionedImages:
         what = "has no captions file" if not found else f"has {len(found)} captions files"
         raise GrganError(f"{root} {what}: it needs one captions.json, .jsonl, .csv, .tsv or .txt")
     read = read_captions(found[0])
-    files = sorted(p for p in root.rglob("*") if p.suffix.lower() in IMAGE_ENDINGS)
+    files = sorted(p for p in root.rglob("*") if is_image_name(p.relative_to(root).as_posix()))
     if None in read.images:
         raise GrganError(f"{found[0]} does not say which image each caption belongs to")
     pairing = pair([path.relative_to(root).as_posix() for path in files], read.images)
