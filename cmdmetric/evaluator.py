@@ -360,15 +360,16 @@ def _read_captions(captions: Any, names: Sequence[str], of: str) -> Captions:
 
 
 def _with_names(real: Side) -> Side:
-    """Real images with names that captions in their order can pair with."""
+    """Real images with names and places that captions in their order can pair with."""
+    places = tuple(range(real.moments.n or 0))
     if real.names is not None:
-        return real
+        return dataclasses.replace(real, places=places)
     if not real.has_features:
         raise InputError(
             f"{real.source} is moments alone, which captions cannot be paired with: store it with "
             "its features (cmdmetric moments --features), or give the images"
         )
-    return dataclasses.replace(real, names=tuple(f"#{i}" for i in range(real.moments.n or 0)))
+    return dataclasses.replace(real, names=tuple(f"#{i}" for i in places), places=places)
 
 
 def _name(index: int) -> str:

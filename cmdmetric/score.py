@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 def cmd(
     generated: Source,
-    captions: Source,
+    captions: Source | None = None,
     real: Source | None = None,
     *,
     metrics: str | Iterable[str] = (),
@@ -49,7 +49,9 @@ def cmd(
             iterable of images (`cmdmetric.inputs.images.open_images`), or moments or features of
             them (`cmdmetric.scoring.stored_sets.read_stored`).
         captions: The captions l: a file or list (`cmdmetric.inputs.captions.read_captions`), or
-            moments or features of them, or the name of a reference.
+            moments or features of them, or the name of a reference. By default those that come
+            along with the generated images, from pairs, records, a table or a benchmark's folder.
+            Lists of images and of captions of equal length pair by position.
         real: The real images r, in the same forms as the generated ones, or the name of a
             reference. By default the images that the captions name, where they lie beside the
             captions' file; else "coco2014-val" where the captions are MS-COCO's val2014.
@@ -62,7 +64,8 @@ def cmd(
             .npz of Inception's moments in pytorch-fid's format.
         report: Where a report is to be written, a self-contained HTML page (docs/report.md).
         **options: How images and captions are encoded: `model`, `weights`, `protocol`, `device`,
-            `encoder`, `batch_size`, `dtype`, `on_error`, `progress` and `cache`, as
+            `encoder`, `batch_size`, `dtype`, `caption_column`, `image_column`, `on_error`,
+            `progress` and `cache`, as
             `cmdmetric.scoring.options.EncodingOptions` says.
 
     Raises:
@@ -100,7 +103,7 @@ def cmd(
 
 def itdis(
     generated: Source,
-    captions: Source,
+    captions: Source | None = None,
     real: Source | None = None,
     **options: Unpack[EncodingOptions],
 ) -> float:
@@ -117,7 +120,7 @@ def clip_fd(generated: Source, real: Source, **options: Unpack[EncodingOptions])
     Arguments and errors are those of `cmd`.
     """
     with encoding_of(**options) as encoding:
-        opened = open_image_side(generated), open_image_side(real)
+        opened = (open_image_side(source, encoding.columns) for source in (generated, real))
         f, r = (encoding.side(side) for side in opened)
     common_provenance(f, r)
     return frechet_distance(f.moments, r.moments)
@@ -142,5 +145,5 @@ def moments_of(
     """
     text = (side or side_of(source)) == "text"
     with encoding_of(**options) as encoding:
-        opened = open_text_side(source) if text else open_image_side(source)
+        opened = (open_text_side if text else open_image_side)(source, encoding.columns)
         return encoding.side(opened).moments

@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING
 from cmdmetric.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from cmdmetric.inputs.captions import Captions as Captions, read_captions as read_captions
+    from cmdmetric.inputs.captions import (
+        Captions as Captions,
+        captions_along as captions_along,
+        read_captions as read_captions,
+    )
     from cmdmetric.inputs.decoding import (
         Failure as Failure,
         decoded as decoded,
@@ -20,18 +24,27 @@ if TYPE_CHECKING:
     )
     from cmdmetric.inputs.image_set import ImageItem as ImageItem, ImageSet as ImageSet
     from cmdmetric.inputs.images import open_images as open_images
-    from cmdmetric.inputs.pairing import Pairing as Pairing, pair as pair
+    from cmdmetric.inputs.layouts.columns import Columns as Columns
+    from cmdmetric.inputs.pairing import (
+        Pairing as Pairing,
+        pair as pair,
+        pair_by_place as pair_by_place,
+        pair_by_text as pair_by_text,
+    )
+    from cmdmetric.inputs.places import find_file as find_file
     from cmdmetric.inputs.shards import Shard as Shard, ShardRecord as ShardRecord
 
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
-        "captions": "Captions read_captions",
+        "captions": "Captions captions_along read_captions",
         "decoding": "Failure decoded prepared",
         "endings": "CAPTION_ENDINGS IMAGE_ENDINGS is_image_name",
         "image_set": "ImageItem ImageSet",
         "images": "open_images",
-        "pairing": "Pairing pair",
+        "layouts.columns": "Columns",
+        "pairing": "Pairing pair pair_by_place pair_by_text",
+        "places": "find_file",
         "shards": "Shard ShardRecord",
     },
 )

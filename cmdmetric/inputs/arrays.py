@@ -71,7 +71,7 @@ def open_npz(source: str, path: Path) -> ImageSet:
                 row = np.frombuffer(data, np.uint8).reshape(shape[1:])
                 yield _row_item(name, row, channels_first)
 
-    return ImageSet(source, items, names, files=partial(members_of, path, names))
+    return ImageSet(source, items, names, files=partial(members_of, path, names), ordered=True)
 
 
 def _open_array(source: str, array: np.ndarray, path: Path | None = None) -> ImageSet:
@@ -87,8 +87,8 @@ def _open_array(source: str, array: np.ndarray, path: Path | None = None) -> Ima
                 yield _row_item(name, row, channels_first)
 
     if path is None:
-        return ImageSet(source, items, names)
-    return ImageSet(source, items, names, files=partial(members_of, path, names))
+        return ImageSet(source, items, names, ordered=True)
+    return ImageSet(source, items, names, files=partial(members_of, path, names), ordered=True)
 
 
 def _row_item(name: str, row: np.ndarray, channels_first: bool) -> ImageItem:
@@ -171,7 +171,9 @@ def open_values(values: Any, columns: Columns) -> ImageSet:
         values = [values]
     array = _as_array(values, kind)
     if array is not None:
-        return _open_array(f"{kind} {'x'.join(map(str, array.shape))}", array)
+        images = _open_array(f"{kind} {'x'.join(map(str, array.shape))}", array)
+        images.along = along
+        return images
     if isinstance(values, (list, tuple)):
         source = f"{kind} of {len(values)}"
         items: list[ImageItem] = []
@@ -192,13 +194,14 @@ def open_values(values: Any, columns: Columns) -> ImageSet:
             [item.name for item in items],
             files=lambda: files,
             along=along,
+            ordered=True,
         )
     indexable = hasattr(values, "__getitem__") and hasattr(values, "__len__")
     if isinstance(values, (bytes, Mapping)) or not (isinstance(values, Iterable) or indexable):
         raise InputError(
             f"images cannot be read from {kind}: give a path, an array, a list or an iterable"
         )
-    return ImageSet(kind, _stream(kind, values, along), along=along)
+    return ImageSet(kind, _stream(kind, values, along), along=along, ordered=True)
 
 
 def _stream(source: str, values: Any, along: Along) -> Callable[[], Iterator[ImageItem]]:
@@ -284,7 +287,8 @@ def open_mapping(images: Mapping[Any, Any]) -> ImageSet:
     """The images of `{name: image}`, by their names. Raises InputError where one is no image."""
     items = [item_of(value, str(name), f"the image {name!r}") for name, value in images.items()]
     names = [item.name for item in items]
-    return ImageSet(f"dict of {len(items)}", lambda: iter(items), names)
+    along = Along(Columns())
+    return ImageSet(f"dict of {len(items)}", lambda: iter(items), names, along=along)
 
 
 def _image_key(record: Mapping[Any, Any]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -9,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from cmdmetric.errors import InputError
 from cmdmetric.files import remote
@@ -17,12 +18,7 @@ from cmdmetric.inputs.endings import TAR_ENDINGS
 from cmdmetric.inputs.layouts.batches import Along
 from cmdmetric.inputs.layouts.columns import Columns, Row
 from cmdmetric.inputs.layouts.folders import folder_rows
-from cmdmetric.inputs.layouts.tables import (
-    TABLE_ENDINGS,
-    as_table,
-    is_dataset_folder,
-    open_table,
-)
+from cmdmetric.inputs.layouts.tables import Table, as_table, is_table_file, open_table
 from cmdmetric.inputs.layouts.text_files import parse_file
 from cmdmetric.inputs.layouts.values import record_rows, refuse_split, rows_of, texts
 from cmdmetric.inputs.places import named
@@ -31,6 +27,8 @@ from cmdmetric.inputs.tars import TextSample, find_tars, read_texts
 
 _COCO_VAL2014 = re.compile(r"(?:.*/)?COCO_val2014_\d{12}(?:\.jpg)?")
 _WORD = re.compile(r"\w+")
+#: What an image without a name is called: see `cmdmetric.inputs.layouts.values.position`.
+_PLACE = re.compile(r"#\d+")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -69,6 +67,15 @@ class Captions:
     def image_names(self) -> tuple[str, ...]:
         """The images that captions belong to: each once, in the order of first mention."""
         return tuple(dict.fromkeys(name for name in self.images if name is not None))
+
+    @cached_property
+    def places(self) -> tuple[int, ...] | None:
+        """For each caption the place of its image in a list; None where images have names."""
+        if not self.image_names:
+            return tuple(range(len(self)))
+        if not all(name and _PLACE.fullmatch(name) for name in self.images):
+            return None
+        return tuple(int(str(name)[1:]) for name in self.images)
 
     @cached_property
     def readings(self) -> tuple[int, ...]:
@@ -200,30 +207,52 @@ def read_captions(
     if isinstance(source, Captions):
         return source
     columns = Columns(caption_column, image_column)
-    folder = None
     if isinstance(source, (str, os.PathLike)):
-        name = named(source)
-        if (tars := _tars(name)) is not None:
-            return _of_tars(name, tars, columns, split)
-        path = Path(name).expanduser()
-        if not remote.is_url(name):
-            folder = path if os.path.isdir(path) else path.parent
-        read = partial(_read_path, name, path, columns, split)
-    elif (table := as_table(source, split)) is not None:
-        name = table.source
-        read = partial(rows_of, table.records(columns), columns, None)
-    elif isinstance(source, bytes) or not isinstance(source, Iterable):
+        return _of_path(named(source), columns, split)
+    if (table := as_table(source, split)) is not None:
+        return _of_table(table, columns)
+    if hasattr(source, "__getitem__") and not isinstance(source, (bytes, Iterable)):
+        source = [source[i] for i in range(len(source))]  # a map-style Dataset
+    if isinstance(source, bytes) or not isinstance(source, Iterable):
         raise InputError(
             f"captions cannot be read from {type(source).__name__}: give a file, a list of "
             "strings, or a dictionary {file: caption}"
         )
-    else:
-        name = "captions"
-        data = source if isinstance(source, Mapping) else list(source)
-        read = partial(rows_of, data, columns, split)
+    data = source if isinstance(source, Mapping) else list(source)
+    with _telling("captions"):
+        rows, split = rows_of(data, columns, split)
+        return _captions(rows, "captions", split=split)
+
+
+def _of_path(name: str, columns: Columns, split: str | None) -> Captions:
+    """The captions of a file, a folder or tars."""
+    if (tars := _tars(name)) is not None:
+        return _of_tars(name, tars, columns, split)
+    if remote.is_url(name):
+        with _telling(name):
+            rows, split = rows_of(parse_file(name, columns), columns, split)
+            return _captions(rows, name, split=split)
+    path = Path(name).expanduser()
+    if is_table_file(path):
+        captions = _of_table(open_table(path, split), columns)
+        holds_images = captions.places is not None and bool(captions.image_names)
+        return replace(captions, archive=name if holds_images else None, folder=path.parent)
+    parse = partial(parse_file, columns=columns)
+    if os.path.isdir(path) and (layout := folder_rows(path, columns, parse)) is not None:
+        refuse_split(split)
+        with _telling(name):
+            # Images that a generator made are no real side.
+            return _captions(layout.rows, name, None if layout.generated else path)
+    with _telling(name):
+        rows, split = rows_of(parse(name), columns, split)
+        return _captions(rows, name, path.parent, split)
+
+
+@contextlib.contextmanager
+def _telling(name: str) -> Iterator[None]:
+    """Whatever is wrong with captions is an InputError that names what they were read from."""
     try:
-        rows, split = read()
-        return _captions(rows, name, folder, split)
+        yield
     except InputError as error:
         if str(error).startswith(name):  # it names the file already
             raise
@@ -232,19 +261,10 @@ def read_captions(
         raise InputError(f"{name}: nested too deeply to be captions") from None
 
 
-def _read_path(
-    name: str, path: Path, columns: Columns, split: str | None
-) -> tuple[Iterator[Row], str | None]:
-    """The captions of a file or folder, and the split that they are of."""
-    parse = partial(parse_file, columns=columns)
-    if not remote.is_url(name):
-        table = path.suffix.lower() in TABLE_ENDINGS and os.path.isfile(path)
-        if table or (os.path.isdir(path) and is_dataset_folder(path)):
-            return rows_of(open_table(path, split).records(columns), columns, None)
-        if os.path.isdir(path) and (rows := folder_rows(path, columns, parse)) is not None:
-            refuse_split(split)
-            return rows, None
-    return rows_of(parse(name), columns, split)
+def _of_table(table: Table, columns: Columns) -> Captions:
+    """The captions of a table. Raises InputError where no column holds them."""
+    with _telling(table.source):
+        return _captions(rows_of(table.records(columns), columns, None)[0], table.source)
 
 
 def _tars(name: str) -> list[str] | None:
@@ -257,10 +277,8 @@ def _tars(name: str) -> list[str] | None:
 def _of_tars(name: str, tars: list[str], columns: Columns, split: str | None) -> Captions:
     samples = list(read_texts(tars))
     refuse_split(split)
-    try:
+    with _telling(name):
         captions = _captions(_tar_rows(samples, columns), name)
-    except InputError as error:
-        raise InputError(f"{name}: {error}") from None
     archive = name if all(sample.has_image for sample in samples) else None
     return replace(captions, archive=archive)
 
@@ -275,22 +293,24 @@ def _tar_rows(samples: Iterable[TextSample], columns: Columns) -> Iterator[Row]:
             yield from (Row(sample.image, text, sample.where) for text in texts(sample.value))
 
 
-def captions_along(along: Along, source: str) -> Captions:
+class WithCaptions(Protocol):
+    """Images that captions may come along with: an `ImageSet`, without what it takes to decode."""
+
+    source: str
+    along: Along | None
+
+
+def captions_along(images: WithCaptions) -> Captions:
     """The captions that came along with images that have been read.
 
     Args:
-        along: What came with them: `ImageSet.along`.
-        source: What the images are called.
+        images: An `ImageSet`.
 
     Raises:
         InputError: None came along, or they are no text or empty.
     """
-    try:
-        return _captions(along.rows(), source)
-    except InputError as error:
-        raise InputError(
-            f"{source}: the captions that come along with its images: {error}"
-        ) from None
+    with _telling(f"{images.source}: captions that come with its images"):
+        return _captions(images.along.rows() if images.along else (), images.source)
 
 
 def _captions(

@@ -64,6 +64,7 @@ class ImageSet:
             the image); None for one that is in no file, or where nothing is known of any.
         along: the captions that come with the images, complete once all of them were read; None
             where images alone were given.
+        ordered: whether the order is the user's own, as in a list, not that of names.
 
     A set may be made of parts, files whose images are only known when they are read.
 
@@ -81,6 +82,7 @@ class ImageSet:
         files: Callable[[], Sequence[tuple[str, str] | None]] | None = None,
         parts: Sequence[ImageSet] = (),
         along: Along | None = None,
+        ordered: bool = False,
     ) -> None:
         self.source = source
         self.names = None if names is None else tuple(names)
@@ -89,6 +91,7 @@ class ImageSet:
         self._files = files
         self._parts = parts
         self.along = along
+        self.ordered = ordered
 
     @property
     def files(self) -> Sequence[tuple[str, str] | None] | None:

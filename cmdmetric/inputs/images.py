@@ -24,7 +24,7 @@ from cmdmetric.inputs.image_set import (
     image_names,
 )
 from cmdmetric.inputs.layouts.columns import Columns
-from cmdmetric.inputs.layouts.tables import TABLE_ENDINGS, as_table, is_dataset_folder, open_table
+from cmdmetric.inputs.layouts.tables import as_table, is_table_file, open_table
 from cmdmetric.inputs.named_images import open_cells, open_named
 from cmdmetric.inputs.places import named
 from cmdmetric.inputs.remote_images import open_url
@@ -107,9 +107,9 @@ def open_images(
         return open_url(name)
     path = Path(name).expanduser()
     ending = path.name.lower()
+    if is_table_file(path):
+        return open_cells(open_table(path), columns)
     if os.path.isdir(path):
-        if is_dataset_folder(path):
-            return open_cells(open_table(path), columns)
         return _open_files(name, path, image_names(name, _walk(path)))
     if not os.path.exists(path):
         if glob.has_magic(name):
@@ -119,8 +119,6 @@ def open_images(
         raise InputError(f"{name}: neither a file nor a folder")
     if ending.endswith(_NAMING):
         return open_naming()
-    if ending.endswith(TABLE_ENDINGS):
-        return open_cells(open_table(path), columns)
     try:
         if ending.endswith(".zip"):
             return archives.open_zip(name, path)

@@ -63,7 +63,7 @@ def open_cells(table: Table, columns: Columns) -> ImageSet:
         for name, cell in zip(names, table.images(columns), strict=True):
             yield _item(name, cell, table)
 
-    return ImageSet(table.source, items, names)
+    return ImageSet(table.source, items, names, ordered=True)
 
 
 def _item(name: str, cell: Any, table: Table) -> ImageItem:

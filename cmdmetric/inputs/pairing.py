@@ -128,6 +128,19 @@ def pair(image_names: Sequence[str], caption_images: Sequence[str | None]) -> Pa
     return _paired(caption_of, len(caption_images))
 
 
+def pair_by_place(image_places: Sequence[int], caption_places: Sequence[int]) -> Pairing:
+    """Pairs images and captions of lists in one order: those of the same place.
+
+    >>> pair_by_place([0, 2], [0, 0, 1])
+    Pairing(caption_of=((0, 1), ()), unpaired_images=(1,), unpaired_captions=(2,))
+    """
+    captions_at: dict[int, list[int]] = defaultdict(list)
+    for index, place in enumerate(caption_places):
+        captions_at[place].append(index)
+    caption_of = tuple(tuple(captions_at.get(place, ())) for place in image_places)
+    return _paired(caption_of, len(caption_places))
+
+
 def pair_by_text(image_names: Sequence[str], texts: Sequence[str]) -> Pairing:
     """Pairs images with the captions that they are named by, but for an ending and a number.
 

@@ -26,7 +26,7 @@ from cmdmetric.features import (
     shared_pass,
     workers as distributed,
 )
-from cmdmetric.inputs import Captions, ImageSet
+from cmdmetric.inputs import Captions, Columns, ImageSet
 from cmdmetric.protocol import get_protocol
 from cmdmetric.scoring.options import DEFAULTS, EncodingOptions, refuse_unknown
 from cmdmetric.scoring.side import Side
@@ -54,6 +54,8 @@ class Encoding:
     workers: Workers | None = None
     #: Where networks beside the encoder compute; None where that is left to them.
     device: str | torch.device | None = None
+    #: Where images and captions stand in records and tables.
+    columns: Columns = field(default_factory=Columns)
     #: By what was encoded: how many features were in the cache, and how many there are.
     _counts: dict[str, tuple[int, int]] = field(default_factory=dict)
 
@@ -187,4 +189,5 @@ def encoding_of(**options: Unpack[EncodingOptions]) -> Encoding:
         build,
         dtype,
     )
-    return Encoding(encoder, on_error, progress, cache, workers, device)
+    columns = Columns(chosen["caption_column"], chosen["image_column"])
+    return Encoding(encoder, on_error, progress, cache, workers, device, columns)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cmdmetric.inputs import Pairing, pair
+from cmdmetric.errors import InputError
+from cmdmetric.inputs import Captions, Pairing, pair, pair_by_place, pair_by_text
 from cmdmetric.scoring.side import Side
 from cmdmetric.uncertainty import Sample, SideLike, groups_of_images
 
@@ -17,10 +19,57 @@ DrawnTogether: TypeAlias = tuple[Sequence[NDArray[Any] | None], NDArray[Any] | N
 
 
 def pairing_of(images: Side, captions: Side) -> Pairing | None:
-    """Which image each caption belongs to, where both sides have names."""
-    if images.names is None or captions.texts is None or not captions.texts.image_names:
+    """Which image each caption belongs to: by the images' names, or their places in a list."""
+    texts = captions.texts
+    if texts is None:
         return None
-    return pair(images.names, captions.texts.images)
+    if images.places is not None and texts.places is not None:
+        return pair_by_place(images.places, texts.places)
+    if images.names is None:
+        return None
+    if not texts.image_names:
+        by_text = pair_by_text(images.names, texts.texts)
+        return by_text if any(by_text.caption_of) else None
+    # Captions with places belong to the list that they were given for, and to no other.
+    return pair(images.names, texts.images) if texts.places is None else None
+
+
+def with_places(images: Side, captions: Captions) -> Side:
+    """Images of a list with their places, where captions are listed for as many.
+
+    Raises InputError where captions are listed for another number of images than there are.
+    """
+    listed = captions.places
+    if listed is None:
+        return images
+    places = _places_of(images)
+    if places is None:
+        return images
+    total = len(places) + len(images.skipped)
+    if total != max(listed) + 1:
+        if not captions.image_names:  # one list, whose captions need not be of these images
+            return images
+        raise InputError(
+            f"{captions.source} lists captions of {max(listed) + 1} images, and {images.source} "
+            f"has {total}"
+        )
+    return replace(images, places=places)
+
+
+def _places_of(images: Side) -> tuple[int, ...] | None:
+    """The places of images that came in an order of the user's own; None for others."""
+    opened, names = images.images, images.names
+    if names is None or opened is None:
+        bare = names is None and images.has_features  # rows of features alone
+        return tuple(range(images.moments.n or 0)) if bare else None
+    if not opened.ordered:
+        return None
+    if not images.skipped:
+        return tuple(range(len(names)))
+    whole = opened.names or [f"#{i}" for i in range(len(names) + len(images.skipped))]
+    place_of = {name: place for place, name in enumerate(whole)}
+    known = len(place_of) == len(whole) and all(name in place_of for name in names)
+    return tuple(place_of[name] for name in names) if known else None
 
 
 def _groups(

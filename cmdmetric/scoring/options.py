@@ -37,12 +37,18 @@ class EncoderOptions(TypedDict, total=False):
 
 
 class EncodingOptions(EncoderOptions, total=False):
-    """Which encoder looks at images and captions, and how they are passed through it."""
+    """Which encoder looks at images and captions, where they stand, and how they are passed on."""
 
     #: Images and captions that the network takes at once, by default 32; it changes the speed only.
     batch_size: int
     #: The network's arithmetic, "fp32" (the default) or "bf16".
     dtype: Dtype
+    #: The column of the captions in records and tables, where it has another name than
+    #: `cmdmetric.inputs.layouts.columns.TEXT_KEYS` lists, or several might be it; of a mapping
+    #: "keys" or "values".
+    caption_column: str | None
+    #: The column of the images, or of their names.
+    image_column: str | None
     #: "raise" (the default) refuses sets with images that cannot be decoded, "skip" leaves these
     #: images out.
     on_error: OnError
@@ -62,6 +68,8 @@ DEFAULTS: EncodingOptions = {
     "encoder": None,
     "batch_size": 32,
     "dtype": "fp32",
+    "caption_column": None,
+    "image_column": None,
     "on_error": "raise",
     "progress": False,
     "cache": True,

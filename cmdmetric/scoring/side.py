@@ -30,6 +30,8 @@ class Side:
     features: Features | NDArray[Any] | None = None
     #: Image files, in order; None where only moments or features were given.
     names: tuple[str, ...] | None = None
+    #: The places of the images in a list, where they pair with captions by these.
+    places: tuple[int, ...] | None = None
     #: The images themselves, to be looked at again; None where only moments or features were given.
     images: ImageSet | None = None
     #: The captions that the features are of, and the positions of these among them.

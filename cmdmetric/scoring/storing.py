@@ -46,7 +46,7 @@ def stored_set(
     """
     text = (side or side_of(source)) == "text"
     with encoding_of(**options) as encoding:
-        opened = open_text_side(source) if text else open_image_side(source)
+        opened = (open_text_side if text else open_image_side)(source, encoding.columns)
         record = None
         if shard is not None:
             if isinstance(opened, Side):

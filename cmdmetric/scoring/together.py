@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cmdmetric.cache import FeatureCache
+from cmdmetric.inputs import ImageSet, captions_along
 from cmdmetric.metrics import Moments
 from cmdmetric.scoring.encoding import Encoding
 from cmdmetric.scoring.family.catalogue import METRIC_OF, metric_names
 from cmdmetric.scoring.family.computed import family_of
 from cmdmetric.scoring.family.metric import Given
-from cmdmetric.scoring.grouping import drawn_together, pairing_of
+from cmdmetric.scoring.grouping import drawn_together, pairing_of, with_places
 from cmdmetric.scoring.inception_sides import InceptionSides
 from cmdmetric.scoring.opening import Opened, open_sides
 from cmdmetric.scoring.result import CMDScore
@@ -69,12 +71,14 @@ class Wanted:
 
 def scored(
     generated: Sequence[Source],
-    captions: Source,
+    captions: Source | None,
     real: Source | None,
     encoding: Encoding,
     wanted: Wanted | None = None,
 ) -> list[Scored]:
     """The scores of several generators against the same captions and real images.
+
+    Without captions, those that come along with the first generator's images count.
 
     Raises InputError for anything wrong with the inputs, and where a metric that is named lacks
     what it needs.
@@ -82,7 +86,7 @@ def scored(
     wanted = wanted or Wanted()
     names, lenient = wanted.names()
     with encoding:
-        opened_f, opened_r, opened_l = open_sides(generated, captions, real)
+        opened_f, opened_r, opened_l = open_sides(generated, captions, real, encoding.columns)
         inception = InceptionSides.of(
             names,
             encoding,
@@ -94,7 +98,13 @@ def scored(
         )
         f, of_f = zip(*(inception.encoded(opened) for opened in opened_f), strict=True)
         r, of_r = inception.encoded_real(opened_r)
+        if isinstance(opened_l, ImageSet):  # its images have been read, and its captions are known
+            opened_l = captions_along(opened_l)
         l = encoding.side(opened_l)
+    if l.texts is not None:
+        f = tuple(with_places(side, l.texts) for side in f)
+        if _is_one(real, captions) or r.source == l.texts.archive:
+            r = with_places(r, l.texts)
     found = [
         Scored(score_of(side, r, l, encoding.cache), side, r, l, (opened, opened_r, opened_l))
         for side, opened in zip(f, opened_f, strict=True)
@@ -114,6 +124,13 @@ def scored(
         )
         for each, seen in zip(found, of_f, strict=True)
     ]
+
+
+def _is_one(a: Source | None, b: Source | None) -> bool:
+    """Whether two inputs are one: one value, or one path."""
+    if isinstance(a, (str, os.PathLike)) and isinstance(b, (str, os.PathLike)):
+        return os.fspath(a) == os.fspath(b)
+    return a is not None and a is b
 
 
 def with_family(

@@ -464,7 +464,7 @@ def along_of(source: Any, **columns: str) -> list[tuple[str | None, str]]:
     images = open_images(source, **columns)
     assert len(list(images)) == 4
     assert images.along is not None
-    return rows(captions_along(images.along, images.source))
+    return rows(captions_along(images))
 
 
 @pytest.mark.parametrize("make", [list, Pairs, iter])
@@ -498,7 +498,7 @@ def test_captions_come_along_with_a_loaders_batches() -> None:
     images = open_images(shuffled)
     seen = [np.asarray(item.load()).tobytes() for item in images]
     assert images.along is not None
-    for name, text in rows(captions_along(images.along, "loader")):
+    for name, text in rows(captions_along(images)):
         own = twice[[p.tobytes() for p in PIXELS].index(seen[int(str(name)[1:])])]
         assert text in own
 
@@ -513,3 +513,12 @@ def test_what_comes_along_is_asked_for_only_where_captions_are() -> None:
         along_of([(PIXELS, ["a", "b", "c"])])
     with pytest.raises(InputError, match="no captions in it"):
         along_of(list(PIXELS))
+
+
+def test_a_loader_is_no_source_of_captions_alone() -> None:
+    for batches in ([(PIXELS, [CAT] * 4)], [{"image": PIXELS, "text": [CAT] * 4}]):
+        with pytest.raises(
+            InputError, match="is a batch: give what makes batches"
+        ):
+            read_captions(batches)
+    assert rows(read_captions(Pairs([(PIXELS[0], CAT)]))) == [("#0", CAT)]

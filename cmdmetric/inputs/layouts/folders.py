@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from cmdmetric.errors import InputError
 from cmdmetric.files import natural_sorted
@@ -23,7 +23,15 @@ _PROMPT_NAME = re.compile(r"(.*\S\s.*)_\d{5,6}")
 Parse = Callable[[str], Any]
 
 
-def folder_rows(folder: Path, columns: Columns, parse: Parse) -> Iterator[Row] | None:
+class FolderLayout(NamedTuple):
+    """What a folder says of its images."""
+
+    rows: Iterator[Row]
+    #: Whether a generator made the images.
+    generated: bool = False
+
+
+def folder_rows(folder: Path, columns: Columns, parse: Parse) -> FolderLayout | None:
     """The captions of a folder of images; None where it has no layout that is known.
 
     Images are named relative to the folder, with slashes. The layouts:
@@ -41,24 +49,25 @@ def folder_rows(folder: Path, columns: Columns, parse: Parse) -> Iterator[Row] |
     Raises InputError where the folder has several of these layouts.
     """
     below = [child for child in _children(folder) if child.is_dir()]
-    found: dict[str, Iterator[Row]] = {}
+    found: dict[str, FolderLayout] = {}
     for place in (folder, *below):
         for name in METADATA:
             path = place / name
             if path.is_file() and not (place / "samples").is_dir():
-                found[str(path)] = _imagefolder(path, folder, columns, parse)
+                found[str(path)] = FolderLayout(_imagefolder(path, folder, columns, parse))
     geneval = [child for child in below if (child / "samples").is_dir()]
     geneval = [child for child in geneval if (child / "metadata.jsonl").is_file()]
     if geneval:
-        found["metadata.jsonl beside samples/"] = _geneval(geneval, folder, columns, parse)
+        rows = _geneval(geneval, folder, columns, parse)
+        found["metadata.jsonl beside samples/"] = FolderLayout(rows, generated=True)
     if parts := _diffusiondb_parts(folder, below):
-        found[parts[0].name] = _diffusiondb(parts, folder, columns, parse)
+        found[parts[0].name] = FolderLayout(_diffusiondb(parts, folder, columns, parse))
     if (path := folder / "meta_data.json").is_file():
-        found[str(path)] = rows_of(parse(str(path)), columns, None)[0]
+        found[str(path)] = FolderLayout(rows_of(parse(str(path)), columns, None)[0])
     if texts := _texts(folder):
-        found["a .txt for each image"] = _sidecars(texts, folder)
+        found["a .txt for each image"] = FolderLayout(_sidecars(texts, folder))
     if not found and (named := _named_by_prompts(folder)):
-        return _prompt_names(named, folder)
+        return FolderLayout(_prompt_names(named, folder), generated=True)
     if len(found) > 1:
         raise InputError(
             f"{folder}: captions may be read from {', '.join(list(found)[:3])}; name one file, or "

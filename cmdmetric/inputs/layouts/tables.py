@@ -6,6 +6,7 @@ Whoever made the table in memory has its library; files are read with pyarrow, a
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -178,9 +179,11 @@ def _is_array(cell: Any) -> bool:
 # --- files -----------------------------------------------------------------------------------
 
 
-def is_dataset_folder(folder: Path) -> bool:
-    """Whether Hugging Face's `save_to_disk` wrote it: one dataset, or a dictionary of splits."""
-    return any((folder / name).is_file() for name in ("state.json", "dataset_dict.json"))
+def is_table_file(path: Path) -> bool:
+    """Whether a path is a Parquet or Arrow file, or a folder that `save_to_disk` wrote."""
+    if os.path.isdir(path):
+        return any((path / name).is_file() for name in ("state.json", "dataset_dict.json"))
+    return path.suffix.lower() in TABLE_ENDINGS and os.path.isfile(path)
 
 
 def open_table(path: Path, split: str | None = None) -> Table:

@@ -14,7 +14,7 @@ from cmdmetric.errors import InputError
 from cmdmetric.files import missing, remote
 from cmdmetric.inputs.layouts.columns import Columns
 from cmdmetric.inputs.layouts.delimited import parse_delimited
-from cmdmetric.inputs.layouts.tables import TABLE_ENDINGS, open_table
+from cmdmetric.inputs.layouts.tables import is_table_file, open_table
 
 
 def parse_file(name: str, columns: Columns) -> Any:
@@ -29,7 +29,7 @@ def parse_file(name: str, columns: Columns) -> Any:
             where it is.
     """
     ending = os.path.splitext(name)[1].lower()
-    if ending in TABLE_ENDINGS and os.path.isfile(name):
+    if is_table_file(Path(name)):
         return open_table(Path(name)).records(columns)
     endings = (*_PARSERS, *_DELIMITED)
     known = ", ".join(endings)

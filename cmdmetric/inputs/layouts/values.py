@@ -159,7 +159,7 @@ def _entry_rows(entry: Any, index: int) -> Iterator[Row]:
     """The captions of the image at a place: one, a list of several, or (image, caption)."""
     where = f"entry {index + 1}"
     if isinstance(entry, (list, tuple)) and len(entry) > 1 and _is_image(entry[0]):
-        yield from (Row(_name_or_place(entry[0], index), t, where) for t in texts(entry[1]))
+        yield from (Row(_name_or_place(entry[0], index, where), t, where) for t in texts(entry[1]))
     else:
         yield from (Row(position(index), text, where) for text in texts(entry))
 
@@ -228,6 +228,11 @@ def image_name(value: Any, where: str) -> str | None:
 
 def _name_or_place(value: Any, index: int, where: str = "") -> str | None:
     """The name of an image, or its place in the list where it is the image itself."""
+    if getattr(value, "ndim", 0) > 3:
+        raise InputError(
+            f"{where} is a batch: give what makes batches as the images, without captions: these "
+            "come along"
+        )
     if isinstance(value, Mapping) or hasattr(value, "shape") or hasattr(value, "getbands"):
         return position(index)
     return image_name(value, where)
