@@ -31,7 +31,7 @@ if TYPE_CHECKING:
         pair_by_place as pair_by_place,
         pair_by_text as pair_by_text,
     )
-    from cmdmetric.inputs.places import find_file as find_file
+    from cmdmetric.inputs.places import find_file as find_file, places_of as places_of
     from cmdmetric.inputs.shards import Shard as Shard, ShardRecord as ShardRecord
 
 __getattr__, __dir__, __all__ = lazy_exports(
@@ -44,7 +44,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "images": "open_images",
         "layouts.columns": "Columns",
         "pairing": "Pairing pair pair_by_place pair_by_text",
-        "places": "find_file",
+        "places": "find_file places_of",
         "shards": "Shard ShardRecord",
     },
 )

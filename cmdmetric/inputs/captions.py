@@ -21,14 +21,12 @@ from cmdmetric.inputs.layouts.folders import folder_rows
 from cmdmetric.inputs.layouts.tables import Table, as_table, is_table_file, open_table
 from cmdmetric.inputs.layouts.text_files import parse_file
 from cmdmetric.inputs.layouts.values import record_rows, refuse_split, rows_of, texts
-from cmdmetric.inputs.places import named
+from cmdmetric.inputs.places import named, places_of
 from cmdmetric.inputs.shards import Listing, Shard
 from cmdmetric.inputs.tars import TextSample, find_tars, read_texts
 
 _COCO_VAL2014 = re.compile(r"(?:.*/)?COCO_val2014_\d{12}(?:\.jpg)?")
 _WORD = re.compile(r"\w+")
-#: What an image without a name is called: see `cmdmetric.inputs.layouts.values.position`.
-_PLACE = re.compile(r"#\d+")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -71,11 +69,7 @@ class Captions:
     @cached_property
     def places(self) -> tuple[int, ...] | None:
         """For each caption the place of its image in a list; None where images have names."""
-        if not self.image_names:
-            return tuple(range(len(self)))
-        if not all(name and _PLACE.fullmatch(name) for name in self.images):
-            return None
-        return tuple(int(str(name)[1:]) for name in self.images)
+        return places_of(self.images) if self.image_names else tuple(range(len(self)))
 
     @cached_property
     def readings(self) -> tuple[int, ...]:

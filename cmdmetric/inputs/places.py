@@ -1,13 +1,17 @@
-"""Names of files as a user gives them: none is empty, and accents are found in either form."""
+"""Names of images and files: none is empty, accents are found in either form, places are names."""
 
 from __future__ import annotations
 
 import os
+import re
 import unicodedata
+from collections.abc import Iterable
 from pathlib import Path
 
 from cmdmetric.errors import InputError
 from cmdmetric.files import remote
+
+_PLACE = re.compile(r"#(\d+)")
 
 
 def named(source: str | os.PathLike[str]) -> str:
@@ -20,6 +24,21 @@ def named(source: str | os.PathLike[str]) -> str:
     if not name.strip():
         raise InputError("an input has an empty name: is a variable of the shell not set?")
     return name
+
+
+def position(index: int) -> str:
+    """Name the image at a place in a list, counted from 0: images without names are called so."""
+    return f"#{index}"
+
+
+def places_of(names: Iterable[str | None]) -> tuple[int, ...] | None:
+    """Tell the places that names stand for; None where a name is no place.
+
+    >>> places_of(["#0", "#2"]), places_of(["#0", "cat.png"])
+    ((0, 2), None)
+    """
+    found = [_PLACE.fullmatch(name or "") for name in names]
+    return None if None in found else tuple(int(match[1]) for match in found if match)
 
 
 def find_file(folder: Path, name: str) -> Path | None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmdmetric.errors import InputError
-from cmdmetric.inputs import Captions, Pairing, pair, pair_by_place, pair_by_text
+from cmdmetric.inputs import Captions, Pairing, pair, pair_by_place, pair_by_text, places_of
 from cmdmetric.scoring.side import Side
 from cmdmetric.uncertainty import Sample, SideLike, groups_of_images
 
@@ -35,9 +35,13 @@ def pairing_of(images: Side, captions: Side) -> Pairing | None:
 
 
 def with_places(images: Side, captions: Captions) -> Side:
-    """Images of a list with their places, where captions are listed for as many.
+    """Give images of a list their places, where captions are listed for them.
 
-    Raises InputError where captions are listed for another number of images than there are.
+    Captions that are one list pair where they are as many as the images, whose order is the user's
+    own; captions that are named by places, or listed for each image, always do.
+
+    Raises:
+        InputError: Captions are listed for more images than there are.
     """
     listed = captions.places
     if listed is None:
@@ -45,31 +49,29 @@ def with_places(images: Side, captions: Captions) -> Side:
     places = _places_of(images)
     if places is None:
         return images
-    total = len(places) + len(images.skipped)
-    if total != max(listed) + 1:
-        if not captions.image_names:  # one list, whose captions need not be of these images
-            return images
+    total, wanted = len(places) + len(images.skipped), max(listed) + 1
+    if total != wanted and not captions.image_names:
+        return images
+    if total < wanted:
         raise InputError(
-            f"{captions.source} lists captions of {max(listed) + 1} images, and {images.source} "
-            f"has {total}"
+            f"{captions.source} lists captions of {wanted} images, and {images.source} has {total}"
         )
     return replace(images, places=places)
 
 
 def _places_of(images: Side) -> tuple[int, ...] | None:
-    """The places of images that came in an order of the user's own; None for others."""
+    """Tell the places of images that came in an order of the user's own; None for others."""
     opened, names = images.images, images.names
-    if names is None or opened is None:
-        bare = names is None and images.has_features  # rows of features alone
-        return tuple(range(images.moments.n or 0)) if bare else None
-    if not opened.ordered:
+    if names is None:  # rows of features alone
+        return tuple(range(images.moments.n or 0)) if images.has_features else None
+    if (places := places_of(names)) is not None:
+        return places
+    if opened is None or not opened.ordered:
         return None
     if not images.skipped:
         return tuple(range(len(names)))
-    whole = opened.names or [f"#{i}" for i in range(len(names) + len(images.skipped))]
-    place_of = {name: place for place, name in enumerate(whole)}
-    known = len(place_of) == len(whole) and all(name in place_of for name in names)
-    return tuple(place_of[name] for name in names) if known else None
+    place_of = {name: place for place, name in enumerate(opened.names or ())}
+    return tuple(map(place_of.__getitem__, names)) if len(place_of) == opened.count else None
 
 
 def _groups(

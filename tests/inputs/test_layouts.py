@@ -517,8 +517,6 @@ def test_what_comes_along_is_asked_for_only_where_captions_are() -> None:
 
 def test_a_loader_is_no_source_of_captions_alone() -> None:
     for batches in ([(PIXELS, [CAT] * 4)], [{"image": PIXELS, "text": [CAT] * 4}]):
-        with pytest.raises(
-            InputError, match="is a batch: give what makes batches"
-        ):
+        with pytest.raises(InputError, match="is a batch: give what makes batches"):
             read_captions(batches)
     assert rows(read_captions(Pairs([(PIXELS[0], CAT)]))) == [("#0", CAT)]

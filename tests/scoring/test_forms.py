@@ -289,8 +289,8 @@ def test_lists_of_other_lengths_are_no_pairs(given: Given) -> None:
     images, real = given.images["array"].make(), given.real["array"].make()
     score = cmd(images, TEXTS[:-1], real, encoder=given.encoder)
     assert score.paired is None
-    with pytest.raises(InputError, match=r"lists captions of 23 images, and .* has 24"):
-        cmd(images, [[text] for text in TEXTS[:-1]], real, encoder=given.encoder)
+    with pytest.raises(InputError, match=r"lists captions of 24 images, and .* has 23"):
+        cmd(images[:-1], [[text] for text in TEXTS], real, encoder=given.encoder)
     with pytest.raises(InputError, match="captions that come with its images: no captions"):
         cmd(images, real=real, encoder=given.encoder)
     with pytest.raises(InputError, match="leads to no real images"):

@@ -14,7 +14,8 @@ from typing import Any
 
 from cmdmetric.errors import InputError
 from cmdmetric.inputs.layouts.columns import Columns
-from cmdmetric.inputs.layouts.values import choose_split, position
+from cmdmetric.inputs.layouts.values import choose_split
+from cmdmetric.inputs.places import position
 
 #: The endings of files that hold a table, images included.
 TABLE_ENDINGS = (".parquet", ".arrow", ".feather")

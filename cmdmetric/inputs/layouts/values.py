@@ -18,14 +18,10 @@ from cmdmetric.inputs.layouts.columns import (
     fields_of,
 )
 from cmdmetric.inputs.pairing import has_image_ending
+from cmdmetric.inputs.places import position
 
 #: What DiffusionDB's `part-000001.json` says of each image: prompt, seed, guidance, steps, sampler.
 _DIFFUSIONDB = {"p", "se", "c", "st", "sa"}
-
-
-def position(index: int) -> str:
-    """The name of the image at a place in a list, counted from 0: images without names have it."""
-    return f"#{index}"
 
 
 def rows_of(data: Any, columns: Columns, split: str | None) -> tuple[Iterator[Row], str | None]:
