@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cmdmetric.cli import completion
-from cmdmetric.cli.options import explain, give
+from cmdmetric.cli.options import COLUMNS, explain, give
 from cmdmetric.cli.tables import PATH
 from cmdmetric.terminal import shown
 
@@ -40,6 +40,8 @@ Examples:
 @click.option("--device", metavar="DEVICE", shell_complete=completion.devices,
               help="As for cmd-score.")  # fmt: skip
 @click.option("--batch-size", default=32, show_default=True, help="As for cmd-score.")
+@COLUMNS[0]
+@COLUMNS[1]
 @click.option("--no-probe", is_flag=True, help="Do not run the network to measure its speed.")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table",
               show_default=True, help="What goes to stdout.")  # fmt: skip
@@ -54,6 +56,8 @@ def doctor(
     protocol: str,
     device: str | None,
     batch_size: int,
+    caption_column: str | None,
+    image_column: str | None,
     no_probe: bool,
     form: str,
     quiet: bool,
@@ -75,6 +79,8 @@ def doctor(
         protocol=protocol,
         device=device,
         batch_size=batch_size,
+        caption_column=caption_column,
+        image_column=image_column,
         probe=not no_probe,
         progress=not quiet,
     )

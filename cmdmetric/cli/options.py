@@ -97,6 +97,14 @@ def _cache(ctx: click.Context, _: click.Parameter, value: str | bool | None) -> 
         ctx.params["cache"] = False if value is True else value
 
 
+#: Where captions and images stand in records and tables.
+COLUMNS = (
+    click.option("--caption-column", metavar="NAME",
+                 help="Of captions in records; keys or values of a mapping."),
+    click.option("--image-column", metavar="NAME", help="Of images, or their names, in records."),
+)  # fmt: skip
+
+
 def encoder_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options of encoding, which it gets as one argument `options`."""
 
@@ -123,6 +131,7 @@ def encoder_options(command: Callable[..., None]) -> Callable[..., None]:
                          help="Changes speed only."),
             click.option("--dtype", type=click.Choice(["fp32", "bf16"]), default=DEFAULTS["dtype"],
                          show_default=True, help="The network's arithmetic."),
+            *COLUMNS,
             click.option("--on-error", type=click.Choice(["raise", "skip"]),
                          default=DEFAULTS["on_error"], show_default=True,
                          help="Undecodable images."),

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
 from cmdmetric.encoders import CONTEXT
-from cmdmetric.inputs import Captions, pair
+from cmdmetric.inputs import Captions, pair, pair_by_text
 from cmdmetric.preflight.finding import Finding, finding
 from cmdmetric.protocol import Protocol
 
@@ -40,11 +40,13 @@ def caption_findings(
 
 def pairing_findings(names: Sequence[str], captions: Captions) -> Iterator[Finding]:
     """Of captions and generated images by their names."""
+    pairing = pair(names, captions.images)
     if not captions.image_names:
+        pairing = pair_by_text(names, captions.texts)
+    if not captions.image_names and not any(pairing.caption_of):
         yield Finding("note", "pairing", "captions", "the captions name no images: error bars "
                       "take images and captions as drawn apart")  # fmt: skip
         return
-    pairing = pair(names, captions.images)
     without = [names[i] for i in pairing.unpaired_images]
     if len(without) == len(names):
         first = captions.image_names[0]

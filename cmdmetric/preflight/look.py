@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from cmdmetric.encoders import CONTEXT, cut_words
 from cmdmetric.errors import InputError
 from cmdmetric.files import no_downloads
-from cmdmetric.inputs import Captions, ImageSet
+from cmdmetric.inputs import Captions, Columns, ImageSet
 from cmdmetric.preflight.caption_findings import caption_findings, pairing_findings
 from cmdmetric.preflight.facts import ImageFacts, Looked, look_over
 from cmdmetric.preflight.finding import Finding
@@ -77,6 +77,8 @@ def preflight(
     protocol: Protocol | str | Path = "grgan",
     device: str | torch.device | None = None,
     batch_size: int = 32,
+    caption_column: str | None = None,
+    image_column: str | None = None,
     probe: bool = True,
     progress: bool = False,
 ) -> Preflight:
@@ -94,6 +96,8 @@ def preflight(
         protocol: The protocol.
         device: Where the network would run.
         batch_size: How many images it would take at once.
+        caption_column: The column of the captions, as for `cmd`.
+        image_column: The column of the images, or of their names.
         probe: Whether the network, where its weights are at hand, runs on one batch to tell how
             long a score would take.
         progress: Whether progress bars are shown on stderr.
@@ -105,7 +109,9 @@ def preflight(
     chosen = get_protocol(protocol)
     with no_downloads("a check downloads nothing"):
         setup, checkpoint, absent = find_setup(model, weights, chosen, device)
-        inputs, findings = Inputs.open(generated, captions, real)
+        inputs, findings = Inputs.open(
+            generated, captions, real, Columns(caption_column, image_column)
+        )
         if absent is not None:
             findings.insert(0, Finding("warning", "weights", "setup", str(absent)))
         encoder = None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from cmdmetric.errors import InputError, MissingError, NotAtHandError
-from cmdmetric.inputs import Captions, ImageSet
+from cmdmetric.inputs import Captions, Columns, ImageSet
 from cmdmetric.preflight.finding import Finding
 from cmdmetric.protocol import Protocol
 from cmdmetric.scoring import Side, Source, find_real, open_image_side, open_text_side
@@ -27,7 +27,7 @@ class Inputs(NamedTuple):
 
     @classmethod
     def open(
-        cls, generated: Source, captions: Source, real: Source | None
+        cls, generated: Source, captions: Source, real: Source | None, columns: Columns
     ) -> tuple[Inputs, list[Finding]]:
         """Open what a user names.
 
@@ -38,11 +38,11 @@ class Inputs(NamedTuple):
             MissingError: A path does not exist.
         """
         findings: list[Finding] = []
-        f = _opened("generated", lambda: open_image_side(generated), findings)
-        l = _opened("captions", lambda: open_text_side(captions), findings)
+        f = _opened("generated", lambda: open_image_side(generated, columns), findings)
+        l = _opened("captions", lambda: open_text_side(captions, columns), findings)
         r = None
         if real is not None:
-            r = _opened("real", lambda: open_image_side(real), findings)
+            r = _opened("real", lambda: open_image_side(real, columns), findings)
         elif f is not None and l is not None:
             r = _opened("real", lambda: find_real(l, f), findings)
         return cls(f, r, l), findings

@@ -44,8 +44,10 @@ def test_ranked_together(encoder: Encoder, sides: tuple) -> None:
     both = versus(generated[other], generated[best], texts, real, encoder=encoder).difference
     mine = [row for row in ranking.against_best if row.p_value == both.p_value]
     assert len(mine) == 1 and mine[0].standard_error == both.standard_error
-    unnamed = scored(generated, list(texts.values()), real, encoding)
-    assert not any(row.paired for row in rank(unnamed).against_best)
+    listed = scored(generated, list(texts.values()), real, encoding)
+    assert all(row.paired for row in rank(listed).against_best), "lists pair by position"
+    fewer = scored(generated, list(texts.values())[:-1], real, encoding)
+    assert not any(row.paired for row in rank(fewer).against_best)
     adjusted = [row.p_adjusted for row in ranking.against_best]
     assert adjusted == holm([row.p_value for row in ranking.against_best])
 
