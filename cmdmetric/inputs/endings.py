@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from functools import lru_cache
 
-from PIL import Image
-
 #: Image endings that are taken off a name to compare it with another: a name such as "scene.v2"
 #: has none. Which files are decoded is what `decoded_endings` says.
 IMAGE_ENDINGS = frozenset(
@@ -24,6 +22,8 @@ _NOT_DECODED = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
 @lru_cache(maxsize=1)
 def decoded_endings() -> frozenset[str]:
     """The endings, lower case and with the dot, of the files that are taken for images."""
+    from PIL import Image  # not for those who read captions alone
+
     known = Image.registered_extensions().items()
     return frozenset(ending for ending, form in known if form in formats())
 
@@ -31,6 +31,8 @@ def decoded_endings() -> frozenset[str]:
 @lru_cache(maxsize=1)
 def formats() -> tuple[str, ...]:
     """The formats that are decoded, whatever a file's ending says."""
+    from PIL import Image
+
     Image.init()
     return tuple(form for form in Image.OPEN if form not in _NOT_DECODED)
 

@@ -144,6 +144,8 @@ def pair_by_place(image_places: Sequence[int], caption_places: Sequence[int]) ->
 def pair_by_text(image_names: Sequence[str], texts: Sequence[str]) -> Pairing:
     """Pairs images with the captions that they are named by, but for an ending and a number.
 
+    That counts only where it pairs at least half of the images: a prompt may be "42" by chance.
+
     >>> pair_by_text(["samples/a red book_000003.png"], ["a cat", "a red book"])
     Pairing(caption_of=((1,),), unpaired_images=(), unpaired_captions=(0,))
     """
@@ -154,6 +156,8 @@ def pair_by_text(image_names: Sequence[str], texts: Sequence[str]) -> Pairing:
     caption_of = tuple(
         tuple(named.get(stem, named.get(_COUNTED.sub("", stem), []))) for stem in stems
     )
+    if 2 * sum(map(bool, caption_of)) < len(caption_of):
+        caption_of = ((),) * len(caption_of)
     return _paired(caption_of, len(texts))
 
 

@@ -267,6 +267,11 @@ def test_t2i_compbench(tmp_path: Path) -> None:
         assert all_paired(tmp_path, tmp_path) == paired
 
 
+def test_a_prompt_that_is_a_number_names_no_image() -> None:
+    numbered = [f"{i}.png" for i in range(100)]
+    assert not any(pair_by_text(numbered, ["42", "a cat", "0"]).caption_of)
+
+
 def test_dpg_bench(tmp_path: Path) -> None:
     write(tmp_path / "prompts" / "1.txt", CAT)
     write(tmp_path / "prompts" / "256.txt", DOG)

@@ -198,7 +198,7 @@ def test_pairs() -> None:
     assert (texts.subject, texts.names) == ("captions", ("c.png",))
     (alone,) = pairing_findings(["x.png", "y.png"], captions)
     assert "no image has a name that the captions name" in alone.message and alone.count == 2
-    (unnamed,) = pairing_findings(["x.png"], Captions(("x",), (None,)))
+    (unnamed,) = pairing_findings(["x.png"], Captions(("a cat",), (None,)))
     assert unnamed.severity == "note"
     assert not list(pairing_findings(["a.jpg", "b.jpg", "c.jpg"], captions))
 
