@@ -24,7 +24,6 @@ from cmdmetric import Moments, cross_model_distance, frechet_distance
 from cmdmetric.metrics.distance_influence import curvature
 from cmdmetric.scoring.references import load_reference
 from cmdmetric.uncertainty.error_bars import Uncertainty, paired_difference, uncertainty
-from cmdmetric.uncertainty.extrapolation import extrapolate_quarters
 from cmdmetric.uncertainty.influence import Sample
 
 matplotlib.use("Agg")

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         DistanceInfluence as DistanceInfluence,
         End as End,
         aligned_influence as aligned_influence,
+        curvature as curvature,
         frechet_influence as frechet_influence,
         harmonic as harmonic,
         influence_of_form as influence_of_form,
@@ -71,7 +72,8 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "cmd": "CrossModelDistance QUANTITIES cross_model_distance",
         "copies": "Memorisation memorisation",
         "distance_influence": (
-            "Aligned DistanceInfluence End aligned_influence frechet_influence harmonic "
+            "Aligned DistanceInfluence End aligned_influence curvature "
+            "frechet_influence harmonic "
             "influence_of_form quadratic"
         ),
         "fid": "DIMENSIONS fid_influence",

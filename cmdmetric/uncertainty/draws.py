@@ -77,17 +77,14 @@ def number_of_draws(n: _N, groups: NDArray[np.generic] | None) -> _N | int:
     return n if groups is None else len(np.unique(groups))
 
 
-def covariance(sides: Sequence[Drawn], shares: Sequence[Array]) -> tuple[Array, int]:
-    """(c, c) covariance of the sums of all shares, and the number of draws.
-
-    shares are an array (n, c) for each side: by how much each sample raises c numbers.
-    """
+def sums_by_draw(sides: Sequence[Drawn], shares: Sequence[Array]) -> Array:
+    """(g, c) how much each draw raises c numbers, from the shares (n, c) of each side's samples."""
     units_of, count = units(sides)
     sums = np.zeros((count, shares[0].shape[1]))
     for unit, share in zip(units_of, shares, strict=True):
         for column, values in enumerate(share.T):
             sums[:, column] += np.bincount(unit, values, minlength=count)
-    return sums.T @ sums * (count / max(1, count - 1)), count
+    return sums
 
 
 def sections(side: Drawn, parts: int, seed: int) -> NDArray[np.intp]:

@@ -10,9 +10,9 @@ from typing import Any, Literal
 import numpy as np
 
 from cmdmetric.errors import InputError
-from cmdmetric.uncertainty.draws import covariance, numbers_of_draws
-from cmdmetric.uncertainty.estimate import Z95, Gap, differ, gap_of
-from cmdmetric.uncertainty.extrapolation import NOISE, extrapolate
+from cmdmetric.uncertainty.draws import numbers_of_draws, sums_by_draw
+from cmdmetric.uncertainty.estimate import Gap, differ, gap_of
+from cmdmetric.uncertainty.excess import DRAWS_A_DIMENSION, WORTH_A_DIMENSION
 from cmdmetric.uncertainty.influence import (
     Array,
     Influences,
@@ -20,11 +20,12 @@ from cmdmetric.uncertainty.influence import (
     SideLike,
     Sides,
     cmd_weights,
-    influences,
+    influences_of,
 )
+from cmdmetric.uncertainty.interval import Variance
 
-#: How the finite-sample excess is found; "none" where it is not.
-Debiasing = Literal["extrapolation", "second-order", "none"]
+#: How the finite-sample excess is found: from the spectra of the covariances, or not at all.
+Debiasing = Literal["spectral", "none"]
 
 #: The sides by their letters.
 SIDES = {"f": "generated", "r": "real", "l": "captions"}
@@ -39,10 +40,10 @@ class Estimate:
 
     #: As the literature reports it, with the excess of a finite sample.
     raw: float
-    #: Without the excess; None where it is not known: of too few samples (n <= d), or of generated
-    #: images that are moments alone.
+    #: Without the excess; None where it is not known: of too few draws (`Uncertainty.withheld`), or
+    #: of generated images that are moments alone.
     debiased: float | None
-    #: Of the debiased value; never smaller than the raw value's. 0 where nothing was sampled.
+    #: Of the debiased value, of the raw one where there is none. 0 where nothing was sampled.
     standard_error: float
     #: The 95 % interval of what infinitely many samples would score; None where debiased is.
     low: float | None
@@ -69,6 +70,8 @@ class Uncertainty:
     #: The share of second-order noise in the first-order variance of Dis(f,r), 0 to 1/2. It is
     #: 1/2 where f and r cannot be told apart, and 0 where first order is all there is.
     second_order: float
+    #: Why there are no debiased values and no intervals; None where there are.
+    withheld: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """All fields, for JSON."""
@@ -113,27 +116,28 @@ def uncertainty(
     l: SideLike,
     *,
     debiasing: Debiasing | None = None,
-    seed: int = 0,
 ) -> Uncertainty:
     """Error bars of CMD, ITDis and the three distances, and their values at infinite samples.
 
-    f, r, l: generated images, real images, captions; each a `Sample` (features with groups),
-        features (n, d), or no more than Moments. The sampling of the first two is included.
-        Samples of one group were drawn together, and their influences are summed before the
-        variance is taken.
-    debiasing: by default "extrapolation" where every side at hand has n > 2 d samples and 8 draws;
-        "second-order", which takes images as Gaussian and each as a draw of its own, where they
-        are and every side has n > d; else "none".
-    seed: of the partition that the extrapolation uses.
+    Args:
+        f: generated images, a `Sample` (features with groups), features (n, d), or no more than
+            Moments. The sampling of the first two is included. Samples of one group were drawn
+            together, and their influences are summed before the variance is taken.
+        r: real images, in the same forms.
+        l: captions, in the same forms.
+        debiasing: by default "spectral" where every side at hand has more than
+            `DRAWS_A_DIMENSION` times d draws, else "none". With "none" there is no interval.
 
-    The standard error is the influence function's (delta method). Near a distance of zero, as of a
-    perfect generator, that counts the noise of the moments to second order twice; it is corrected
-    for, see `docs/uncertainty.md`. ITDis is the larger of a smooth quantity and its negative: the
-    bounds of its interval, and of CMD's, are the larger of the two branches' bounds, which covers
-    at zero as it does far from it.
+    Returns:
+        The error bars. The standard error is the influence function's (delta method). Near a
+        distance of zero, as of a perfect generator, that counts the noise of the moments to second
+        order twice; it is corrected for, see `docs/uncertainty.md`. ITDis is the larger of a smooth
+        quantity and its negative: the bounds of its interval, and of CMD's, are the larger of the
+        two branches' bounds, which covers at zero as it does far from it.
 
-    Raises InputError where no side has features, the dimensions differ, or all samples of a side
-    are one draw.
+    Raises:
+        InputError: no side has features, the dimensions differ, all samples of a side are one
+            draw, or "spectral" is asked for with no more draws than dimensions.
 
     >>> rng = np.random.default_rng(0)
     >>> f, r, l = (rng.standard_normal((400, 8)) + shift for shift in (0.1, 0, 1))
@@ -143,8 +147,8 @@ def uncertainty(
     >>> found.dis_fr.low <= 8 * 0.1**2 <= found.dis_fr.high
     True
     """
-    errors = _Errors.of(Sides.of(f, r, l), debiasing, seed)
-    d = errors.found.distances
+    errors = _Errors.of(Sides.of(f, r, l), debiasing)
+    d = errors.raw.distances
     nothing, signed = np.zeros(3), errors.signed_itdis
     return Uncertainty(
         cmd=errors.folded(_FR, d.cmd),
@@ -156,7 +160,8 @@ def uncertainty(
         sides=_names(errors.samples),
         draws=errors.draws,
         debiasing=errors.debiasing,
-        second_order=_second_order_share(_FR, errors.covariance, errors.found.second_order),
+        second_order=errors.second_order_share(),
+        withheld=errors.withheld,
     )
 
 
@@ -167,38 +172,50 @@ def paired_difference(
     l: SideLike,
     *,
     debiasing: Debiasing | None = None,
-    seed: int = 0,
 ) -> Difference:
     """CMD of generator f1 minus CMD of generator f2, against the same real images and captions.
 
     Images of both made of one caption should share its group, as for `uncertainty`: what they
     have in common then cancels. So does what the shared sides do to both scores alike. Without
-    groups the two sets of images are taken as independent. Arguments and errors as there.
+    groups the two sets of images are taken as independent.
+
+    Args:
+        f1: generated images of the first, in the forms that `uncertainty` takes.
+        f2: generated images of the second.
+        r: real images.
+        l: captions.
+        debiasing: as for `uncertainty`.
+
+    Returns:
+        The difference. Second-order noise counts twice in its standard error, since what of it the
+        two scores share cancels and what they do not share is not known: the test is conservative
+        where both generators are nearly perfect.
+
+    Raises:
+        InputError: as `uncertainty` does.
     """
-    one = _Errors.of(Sides.of(f1, r, l), debiasing, seed)
-    two = _Errors.of(Sides.of(f2, r, l), debiasing, seed)
+    one = _Errors.of(Sides.of(f1, r, l), debiasing)
+    two = _Errors.of(Sides.of(f2, r, l), debiasing)
     parts: dict[str, tuple[Sample, Array]] = {}
     for key, errors, sign in ((1, one, 1), (2, two, -1)):
         for name, sample in errors.samples.items():
             side = f"f{key}" if name == "f" else name
-            influence = sign * errors.found.of[name] @ errors.weights / len(sample.features)
-            before = parts[side][1] if side in parts else np.zeros((len(influence), 1))
+            share = sign * errors.used.of[name] @ errors.weights / len(sample.features)
+            before = parts[side][1] if side in parts else np.zeros((len(share), 1))
             # Both scores have made their own view of a shared side; they are the same samples.
-            parts[side] = (sample, before + influence[:, None])
-    of_draws, draws = covariance(
-        [sample.drawn for sample, _ in parts.values()], [share for _, share in parts.values()]
-    )
-    noise = sum(e.weights**2 @ e.found.second_order for e in (one, two))
-    debiasings = {one.debiasing, two.debiasing}
-    worst: Debiasing = next(x for x in ("none", "extrapolation", "second-order") if x in debiasings)
-    se = _standard_error(np.ones(1), of_draws, np.array([noise]), worst)
-    raw = one.found.distances.cmd - two.found.distances.cmd
-    first, second = (e.folded(_FR, e.found.distances.cmd).debiased for e in (one, two))
-    debiased = None if first is None or second is None else first - second
-    if debiased is None and differ(one.sizes, two.sizes):
+            parts[side] = (sample, before + share[:, None])
+    sides = [sample.drawn for sample, _ in parts.values()]
+    sums = sums_by_draw(sides, [share for _, share in parts.values()])
+    variance = Variance.of_draws(sums[:, 0], min(numbers_of_draws(sides)))
+    raw = one.raw.distances.cmd - two.raw.distances.cmd
+    se, debiased = variance.standard_error, None
+    if one.knows(_FR) and two.knows(_FR):
+        # Linear in the distances: an absolute value of noise would be too large in either.
+        debiased = float(one.weights @ one.used.distances - two.weights @ two.used.distances)
+    if debiased is None and (one.withheld or two.withheld or differ(one.sizes, two.sizes)):
         gap = Gap(raw, None, se)
     else:
-        gap = gap_of(raw, se, debiased, scale=max(one.found.distances))
+        gap = gap_of(raw, se, debiased, variance.freedom, scale=max(one.raw.distances))
     return Difference(
         raw=raw,
         debiased=debiased,
@@ -207,7 +224,7 @@ def paired_difference(
         high=gap.high,
         p_value=gap.p_value,
         sides=_names({**one.samples, **two.samples}),
-        draws=draws,
+        draws=len(sums),
     )
 
 
@@ -216,21 +233,23 @@ class _Errors:
     """What the error bar of any combination of the three distances is made of."""
 
     samples: Mapping[str, Sample]
-    found: Influences
-    #: (3,) distances without excess.
-    debiased: Array | None
+    raw: Influences
+    #: The influences on the debiased distances; on the raw ones where these are not known.
+    used: Influences
     debiasing: Debiasing
-    #: (3, 3) of the distances, to first order.
-    covariance: Array
-    draws: int
+    withheld: str | None
+    #: (g, 3) how much each draw raises the distances of `used`.
+    sums: Array
+    #: The draws of the side that has fewest.
+    fewest: int
     #: The numbers of generated images and of draws among them; None where only moments are known.
     sizes: tuple[int | None, ...]
 
     @classmethod
-    def of(cls, sides: Sides, debiasing: Debiasing | None, seed: int) -> _Errors:
+    def of(cls, sides: Sides, debiasing: Debiasing | None) -> _Errors:
         samples = sides.samples
-        counts = numbers_of_draws([sample.drawn for sample in samples.values()])
-        draws_of = dict(zip(samples, counts, strict=True))
+        drawn = [sample.drawn for sample in samples.values()]
+        draws_of = dict(zip(samples, numbers_of_draws(drawn), strict=True))
         for name, count in draws_of.items():
             if count < 2:
                 raise InputError(
@@ -238,87 +257,91 @@ class _Errors:
                     "draw, such as images of one caption: no difference from others can be told "
                     "from chance"
                 )
-        if debiasing is None:
-            ratio = min(len(s.features) / s.moments.d for s in samples.values())
-            single = all(len(samples[x].features) == draws_of[x] for x in "fr" if x in samples)
-            if ratio > 2 and min(counts) >= 8:
-                debiasing = "extrapolation"
-            else:
-                debiasing = "second-order" if ratio > 1 and single else "none"
-        found = influences(*sides)
-        if debiasing == "extrapolation":
-            debiased = np.array(extrapolate(*sides, seed=seed))
-        elif debiasing == "second-order":
-            debiased = np.array(found.distances) - found.bias
-        elif debiasing == "none":
-            debiased = None
-        else:
+        d = sides.moments[0].d
+        name, fewest = min(draws_of.items(), key=lambda item: item[1])
+        withheld = None
+        if debiasing not in (None, "spectral", "none"):
+            raise InputError(f"debiasing is {debiasing!r}, it must be 'spectral' or 'none'")
+        if debiasing == "spectral" and fewest < d + 6:
             raise InputError(
-                f"debiasing is {debiasing!r}, it must be 'extrapolation', 'second-order' or 'none'"
+                f"{fewest} draws of the {SIDES[name]} side tell no excess in {d} dimensions"
             )
-        shares = [found.of[name] / len(sample.features) for name, sample in samples.items()]
-        of_draws, draws = covariance([sample.drawn for sample in samples.values()], shares)
+        if debiasing == "none":
+            withheld = "the excess of finite samples is not to be taken off"
+        elif debiasing is None and fewest <= max(DRAWS_A_DIMENSION * d, d + 6):
+            withheld = (
+                f"the {SIDES[name]} side has {fewest:,} independent draws for {d:,} dimensions: an "
+                f"interval takes more than {int(max(DRAWS_A_DIMENSION * d, d + 6)):,}"
+            )
+        raw, clean = influences_of(sides, debiased=withheld is None)
+        if debiasing is None and clean is not None:
+            name, worth = min(clean.worth.items(), key=lambda item: item[1])
+            if worth <= WORTH_A_DIMENSION * d:
+                clean, withheld = None, (
+                    f"the samples of the {SIDES[name]} side have heavy tails or go together: they "
+                    f"are worth {worth:,.0f} independent ones, in {d:,} dimensions"
+                )  # fmt: skip
+        used = raw if clean is None else clean
+        shares = [used.of[key] / len(sample.features) for key, sample in samples.items()]
         sizes = (sides.moments[0].n, draws_of.get("f"))
-        return cls(samples, found, debiased, debiasing, of_draws, draws, sizes)
+        made: Debiasing = "none" if clean is None else "spectral"
+        return cls(samples, raw, used, made, withheld, sums_by_draw(drawn, shares), fewest, sizes)
+
+    @property
+    def draws(self) -> int:
+        return len(self.sums)
 
     def knows(self, weights: Array) -> bool:
         """Whether the excess of a combination of the distances is known."""
-        return self.debiased is not None and ("f" in self.samples or not weights[:2].any())
+        return self.withheld is None and ("f" in self.samples or not weights[:2].any())
 
     @property
     def signed_itdis(self) -> float:
-        values = np.array(self.found.distances) if self.debiased is None else self.debiased
-        return float(values[1] - values[2])
+        return self.used.distances.dis_fl - self.used.distances.dis_rl
 
     @property
     def weights(self) -> Array:
         """(3,) the derivative of CMD by the distances."""
         return cmd_weights(self.signed_itdis)
 
-    def error(self, weights: Array) -> float:
-        return _standard_error(weights, self.covariance, self.found.second_order, self.debiasing)
+    def variance(self, weights: Array) -> Variance:
+        """Of a combination of the distances."""
+        # With too few draws the second-order noise is not known well: it is left as it is.
+        noise = 0.0 if self.withheld else float(weights**2 @ self.used.second_order)
+        tails = float(self.used.tails[weights != 0].max())
+        return Variance.of_draws(self.sums @ weights, self.fewest, noise=noise, tails=tails)
+
+    def second_order_share(self) -> float:
+        """Of the first-order variance of Dis(f,r), at most the half where all is noise."""
+        measured = self.variance(_FR).measured
+        return min(0.5, float(self.raw.second_order[0]) / measured) if measured > 0 else 0.0
 
     def estimate(self, weights: Array, raw: float) -> Estimate:
-        """Of a quantity that is linear in the distances."""
-        se = self.error(weights)
-        if self.debiased is None or not self.knows(weights):
-            return Estimate(raw, None, se, None, None)
-        value = float(weights @ self.debiased)
-        return Estimate(raw, value, se, max(0.0, value - Z95 * se), max(0.0, value + Z95 * se))
+        """Of one of the distances."""
+        variance = self.variance(weights)
+        if not self.knows(weights):
+            return Estimate(raw, None, variance.standard_error, None, None)
+        value = float(weights @ self.used.distances)
+        low, high = variance.interval(value, square=True)
+        return Estimate(raw, value, variance.standard_error, low, high)
 
     def folded(self, base: Array, raw: float) -> Estimate:
-        """Of base + |Dis(f,l) - Dis(r,l)|, the larger of two linear quantities.
-
-        The absolute value of a noisy number is too large on average; its square by the variance,
-        which is taken off.
-        """
+        """Of base + |Dis(f,l) - Dis(r,l)|, the larger of two linear quantities."""
         itdis = self.weights - _FR  # with the sign that makes it positive
-        se = self.error(base + itdis)
-        if self.debiased is None or not self.knows(itdis):
-            return Estimate(raw, None, se, None, None)
-        size = np.sqrt(max(0.0, float(itdis @ self.debiased) ** 2 - self.error(itdis) ** 2))
-        branches = [(w @ self.debiased, self.error(w)) for w in (base + itdis, base - itdis)]
-        low, high = (max(0.0, *(float(v + z * e) for v, e in branches)) for z in (-Z95, Z95))
-        return Estimate(raw, float(base @ self.debiased + size), se, low, high)
+        variance = self.variance(base + itdis)
+        if not self.knows(itdis):
+            return Estimate(raw, None, variance.standard_error, None, None)
+        # Where either branch may be the larger, the larger lower bound has two chances to be wrong.
+        size = float(itdis @ self.used.distances)
+        close = size < 2 * self.variance(itdis).standard_error
+        branches = [
+            (self.variance(w), float(w @ self.used.distances)) for w in (base + itdis, base - itdis)
+        ]
+        low = max(0.0, *(of.interval(value, of=1 + close)[0] for of, value in branches))
+        high = max(0.0, *(of.interval(value)[1] for of, value in branches))
+        value = float((base + itdis) @ self.used.distances)
+        return Estimate(raw, value, variance.standard_error, low, high)
 
 
 def _names(samples: Mapping[str, Sample]) -> tuple[str, ...]:
     return tuple(name for side, name in SIDES.items() if side in samples)
-
-
-def _second_order_share(weights: Array, covariance: Array, second_order: Array) -> float:
-    """Of the first-order variance, at most the half that it is where that is all noise."""
-    variance = float(weights @ covariance @ weights)
-    return min(0.5, float(weights**2 @ second_order) / variance) if variance > 0 else 0.0
-
-
-def _standard_error(
-    weights: Array, covariance: Array, second_order: Array, debiasing: Debiasing
-) -> float:
-    """First-order variance, in which second-order noise counts twice, corrected to what it is."""
-    # Below n = d the second-order term is not known well: what is measured is left as it is.
-    noise = {"extrapolation": NOISE, "second-order": 1.0, "none": 2.0}[debiasing]
-    share = _second_order_share(weights, covariance, second_order)
-    # Of a set against itself the variance is rounding, on either side of zero.
-    variance = max(0.0, float(weights @ covariance @ weights))
-    return float(np.sqrt(variance * (1 + (noise - 2) * share)))

@@ -9,10 +9,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from cmdmetric.uncertainty.draws import Array, Drawn, covariance, replicated
-
-#: 95 % of a normal distribution are within this many standard deviations.
-Z95 = 1.959963984540054
+from cmdmetric.uncertainty.draws import Array, Drawn, numbers_of_draws, replicated, sums_by_draw
+from cmdmetric.uncertainty.interval import Z95, Variance
 
 #: A difference below this share of what it is between is rounding: images in another order.
 ROUNDING = 1e-7
@@ -42,9 +40,8 @@ class Measured:
 
     Args:
         shares: by side, how much each sample raises the number: its influence over their number.
-        excess: variance that the shares count although the number does not have it: second-order
-            noise counts twice in them.
-        least: the part of it that is left at least: half, where all of it is such noise.
+        noise: the variance of the second-order noise in it, which counts too often in the shares.
+        counted: how often.
         chance: the variance that the number has from random numbers of its own.
         sections: (t, b) the number in each of b random sections of both sides, in t partitions.
             Where it has no influence function this takes the place of the shares: a section's
@@ -57,8 +54,8 @@ class Measured:
 
     value: float
     shares: Mapping[str, Array] = field(default_factory=dict)
-    excess: float = 0.0
-    least: float = 0.5
+    noise: float = 0.0
+    counted: float = 2.0
     chance: float = 0.0
     sections: Array | None = None
     bias: float | None = 0.0
@@ -69,16 +66,13 @@ class Measured:
         """Whether anything is known of its error."""
         return bool(self.shares) or self.sections is not None
 
-    @property
-    def freedom(self) -> float:
-        """How many differences the standard error is found from; infinite where it is by shares."""
-        return math.inf if self.sections is None else self.sections.size - len(self.sections)
-
-    def standard_error(self, groups: Groups) -> float | None:
-        """The square root of the variance; None where nothing is known of it."""
+    def variance(self, groups: Groups) -> Variance | None:
+        """What its error bar is made of; None where nothing is known of it."""
         if self.sections is not None:
-            variances = self.sections.var(axis=1, ddof=1) / self.sections.shape[1]
-            return float(np.sqrt(variances.mean()))
+            of_partitions = self.sections.var(axis=1, ddof=1) / self.sections.shape[1]
+            # As many degrees of freedom as differences that it is found from.
+            freedom = self.sections.size - len(self.sections)
+            return Variance(float(of_partitions.mean()), freedom=freedom)
         if not self.shares:
             return None
         sides, shares = [], []
@@ -88,8 +82,18 @@ class Measured:
             shares.append(share[there, None])
         if not replicated(sides):
             return None
-        variance = covariance(sides, shares)[0].item()
-        return math.sqrt(max(variance - self.excess, self.least * variance) + self.chance)
+        return Variance.of_draws(
+            sums_by_draw(sides, shares)[:, 0],
+            min(numbers_of_draws(sides)),
+            noise=self.noise,
+            counted=self.counted,
+            chance=self.chance,
+        )
+
+    def standard_error(self, groups: Groups) -> float | None:
+        """The square root of the variance; None where nothing is known of it."""
+        variance = self.variance(groups)
+        return None if variance is None else variance.standard_error
 
     def to_value(self, groups: Groups) -> Value:
         """The number and its standard error."""
@@ -110,8 +114,7 @@ class Gap:
     #: The 95 % interval, around `debiased` where that is known.
     low: float | None = None
     high: float | None = None
-    #: Two-sided, of the hypothesis that both have the same; of a normal distribution, or of
-    #: Student's where the error itself is found from few sections.
+    #: Two-sided, of the hypothesis that both have the same, by Student's distribution.
     p_value: float | None = None
     #: Adjusted for there being several models (Holm 1979), where there are.
     p_adjusted: float | None = None
@@ -140,15 +143,18 @@ def gap(one: Measured, two: Measured, groups: Groups) -> Gap:
     both = Measured(
         value,
         {side: share for side, share in shares.items() if share is not None},
-        one.excess + two.excess,
-        min(one.least, two.least),
-        one.chance + two.chance,
-        sections,
+        # Second-order noise stays counted twice: what both have of it from the other sides and
+        # from images of one caption cancels, and how much that is is not known.
+        chance=one.chance + two.chance,
+        sections=sections,
     )
-    se = both.standard_error(groups)
+    variance = both.variance(groups)
+    if variance is None:
+        return Gap(value, debiased, None)
+    se = variance.standard_error
     if debiased is None and differ(one.sizes, two.sizes):
         return Gap(value, None, se)
-    return gap_of(value, se, debiased, both.freedom, max(abs(one.value), abs(two.value)))
+    return gap_of(value, se, debiased, variance.freedom, max(abs(one.value), abs(two.value)))
 
 
 def gap_of(

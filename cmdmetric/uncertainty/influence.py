@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cmdmetric.errors import InputError
-from cmdmetric.metrics import CrossModelDistance, End, Moments, frechet_influence
-from cmdmetric.uncertainty.draws import Drawn, numbers_of_draws
+from cmdmetric.metrics import (
+    Aligned,
+    CrossModelDistance,
+    DistanceInfluence,
+    End,
+    Moments,
+    aligned_influence,
+    frechet_distance,
+)
+from cmdmetric.uncertainty.draws import Drawn, numbers_of_draws, units
+from cmdmetric.uncertainty.excess import DebiasedDistance, Sampled, debiased_distance
 
 Array = NDArray[np.float64]
 
@@ -110,6 +120,10 @@ class Influences:
     second_order: Array
     #: (3,) by distance, the finite-sample excess to second order, of all sides with features.
     bias: Array
+    #: (3,) by distance, how much heavier than a Gaussian's the tails are, 0 to 1.
+    tails: Array
+    #: By side, as many independent Gaussian samples have as much excess; where that was looked for.
+    worth: dict[str, float] = field(default_factory=dict)
 
     def cmd(self, side: str = "f") -> Array:
         """(n,) influence on CMD of each sample of a side; the largest are the worst samples.
@@ -133,25 +147,61 @@ def influences(f: SideLike, r: SideLike, l: SideLike) -> Influences:
     f, r, l are Sample, features (n, d) or Moments; only the first two have influences. Raises
     InputError where no side has features or the dimensions differ.
     """
-    sides = Sides.of(f, r, l)
+    return influences_of(Sides.of(f, r, l))[0]
+
+
+def influences_of(sides: Sides, *, debiased: bool = False) -> tuple[Influences, Influences | None]:
+    """The influences on the three distances and, if wanted, those without finite-sample excess.
+
+    Of the second the excess `bias` is zero, and `second_order` knows of heavy tails and of what
+    was drawn together.
+    """
     samples = sides.samples
-    counts = numbers_of_draws([sample.drawn for sample in samples.values()])
-    draws = dict(zip(samples, counts, strict=True))
+    drawn = [sample.drawn for sample in samples.values()]
+    counts = dict(zip(samples, numbers_of_draws(drawn), strict=True))
     ends = {
-        name: End(moments, samples[name].features, draws[name]) if name in samples else End(moments)
+        name: End(moments, samples[name].features, counts[name])
+        if name in samples
+        else End(moments)
         for name, moments in zip(sides._fields, sides.moments, strict=True)
     }
+    sampled = {
+        name: Sampled(ends[name], sample.features, unit)
+        for (name, sample), unit in zip(samples.items(), units(drawn)[0], strict=True)
+    }
+    raw, clean = [], []
+    for a, b in (("f", "r"), ("f", "l"), ("r", "l")):
+        if a not in samples and b not in samples:
+            distance = frechet_distance(ends[a].moments, ends[b].moments)
+            raw.append(DistanceInfluence(distance, None, None, 0.0, 0.0))
+            clean.append(DebiasedDistance(distance, None, None, 0.0))
+            continue
+        pair = Aligned.of(ends[a], ends[b])
+        raw.append(aligned_influence(pair))
+        if debiased:
+            clean.append(debiased_distance(pair, sampled.get(a), sampled.get(b)))
+    found = _collected(samples, raw, np.array([pair.bias for pair in raw]))
+    if not debiased:
+        return found, None
+    worth = {name: side.worth for name, side in sampled.items()}
+    return found, replace(_collected(samples, clean, np.zeros(3)), worth=worth)
+
+
+def _collected(
+    samples: dict[str, Sample],
+    pairs: Sequence[DistanceInfluence | DebiasedDistance],
+    bias: Array,
+) -> Influences:
     of = {name: np.zeros((len(sample.features), 3)) for name, sample in samples.items()}
-    found = []
-    for column, (a, b) in enumerate((("f", "r"), ("f", "l"), ("r", "l"))):
-        pair = frechet_influence(ends[a], ends[b])
-        found.append(pair)
+    ends = (("f", "r"), ("f", "l"), ("r", "l"))
+    for column, ((a, b), pair) in enumerate(zip(ends, pairs, strict=True)):
         for name, influence in ((a, pair.of_a), (b, pair.of_b)):
             if influence is not None:
                 of[name][:, column] = influence
     return Influences(
-        CrossModelDistance(*(pair.distance for pair in found)),
+        CrossModelDistance(*(pair.distance for pair in pairs)),
         of,
-        np.array([pair.second_order for pair in found]),
-        np.array([pair.bias for pair in found]),
+        np.array([pair.second_order for pair in pairs]),
+        bias,
+        np.array([getattr(pair, "tails", 0.0) for pair in pairs]),
     )

@@ -279,26 +279,24 @@ def test_double_counting_and_chance_are_in_the_errors(monkeypatch: pytest.Monkey
     number = measure("kid", given)["kid"]
     pools = given.inception_f.pool, given.inception_r.pool
     whole, subsets = kid_influence(*pools, parts=5), kid_of_subsets(*pools)
-    assert number.excess == pytest.approx(whole.second_order * (2 / 5 - 1 / 25))
-    assert number.least == 0.1
+    assert number.noise == pytest.approx(whole.second_order / 25)
+    assert number.counted == 10
     assert number.chance == pytest.approx(subsets.std**2 / 100) and number.chance > 0
     se = number.standard_error(given.groups)
-    assert se < replace(number, excess=0.0).standard_error(given.groups)
+    assert se < replace(number, noise=0.0).standard_error(given.groups)
     assert se > replace(number, chance=0.0).standard_error(given.groups)
     against = replace(number, shares={side: -share for side, share in number.shares.items()})
     expected = Measured(
         0.0,
         {"f1": number.shares["f"], "f2": number.shares["f"], "r": 2 * number.shares["r"]},
-        2 * number.excess,
-        number.least,
-        2 * number.chance,
+        chance=2 * number.chance,
     )
     assert gap(number, against, {}).standard_error == pytest.approx(expected.standard_error({}))
     for name in ("fid", "fjd", "cmmd"):
         number = measure(name, given)[name]
-        assert number.excess > 0, name
+        assert number.noise > 0, name
         once = number.standard_error(given.groups)
-        assert once < replace(number, excess=0.0).standard_error(given.groups), name
+        assert once < replace(number, noise=0.0).standard_error(given.groups), name
     # An image with its two captions is one draw, of which there are 400 and not 800.
     owner = np.repeat(np.arange(400), 2)
     pairs = (
@@ -308,7 +306,7 @@ def test_double_counting_and_chance_are_in_the_errors(monkeypatch: pytest.Monkey
         given.l.features,
     )
     draws = fjd_influence(*pairs, draws=(400, 400)).second_order
-    assert measure("fjd", given)["fjd"].excess == pytest.approx(draws)
+    assert measure("fjd", given)["fjd"].noise == pytest.approx(draws)
     assert draws > 1.5 * fjd_influence(*pairs).second_order
 
 

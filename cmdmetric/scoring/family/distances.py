@@ -59,6 +59,6 @@ def _distance(
     return Measured(
         found.distance,
         shares,
-        excess=found.second_order,
+        noise=found.second_order,
         bias=found.bias if known else None,
     )

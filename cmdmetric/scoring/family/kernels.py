@@ -50,8 +50,8 @@ def kid(given: Given) -> list[Measured]:
             value.mean,
             shares,
             # Second-order noise counts twice in each part, once in the whole.
-            excess=found.second_order * (2 / found.parts - 1 / found.parts**2),
-            least=1 / (2 * found.parts),
+            noise=found.second_order / found.parts**2,
+            counted=2 * found.parts,
             chance=value.std**2 / value.subsets,
             bias=0.0 if given.apart_for_inception else None,
         )
@@ -70,4 +70,4 @@ def _discrepancy(found: MMDInfluence, value: float, more: float = 0.0) -> Measur
     """Measure a value that is by `more` higher than the unbiased estimate."""
     shares = {"f": found.of_x / len(found.of_x), "r": found.of_y / len(found.of_y)}
     bias = None if found.bias is None else found.bias + more
-    return Measured(value, shares, excess=found.second_order, bias=bias)
+    return Measured(value, shares, noise=found.second_order, bias=bias)
