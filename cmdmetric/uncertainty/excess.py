@@ -27,7 +27,7 @@ DRAWS_A_DIMENSION = 1.9
 
 #: What samples are worth in Gaussian ones (`Sampled.worth`) is more than so many times the
 #: dimensions: below, the excess that heavy tails bring is not known well enough.
-WORTH_A_DIMENSION = 1.05
+WORTH_A_DIMENSION = 1.5
 
 #: The integral of `spectral_trace`: steps of the logarithm, and how far beyond the eigenvalues. The
 #: integrand falls like the root of its argument, and is analytic within pi of the real line.
