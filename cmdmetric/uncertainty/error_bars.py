@@ -20,9 +20,11 @@ from cmdmetric.uncertainty.influence import (
     SideLike,
     Sides,
     cmd_weights,
+    influences,
     influences_of,
 )
 from cmdmetric.uncertainty.interval import Variance
+from cmdmetric.uncertainty.permutation import permutation_p
 
 #: How the finite-sample excess is found: from the spectra of the covariances, or not at all.
 Debiasing = Literal["spectral", "none"]
@@ -98,8 +100,11 @@ class Difference:
     #: not and the numbers of images differ: what that does to CMD is not known then.
     low: float | None
     high: float | None
-    #: Two-sided, of the hypothesis that both have the same CMD; normal approximation.
+    #: Two-sided, of the hypothesis that images of the two may change places (`permutation_p`): it is
+    #: exact for any number of images. None where either is moments alone.
     p_value: float | None
+    #: Two-sided, of the hypothesis that both have the same CMD, by Student's distribution.
+    p_student: float | None
     #: Whose sampling the error bar includes, of "generated", "real", "captions".
     sides: tuple[str, ...]
     #: The number of independent draws.
@@ -222,10 +227,24 @@ def paired_difference(
         standard_error=se,
         low=gap.low,
         high=gap.high,
-        p_value=gap.p_value,
+        p_value=_exchanged(parts, r, l) if {"f1", "f2"} <= parts.keys() else None,
+        p_student=gap.p_value,
         sides=_names({**one.samples, **two.samples}),
         draws=len(sums),
     )
+
+
+def _exchanged(parts: Mapping[str, tuple[Sample, Array]], r: SideLike, l: SideLike) -> float:
+    """The p-value of exchanging the images of both, by their influence on CMD of them together.
+
+    The difference of the means of these influences is that of the two scores up to third order, as
+    the derivative half way between them, and it treats both alike.
+    """
+    one, two = parts["f1"][0], parts["f2"][0]
+    both = Sample(np.concatenate([one.features, two.features]))
+    of_both = influences(both, r, l).cmd("f")
+    first = len(one.features)
+    return permutation_p(of_both[:first], of_both[first:], (one.drawn, two.drawn))
 
 
 @dataclass(frozen=True, eq=False)

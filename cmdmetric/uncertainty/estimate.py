@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cmdmetric.uncertainty.draws import Array, Drawn, numbers_of_draws, replicated, sums_by_draw
 from cmdmetric.uncertainty.interval import Z95, Variance
+from cmdmetric.uncertainty.permutation import permutation_p
 
 #: A difference below this share of what it is between is rounding: images in another order.
 ROUNDING = 1e-7
@@ -49,6 +50,8 @@ class Measured:
         bias: how much too high it is for its numbers of samples, on average; None if not known.
         sizes: the numbers of samples that it depends on, such as images and draws among them.
 
+        is_mean: whether it is the mean of a score of single images, which may change places.
+
     A share is NaN where a sample has no part in the number, as an image without a caption.
     """
 
@@ -60,6 +63,7 @@ class Measured:
     sections: Array | None = None
     bias: float | None = 0.0
     sizes: Sizes = ()
+    is_mean: bool = False
 
     @property
     def has_error(self) -> bool:
@@ -114,8 +118,11 @@ class Gap:
     #: The 95 % interval, around `debiased` where that is known.
     low: float | None = None
     high: float | None = None
-    #: Two-sided, of the hypothesis that both have the same, by Student's distribution.
+    #: Two-sided. Of means over images: that images may change places (`permutation_p`). Of others:
+    #: that both have the same, as `p_student`.
     p_value: float | None = None
+    #: Two-sided, of the hypothesis that both have the same, by Student's distribution.
+    p_student: float | None = None
     #: Adjusted for there being several models (Holm 1979), where there are.
     p_adjusted: float | None = None
 
@@ -154,7 +161,19 @@ def gap(one: Measured, two: Measured, groups: Groups) -> Gap:
     se = variance.standard_error
     if debiased is None and differ(one.sizes, two.sizes):
         return Gap(value, None, se)
-    return gap_of(value, se, debiased, variance.freedom, max(abs(one.value), abs(two.value)))
+    found = gap_of(value, se, debiased, variance.freedom, max(abs(one.value), abs(two.value)))
+    return replace(found, p_value=_exchanged(one, two, groups)) if one.is_mean else found
+
+
+def _exchanged(one: Measured, two: Measured, groups: Groups) -> float:
+    """The p-value of exchanging the images of two means."""
+    scores, drawn = [], []
+    for side, of in (("f1", one), ("f2", two)):
+        there, own = ~np.isnan(of.shares["f"]), groups.get(side)
+        shares = of.shares["f"][there]
+        scores.append(of.value + len(shares) * shares)
+        drawn.append(Drawn(len(shares), None if own is None else own[there]))
+    return permutation_p(scores[0], scores[1], (drawn[0], drawn[1]))
 
 
 def gap_of(
@@ -180,7 +199,7 @@ def gap_of(
 
         t = abs(best) / se if se else (math.inf if best else 0.0)
         p, reach = float(2 * stdtr(freedom, -t)), float(stdtrit(freedom, 0.975))
-    return Gap(value, debiased, se, best - reach * se, best + reach * se, p)
+    return Gap(value, debiased, se, best - reach * se, best + reach * se, p, p)
 
 
 def two_sided(value: float, se: float) -> float:

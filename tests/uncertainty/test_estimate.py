@@ -142,7 +142,7 @@ def given_sides(rng: np.random.Generator, n: int, shift: float, d: int = 24) -> 
         return x.astype(np.float32)
 
     names = tuple(f"{i}.png" for i in range(n))
-    texts = read_captions({name: [f"one {name}", f"two {name}"] for name in names})
+    texts = read_captions({name: [f"one {name} here", f"two {name} here"] for name in names})
     images = {
         name: Side(Moments.from_features(x), name, features=x, names=names)
         for name, x in (
@@ -323,7 +323,7 @@ def test_images_of_one_caption_are_not_each_others_rivals(named: str) -> None:
     l = once.l
     if named == "rows":
         texts = read_captions({
-            name: [f"one {name.split('_')[0]}.png", f"Two  {name.split('_')[0]}.PNG"]
+            name: [f"one {name.split('_')[0]}.png here", f"Two  {name.split('_')[0]}.PNG here"]
             for name in names
         })  # fmt: skip
         l = replace(
@@ -391,7 +391,7 @@ def test_passes_over_few_captions_are_not_told_apart_from_one_pass() -> None:
     scene, d = rng.standard_normal((200, 24)), 24
     names = tuple(f"{i}.png" for i in range(60))
     four = tuple(f"{i}_s-1_{k}.png" for k in range(4) for i in range(60))
-    texts = read_captions({name: f"scene {name}" for name in names})
+    texts = read_captions({name: f"scene {name} here" for name in names})
 
     def side(of: Array, own: tuple[str, ...] | None = None, **more: Any) -> Side:
         x = (of + 0.4 * rng.standard_normal(of.shape) + 2 * (np.arange(d) == 0)).astype(np.float32)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from cmdmetric.metrics import clip_scores, ranks, ref_clip_scores, wins
+from cmdmetric.metrics import clip_scores, ranks, ref_clip_scores, win_chances, wins
 from cmdmetric.scoring.family.metric import Features, Given, Metric, Unavailable, features_of
 from cmdmetric.scoring.grouping import caption_rows
 from cmdmetric.scoring.side import Side
@@ -89,7 +89,7 @@ class Pairs:
         mean = float(scores.mean())
         of_images = np.bincount(image, scores - mean, minlength=len(self.rows))
         of_images[np.bincount(image, minlength=len(self.rows)) == 0] = np.nan
-        return Measured(mean, {"f": self.of_side(of_images / len(scores))})
+        return Measured(mean, {"f": self.of_side(of_images / len(scores))}, is_mean=True)
 
     def mean_of_texts(self, scores: Array, own: NDArray[np.intp]) -> Measured:
         """Take the mean of the scores (t,) of captions, which the images in `own` (p, 2) share."""
@@ -152,15 +152,20 @@ REF_CLIPSCORE = Metric(
 
 
 def r_precision(given: Given) -> list[Measured]:
-    """R-precision; the captions that an image's own are tried against are taken as given."""
+    """R-precision over all draws of rivals, and of one draw; the captions are taken as given."""
     pairs = Pairs.of_generated(given)
     images, captions, own = pairs.retrieval()
+    chances = win_chances(images, captions, own)
     won = wins(images, captions, own)
-    return [pairs.mean_of_pairs(won.astype(np.float64), own[:, 0])]
+    return [pairs.mean_of_pairs(x, own[:, 0]) for x in (chances, won.astype(np.float64))]
 
 
 R_PRECISION = Metric(
-    "r_precision", {"r_precision": "higher"}, r_precision, of_pairs=True, unbiased=("r_precision",)
+    "r_precision",
+    {"r_precision": "higher", "r_precision_drawn": "higher"},
+    r_precision,
+    of_pairs=True,
+    unbiased=("r_precision", "r_precision_drawn"),
 )
 
 
