@@ -71,12 +71,14 @@ def score_table(result: CMDScore) -> list[str]:
 def versus_table(result: Versus) -> list[str]:
     """Two generators as text: what was compared, and whether they differ."""
     difference = result.difference
-    tested = "not known: the numbers of images differ, and what that does to CMD is not known"
-    interval = ""
+    tested = "not known: a set is moments alone"
+    interval = ", no interval: too few independent images for their dimensions"
     if difference.p_value is not None:
         verdict = "significant" if difference.p_value < 0.05 else "not significant"
-        tested = f"{difference.p_value:.3g}, {verdict} at 5 %"
-        assert difference.low is not None and difference.high is not None
+        tested = f"{difference.p_value:.3g}, {verdict} at 5 %, if images change places"
+    if difference.p_student is not None:
+        tested += f" ({difference.p_student:.3g} by the standard error)"
+    if difference.low is not None and difference.high is not None:
         interval = f" (95 %: {_fixed(difference.low)} to {_fixed(difference.high)})"
     best, how = difference.raw, ""
     if difference.debiased is not None:
@@ -105,17 +107,18 @@ def _gaps(metrics: Mapping[str, Gap]) -> list[str]:
     if not metrics:
         return []
     rows: list[tuple[str, ...]] = [
-        ("", "first - second", "without excess", "95 %", "p-value", "at 5 %")
+        ("", "first - second", "without excess", "95 %", "p-value", "adjusted", "at 5 %")
     ]
     for name, gap in metrics.items():
         error = "" if gap.standard_error is None else f" ± {gap.standard_error:.4f}"
         debiased = "-" if gap.debiased is None else _fixed(gap.debiased)
-        tested = ["-", "-", "not known"]
+        tested = ["-", "-", "-", "not known"]
         if gap.p_value is not None:
-            verdict = "significant" if gap.p_value < 0.05 else "not significant"
+            adjusted = gap.p_value if gap.p_adjusted is None else gap.p_adjusted
+            verdict = "significant" if adjusted < 0.05 else "not significant"
             assert gap.low is not None and gap.high is not None
             interval = f"{_fixed(gap.low)} to {_fixed(gap.high)}"
-            tested = [interval, f"{gap.p_value:.3g}", verdict]
+            tested = [interval, f"{gap.p_value:.3g}", f"{adjusted:.3g}", verdict]
         rows.append((name, f"{_fixed(gap.value)}{error}", debiased, *tested))
     return ["", *_aligned(rows)]
 

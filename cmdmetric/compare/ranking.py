@@ -44,7 +44,13 @@ def rank(found: Sequence[Scored]) -> Comparison:
 
 def _gap(found: Difference) -> Gap:
     return Gap(
-        found.raw, found.debiased, found.standard_error, found.low, found.high, found.p_value
+        found.raw,
+        found.debiased,
+        found.standard_error,
+        found.low,
+        found.high,
+        found.p_value,
+        found.p_student,
     )
 
 

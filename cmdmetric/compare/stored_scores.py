@@ -13,7 +13,7 @@ from cmdmetric.errors import InputError
 from cmdmetric.gate import SAME_CAPTIONS, numbers, read_json, refuse_malformed, setting_of
 from cmdmetric.metrics import QUANTITIES
 from cmdmetric.scoring import METRIC_OF
-from cmdmetric.uncertainty import Gap, Sizes, Value, differ, gap_of
+from cmdmetric.uncertainty import Gap, Sizes, Value, differ, gap_of, holm
 
 
 @dataclass(frozen=True)
@@ -244,20 +244,6 @@ def adjusted_gaps(models: Sequence[Mapping[str, Gap]]) -> list[dict[str, Gap]]:
         values = [gaps[name].p_value or 0.0 for gaps in tested]
         for gaps, p in zip(tested, holm(values), strict=True):
             gaps[name] = replace(gaps[name], p_adjusted=p)
-    return found
-
-
-def holm(values: Sequence[float]) -> list[float]:
-    """p-values adjusted by Holm's step-down procedure (1979).
-
-    >>> holm([0.01, 0.04, 0.03])
-    [0.03, 0.06, 0.06]
-    """
-    order = sorted(range(len(values)), key=values.__getitem__)
-    found, largest = [0.0] * len(values), 0.0
-    for rank, i in enumerate(order):
-        largest = max(largest, min(1.0, (len(values) - rank) * values[i]))
-        found[i] = largest
     return found
 
 

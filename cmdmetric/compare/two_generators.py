@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from cmdmetric.scoring import (
     groups_of,
     scored,
 )
-from cmdmetric.uncertainty import Difference, Gap, gap, paired_difference
+from cmdmetric.uncertainty import Difference, Gap, gap, holm, paired_difference
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -35,7 +35,8 @@ class Versus:
     second: CMDScore
     #: CMD of the first minus CMD of the second: negative where the first is better.
     difference: Difference
-    #: The same difference of the other metrics that were asked for, by the names of their numbers.
+    #: The same difference of the other metrics that were asked for, by the names of their numbers;
+    #: `p_adjusted` is adjusted for there being several metrics, CMD among them (Holm 1979).
     metrics: Mapping[str, Gap] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -90,7 +91,9 @@ def versus(
             )
     for note in dict.fromkeys(one.score.warnings + two.score.warnings):
         warnings.warn(note, UserWarning, stacklevel=2)
-    return Versus(one.score, two.score, difference_of(one, two), gaps_of(one, two))
+    difference = difference_of(one, two)
+    gaps = _adjusted(difference, gaps_of(one, two))
+    return Versus(one.score, two.score, difference, gaps)
 
 
 def difference_of(one: Scored, two: Scored) -> Difference:
@@ -106,4 +109,18 @@ def gaps_of(one: Scored, two: Scored) -> dict[str, Gap]:
         name: gap(measured, two.measured[name], groups)
         for name, measured in one.measured.items()
         if name in two.measured
+    }
+
+
+def _adjusted(difference: Difference, gaps: Mapping[str, Gap]) -> dict[str, Gap]:
+    """Adjust the p-values of the metrics for there being several, CMD among them (Holm)."""
+    tested = [name for name, of in gaps.items() if of.p_value is not None]
+    values = [gaps[name].p_value or 0.0 for name in tested]
+    adjusted = holm([*values, *([difference.p_value] if difference.p_value is not None else [])])
+    return {
+        **gaps,
+        **{
+            name: replace(gaps[name], p_adjusted=p)
+            for name, p in zip(tested, adjusted, strict=False)
+        },
     }

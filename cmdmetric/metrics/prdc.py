@@ -38,7 +38,8 @@ class PRDC(NamedTuple):
 def prdc_scores(generated: ArrayLike, real: ArrayLike, *, k: int = NEIGHBOURS) -> PRDC:
     """The four scores of generated (n, d) and real (m, d) features, by Euclidean distance.
 
-    An image reaches as far as its k-th nearest neighbour in its own set, that distance included.
+    An image reaches as far as its k-th nearest neighbour in its own set, that distance excluded,
+    as in the code of Naeem et al.
     Precision, recall and coverage are from 0 to 1; density is about 1 for equal sets, and above
     it where generated images gather in the middle of the real ones. The scale of the features
     does not matter.
@@ -60,7 +61,7 @@ def prdc_scores(generated: ArrayLike, real: ArrayLike, *, k: int = NEIGHBOURS) -
     r_reached = np.zeros(len(r), dtype=bool)  # real images that a generated one reaches
     for block in blocks(len(f), _ROWS):
         distances = _squared_distances(f[block], r)
-        from_r, from_f = distances <= reach_r, distances <= reach_f[block, None]
+        from_r, from_f = distances < reach_r, distances < reach_f[block, None]
         reaching_f[block] = from_r.sum(axis=1)
         r_reaches |= from_r.any(axis=0)
         r_reached |= from_f.any(axis=0)
@@ -79,13 +80,13 @@ def _of_size_one(x: Array, y: Array) -> tuple[Array, Array]:
 
 
 def _reach(x: Array, k: int) -> Array:
-    """The squared distance of each vector's k-th nearest neighbour, and rounding: (n,)."""
+    """The squared distance of each vector's k-th nearest neighbour, less rounding: (n,)."""
     nearest = np.empty(len(x))
     for block in blocks(len(x), _ROWS):
         distances = _squared_distances(x[block], x)
         distances[np.arange(len(distances)), np.arange(block.start, block.stop)] = np.inf
         nearest[block] = np.partition(distances, k - 1, axis=1)[:, k - 1]
-    return nearest + _ROUNDING * np.einsum("nd,nd->n", x, x).max()
+    return nearest - _ROUNDING * np.einsum("nd,nd->n", x, x).max()
 
 
 def _squared_distances(x: Array, y: Array) -> Array:

@@ -10,10 +10,10 @@ import pytest
 
 from cmdmetric import Encoder, InputError, cmd, versus
 from cmdmetric.compare.ranking import rank
-from cmdmetric.compare.stored_scores import holm
 from cmdmetric.scenes.drawing import draw_scene
 from cmdmetric.scoring.encoding import encoding_of
 from cmdmetric.scoring.together import scored
+from cmdmetric.uncertainty import holm
 from tests.support.commands import run
 from tests.support.pictures import scenes
 

@@ -18,12 +18,12 @@ def definition(f: np.ndarray, r: np.ndarray, k: int) -> tuple[float, float, floa
         return np.sort(cdist(x, x), axis=1)[:, k]  # the zeroth is the vector itself
 
     between = cdist(f, r)
-    in_real, in_generated = between <= reach(r)[None, :], between <= reach(f)[:, None]
+    in_real, in_generated = between < reach(r)[None, :], between < reach(f)[:, None]
     return (
         in_real.any(axis=1).mean(),
         in_generated.any(axis=0).mean(),
         in_real.sum() / (k * len(f)),
-        (between.min(axis=0) <= reach(r)).mean(),
+        (between.min(axis=0) < reach(r)).mean(),
     )
 
 
@@ -75,17 +75,18 @@ def test_what_each_of_them_says() -> None:
     assert far == (0, 0, 0, 0)
 
 
-def test_copies_count_as_within_reach() -> None:
+def test_what_lies_as_far_as_the_neighbour_is_out_of_reach() -> None:
+    """As in the code of Naeem et al., which compares by <, whatever rounding does."""
     r = np.repeat(np.random.default_rng(3).standard_normal((20, 512)), 7, axis=0)
-    # Every neighbour is a copy at distance zero, which rounding must not make an outsider.
-    assert prdc_scores(r[::-1], r) == (1, 1, 7 / 5, 1)
-    collapsed = np.repeat(r[:1], 50, axis=0)
-    assert prdc_scores(collapsed, r) == (1, 1 / 20, 7 / 5, 1 / 20)
+    # Every neighbour is a copy at distance zero: nothing is nearer than that.
+    assert prdc_scores(r[::-1], r) == (0, 0, 0, 0)
+    few = np.repeat(r[::7], 5, axis=0)  # the fifth neighbour is another image's copy
+    assert prdc_scores(few, few) == (1, 1, 1, 1)
 
 
 def test_what_is_refused() -> None:
     x = np.random.default_rng(4).standard_normal((6, 3))
-    assert prdc_scores(x, x) == (1, 1, 6 / 5, 1)
+    assert prdc_scores(x, x) == (1, 1, 1, 1)
     with pytest.raises(InputError, match="5 real images are too few: it takes at least 6"):
         prdc_scores(x, x[:5])
     with pytest.raises(InputError, match="k is 0"):
