@@ -42,7 +42,7 @@ def draw(world: World, n: int, rng: np.random.Generator) -> Given:
         return (moments.mean + x).astype(np.float32)
 
     names = tuple(f"{i}.png" for i in range(n))
-    texts = read_captions({name: [f"{k} of {name} here" for k in range(CAPTIONS)] for name in names})
+    texts = read_captions({x: [f"{k} of {x} here" for k in range(CAPTIONS)] for x in names})
     x_f, x_r = side(world.f, scene), side(world.r, scene)
     x_l = side(world.l, np.repeat(scene, CAPTIONS, axis=0))
     f, r = (Side(Moments.from_features(x), "images", features=x, names=names) for x in (x_f, x_r))
