@@ -100,8 +100,8 @@ class Difference:
     #: not and the numbers of images differ: what that does to CMD is not known then.
     low: float | None
     high: float | None
-    #: Two-sided, of the hypothesis that images of the two may change places (`permutation_p`), exact
-    #: exact for any number of images. None where either is moments alone.
+    #: Two-sided, of the hypothesis that images of both may change places (`permutation_p`): exact
+    #: for any number of images. None where either is moments alone.
     p_value: float | None
     #: Two-sided, of the hypothesis that both have the same CMD, by Student's distribution.
     p_student: float | None
