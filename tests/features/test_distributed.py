@@ -372,7 +372,7 @@ def test_the_rest_notices_without_a_launcher(sets: Path, tmp_path: Path) -> None
         time.sleep(0.02)
     processes[0].kill()
     processes[1].join(timeout=60)
-    assert processes[1].exitcode == 1
+    assert processes[1].exitcode == 2
     assert "another process of this run has ended" in (folder / "1.err").read_text()
 
 
