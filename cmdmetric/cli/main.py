@@ -9,6 +9,7 @@ from cmdmetric.cli.compare import compare
 from cmdmetric.cli.doctor import doctor
 from cmdmetric.cli.entry import Group
 from cmdmetric.cli.moments import merge, moments
+from cmdmetric.cli.plan import plan
 from cmdmetric.cli.published import published
 from cmdmetric.cli.score import score
 from cmdmetric.version import __version__
@@ -22,5 +23,5 @@ def main() -> None:
     """Reproducible scores for text-to-image models."""
 
 
-for command in (score, compare, moments, merge, published, cache, doctor):
+for command in (score, compare, plan, moments, merge, published, cache, doctor):
     main.add_command(command)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from cmdmetric.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from cmdmetric.compare.planning import Plan as Plan, plan as plan
     from cmdmetric.compare.ranking import rank as rank
     from cmdmetric.compare.stored_scores import (
         Against as Against,
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
+        "planning": "Plan plan",
         "ranking": "rank",
         "stored_scores": "Against Comparison Entry compare",
         "two_generators": "Versus versus",

@@ -118,7 +118,7 @@ def compare(files: Sequence[str | os.PathLike[str]]) -> Comparison:
     """
     if len(files) < 2:
         raise InputError("a comparison takes two scores or more")
-    contents = [(os.fspath(file), _read(Path(file))) for file in files]
+    contents = [(os.fspath(file), read_score(Path(file))) for file in files]
     first_name, first = contents[0]
     for name, content in contents[1:]:
         _refuse_differences(first_name, first, name, content)
@@ -206,9 +206,11 @@ def _gap(one: Entry, two: Entry) -> Gap:
     se = math.hypot(one.standard_error or 0.0, two.standard_error or 0.0)
     if one.debiased is not None and two.debiased is not None and one.sides == two.sides:
         debiased = one.debiased - two.debiased
-    if debiased is None and differ(one.sizes, two.sizes):
+    if debiased is None:  # neither score has an interval: there are too few draws for one
         return Gap(value, None, se)
-    return gap_of(value, se, debiased, scale=max(one.dis_fl, two.dis_fl))
+    counts = [entry.draws or entry.n for entry in (one, two)]
+    freedom = min((n - 1 for n in counts if n), default=math.inf)
+    return gap_of(value, se, debiased, freedom, scale=max(one.dis_fl, two.dis_fl))
 
 
 def _gaps(one: Entry, two: Entry) -> dict[str, Gap]:
@@ -247,7 +249,12 @@ def adjusted_gaps(models: Sequence[Mapping[str, Gap]]) -> list[dict[str, Gap]]:
     return found
 
 
-def _read(path: Path) -> Mapping[str, Any]:
+def read_score(path: Path) -> Mapping[str, Any]:
+    """Read the JSON of one score.
+
+    Raises:
+        InputError: The file cannot be read, or is no score.
+    """
     content = read_json(path)
     refuse_malformed(content, str(path))
     return content

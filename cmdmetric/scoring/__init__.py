@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from cmdmetric.scoring.references import (
         REFERENCES as REFERENCES,
         find_reference_file as find_reference_file,
+        load_reference as load_reference,
     )
     from cmdmetric.scoring.result import CMDScore as CMDScore
     from cmdmetric.scoring.side import Side as Side, Source as Source
@@ -66,7 +67,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "notes": "left_out",
         "opening": "find_real open_image_side open_text_side side_of",
         "options": "DEFAULTS EncoderOptions EncodingOptions refuse_unknown",
-        "references": "REFERENCES find_reference_file",
+        "references": "REFERENCES find_reference_file load_reference",
         "result": "CMDScore",
         "side": "Side Source",
         "statistics": "common_provenance score_of",

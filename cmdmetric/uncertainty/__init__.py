@@ -43,9 +43,11 @@ if TYPE_CHECKING:
     )
     from cmdmetric.uncertainty.permutation import permutation_p as permutation_p
     from cmdmetric.uncertainty.plan import (
+        POWER as POWER,
         Spread as Spread,
         detectable as detectable,
         draws_needed as draws_needed,
+        gaussian_spread as gaussian_spread,
     )
     from cmdmetric.uncertainty.sample_size import Step as Step, growth as growth
 
@@ -61,7 +63,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "estimate": "Gap Groups Measured Sizes Value differ gap gap_of",
         "influence": "Sample SideLike influences",
         "permutation": "permutation_p",
-        "plan": "Spread detectable draws_needed",
+        "plan": "POWER Spread detectable draws_needed gaussian_spread",
         "sample_size": "Step growth",
     },
 )

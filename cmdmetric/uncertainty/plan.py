@@ -6,7 +6,10 @@ import math
 from dataclasses import dataclass
 from statistics import NormalDist
 
+import numpy as np
+
 from cmdmetric.errors import InputError
+from cmdmetric.metrics import Aligned, End, Moments
 
 #: The two-sided level of the test that is planned for.
 LEVEL = 0.05
@@ -45,6 +48,28 @@ class Spread:
     def standard_error(self, draws: int) -> float:
         """Of a score of so many draws."""
         return math.sqrt(self.first / draws + self.second / draws**2)
+
+
+def gaussian_spread(f: Moments, r: Moments, l: Moments) -> Spread:
+    """The spread of CMD where only generated images are sampled, Gaussian and independent.
+
+    Args:
+        f: the moments of the generated images, as they truly are.
+        r: those of the real images.
+        l: those of the captions; Dis(f,l) is taken as no less than Dis(r,l).
+
+    Raises:
+        InputError: the dimensions differ.
+    """
+    image = End(f)
+    to_real, to_captions = Aligned.of(image, End(r)), Aligned.of(image, End(l))
+    gap, form = to_real.gap + to_captions.gap, np.zeros((f.d, f.d))
+    for pair in (to_real, to_captions):
+        half = np.sqrt(pair.s)[:, None] * (pair.left.T @ image.gaussian.inverse)
+        form += np.eye(f.d) - half.T @ half
+    moved = form @ f.cov
+    first = 4 * float(gap @ f.cov @ gap) + 2 * float(np.sum(moved * moved.T))
+    return Spread(first, to_real.second_order(1.0, 0.0))
 
 
 def draws_needed(spread: Spread, detect: float, power: float = POWER) -> int:

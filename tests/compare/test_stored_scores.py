@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from scipy import stats
 
+from cmdmetric.compare import plan
 from cmdmetric.compare.stored_scores import compare
 from cmdmetric.errors import InputError
 from cmdmetric.report.compare_page import render_compare
@@ -46,12 +50,12 @@ def test_ranking_and_significance(tmp_path: Path) -> None:
     assert [entry.name for entry in result.entries] == ["a", "b", "c"]
     b, c = result.against_best
     assert b.difference == pytest.approx(1.0) and b.standard_error == pytest.approx(0.5)
-    assert b.p_value == pytest.approx(2 * stats.norm.sf(2.0))
-    assert c.p_value == pytest.approx(2 * stats.norm.sf(8.0))
+    assert b.p_value == pytest.approx(2 * stats.t.sf(2.0, 29_999))
+    assert c.p_value == pytest.approx(2 * stats.t.sf(8.0, 29_999))
     # Holm: the smallest counts for two hypotheses, the next for one.
     assert c.p_adjusted == pytest.approx(2 * c.p_value)
     assert b.p_adjusted == pytest.approx(b.p_value)
-    assert b.low == pytest.approx(1 - 1.959964 * 0.5, rel=1e-6)
+    assert b.low == pytest.approx(1 - stats.t.ppf(0.975, 29_999) * 0.5, rel=1e-6)
     assert result.warnings == () and result.ranked_by == "cmd"
 
 
@@ -239,3 +243,26 @@ def test_what_does_not_compare_is_not_tested(tmp_path: Path) -> None:
     }
     assert tested == {"b": {"vendi", "cmmd"}, "c": {"cmmd"}}
     assert any("several real sides or weights of Inception" in note for note in found.warnings)
+
+
+def test_plans(tmp_path: Path) -> None:
+    (path,) = stored(tmp_path, a=score(8.0, 0.1, n=10_000))
+    found = plan(path, detect=0.2, images=40_000, power=0.8)
+    # (1.960 + 0.842)^2 times two variances of 100 an image, over 0.2^2.
+    assert found.images == found.captions == pytest.approx(7.849 * 2 * 100 / 0.04, rel=1e-3)
+    assert found.smallest[10_000] == pytest.approx(2.8016 * np.sqrt(2) * 0.1, rel=1e-3)
+    assert found.smallest[40_000] == pytest.approx(found.smallest[10_000] / 2)
+    with pytest.raises(InputError, match="no clipscore; there is cmd"):
+        plan(path, metric="clipscore")
+    (bare,) = stored(tmp_path, b=score(8.0, None))
+    with pytest.raises(InputError, match="no error bar"):
+        plan(bare)
+
+
+def test_plans_on_the_command_line(tmp_path: Path) -> None:
+    (path,) = stored(tmp_path, a=score(8.0, 0.1, n=10_000))
+    command = [sys.executable, "-m", "cmdmetric", "plan", str(path)]
+    done = subprocess.run([*command, "--detect", "0.2"], capture_output=True, text=True)
+    assert done.returncode == 0 and "to tell 0.2: 52,5" in done.stdout
+    wrong = subprocess.run([*command, "--detect", "-1"], capture_output=True, text=True)
+    assert wrong.returncode == 2 and wrong.stderr.count("\n") == 1, wrong.stderr

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cmdmetric import InputError
-from cmdmetric.uncertainty import Spread, detectable, draws_needed
+from cmdmetric import InputError, Moments
+from cmdmetric.uncertainty import Spread, detectable, draws_needed, gaussian_spread, uncertainty
 
 
 def test_a_planned_difference_is_told_as_often_as_planned() -> None:
@@ -39,3 +39,15 @@ def test_impossible_plans() -> None:
         Spread.of_error(0.0, 100)
     with pytest.raises(InputError, match="2 images"):
         detectable(Spread(1.0), 1)
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.4])
+def test_the_spread_of_gaussian_images_is_that_of_a_score(shift: float) -> None:
+    rng, d, n = np.random.default_rng(4), 6, 20_000
+    mix = rng.standard_normal((d, d))
+    r = Moments.from_statistics(np.zeros(d), mix.T @ mix)
+    l = Moments.from_statistics(np.full(d, -3.0), np.eye(d))
+    f = Moments.from_statistics(np.full(d, shift), mix.T @ mix)
+    found = uncertainty(rng.standard_normal((n, d)) @ mix + shift, r, l).cmd.standard_error
+    # A standard deviation from 20,000 samples of squares is known to about 1 %.
+    assert gaussian_spread(f, r, l).standard_error(n) == pytest.approx(found, rel=0.05)
