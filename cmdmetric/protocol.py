@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cmdmetric.errors import InputError
+from cmdmetric.files import named_path
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ def get_protocol(which: Protocol | str | Path) -> Protocol:
     for protocol in (GRGAN, CLIP):
         if which == protocol.name:
             return protocol
-    path = Path(which)
+    path = named_path(which)
     if not path.is_file():
         raise InputError(
             f"no protocol {str(which)!r}: it is grgan, clip, or a JSON file with the fields of "
@@ -141,6 +142,8 @@ def get_protocol(which: Protocol | str | Path) -> Protocol:
         )
     try:
         values = json.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not JSON: {error}") from None
     if not isinstance(values, dict):

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from cmdmetric.cache.database import FILE, KEY, Block, CacheDatabase
 from cmdmetric.cache.digests import Digests
 from cmdmetric.errors import InputError
-from cmdmetric.files import cache_folder
+from cmdmetric.files import cache_folder, expanded, named_path
 from cmdmetric.terminal import tell
 
 #: Part of every key: to be raised when a change of this code changes features.
@@ -88,7 +88,7 @@ class FeatureCache:
         """
         chosen = os.environ.get("CMDMETRIC_CACHE_LIMIT") or DEFAULT_LIMIT
         self.limit = limit if isinstance(limit, int) else parse_size(limit or chosen)
-        self.folder = default_folder() if folder is None else Path(folder).expanduser()
+        self.folder = default_folder() if folder is None else named_path(folder)
         self.database = CacheDatabase(self.folder, self.limit)
         self.digests = Digests(self.database)
         self._lock = RLock()
@@ -99,7 +99,7 @@ class FeatureCache:
     @staticmethod
     def is_at(folder: str | Path) -> bool:
         """Whether a folder holds a cache."""
-        return (Path(folder).expanduser() / FILE).is_file()
+        return named_path(expanded(folder) / FILE).is_file()
 
     def __enter__(self) -> FeatureCache:
         return self

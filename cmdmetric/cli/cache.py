@@ -89,6 +89,7 @@ def _open(folder: str | None) -> FeatureCache:
     from cmdmetric.errors import InputError
 
     place = default_folder() if folder is None else folder
+    # `is_at` refuses a place that is not yours to look at.
     if FeatureCache.is_at(place) or folder is None:
         return FeatureCache(place)
     raise InputError(f"{folder}: no feature cache is there")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -47,7 +47,8 @@ class Gate:
         self.tolerance = Tolerance.parse(tolerance)
         self.against = [expectation(text) for text in checks]
         for text in checks:
-            if output and Path(text).exists() and Path(text).resolve() == Path(output).resolve():
+            there = os.path.exists(text) and output
+            if there and os.path.realpath(text) == os.path.realpath(there):
                 raise InputError(f"-o {output} would replace what the score is checked against")
 
     def verdict(self, content: Mapping[str, Any]) -> Verdict | None:

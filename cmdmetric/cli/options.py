@@ -148,20 +148,14 @@ def encoder_options(command: Callable[..., None]) -> Callable[..., None]:
 
 def check_writable(output: str | None) -> None:
     """Tell of a wrong place before the work, not after it; a URL's only where it is unknown."""
-    from cmdmetric.errors import InputError
-    from cmdmetric.files import remote
+    from cmdmetric.files import check_place, remote
 
     if output is None:
         return
     if remote.is_url(output):
         remote.filesystem(output)
         return
-    output = remote.local(output)
-    folder = Path(output).absolute().parent
-    if not folder.is_dir():
-        raise InputError(f"cannot write {output}: {folder} is no folder")
-    if Path(output).is_dir() or not os.access(folder, os.W_OK):
-        raise InputError(f"cannot write {output}: it is a folder, or not yours to write")
+    check_place(remote.local(output))
 
 
 def give(

@@ -20,7 +20,7 @@ from PIL import Image
 from cmdmetric.cache import Space
 from cmdmetric.encoders.rgb import to_rgb
 from cmdmetric.errors import InputError
-from cmdmetric.files import cache_folder, download, sha256_of
+from cmdmetric.files import cache_folder, download, named_path, sha256_of
 from cmdmetric.terminal import tell
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def find_inception_weights(weights: str | Path | None = None) -> Path:
     cannot be had, naming the ways to provide them.
     """
     if weights is not None:
-        file = Path(weights).expanduser()
+        file = named_path(weights)
         if not file.is_file():
             raise InputError(f"{weights}: no such weights file")
         return file
@@ -136,7 +136,7 @@ def find_inception_weights(weights: str | Path | None = None) -> Path:
     hub = Path(torch.hub.get_dir()) / "checkpoints"
     ours = cache_folder() / "weights" / _NAMES[0]
     for candidate in (*(hub / name for name in _NAMES), ours):
-        if candidate.is_file():
+        if os.path.isfile(candidate):
             if sha256_of(candidate) == SHA256:
                 return candidate
             tell(f"warning: {candidate} has a wrong sha256: ignored")

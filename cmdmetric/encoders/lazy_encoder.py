@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from cmdmetric.cache import FeatureCache, Space, stamp_of
 from cmdmetric.encoders.weights import BUNDLED, Checkpoint, Dtype, find_checkpoint, name_of
-from cmdmetric.files import sha256_of
+from cmdmetric.files import named_path, sha256_of
 from cmdmetric.protocol import Protocol
 from cmdmetric.version import __version__
 
@@ -70,13 +70,13 @@ def recall_checkpoint(
     """
     digest = cache.digests.sha256 if cache else sha256_of
     name = name_of(model)
-    if cache is None or name in BUNDLED or Path(name).expanduser().is_dir():
+    if cache is None or name in BUNDLED or named_path(name).is_dir():
         return find_checkpoint(model, weights, digest)
     try:
         library = version("open_clip_torch")
     except PackageNotFoundError:  # installed from a checkout under another name
         return find_checkpoint(model, weights, digest)
-    place = None if weights is None else str(Path(weights).absolute())
+    place = None if weights is None else str(named_path(weights).absolute())
     space = Space("models by name", what="model", open_clip=library, cmdmetric=__version__)
     key = space.key(json.dumps([name, place]).encode())
     stored = cache.recall(key)

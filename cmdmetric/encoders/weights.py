@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from cmdmetric.errors import InputError, NotAtHandError
-from cmdmetric.files import cache_folder, download, forbidden, sha256_of
+from cmdmetric.files import cache_folder, download, expanded, forbidden, named_path, sha256_of
 from cmdmetric.metrics import Provenance
 from cmdmetric.protocol import Protocol
 from cmdmetric.terminal import tell
@@ -119,9 +119,9 @@ def find_checkpoint(
     if isinstance(model, Checkpoint):
         return model
     name = name_of(model)
-    if weights is not None and not Path(weights).is_file():
+    if weights is not None and not (weights := named_path(weights)).is_file():
         raise InputError(f"{weights}: no such weights file")
-    folder = BUNDLED.get(name, Path(name).expanduser())
+    folder = BUNDLED.get(name) or named_path(name)
     if folder.is_dir():
         return _from_folder(folder, weights, digest)
     import open_clip
@@ -264,10 +264,10 @@ def _find_published(name: str, tag: str, published: dict[str, Any], digest: Dige
     sha256, url = _openai_sha256(published), published.get("url", "")
     looked: list[str] = []
     if sha256:
-        caches = (cache_folder() / "weights", Path.home() / ".cache" / "clip")
+        caches = (cache_folder() / "weights", expanded("~") / ".cache" / "clip")
         for candidate in (folder / url.rsplit("/", 1)[-1] for folder in caches):
             looked.append(str(candidate))
-            if candidate.is_file():
+            if os.path.isfile(candidate):
                 if digest(candidate) == sha256:
                     return candidate
                 tell(f"warning: {candidate} has a wrong sha256: ignored")

@@ -31,7 +31,10 @@ if TYPE_CHECKING:
         write_npz as write_npz,
     )
     from cmdmetric.files.paths import (
+        check_place as check_place,
+        expanded as expanded,
         missing as missing,
+        named_path as named_path,
         natural_key as natural_key,
         natural_sorted as natural_sorted,
     )
@@ -44,6 +47,6 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "lookahead": "ahead read_ahead",
         "mapped": "ROWS blocks_of release",
         "npz": "Arrays load member_header opened read_header reading write_npz",
-        "paths": "missing natural_key natural_sorted",
+        "paths": "check_place expanded missing named_path natural_key natural_sorted",
     },
 )

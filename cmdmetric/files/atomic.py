@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -25,7 +26,9 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
             with open(target, "wb") as file:
                 yield file
             return
-        partial = target.with_name(f".{target.name}.{os.getpid()}.part")
+        # Of any name a short one: the longest that a file may have leaves no room for an ending.
+        mark = f"{zlib.crc32(os.fsencode(target.name)):08x}"
+        partial = target.with_name(f".{target.name[:30]}.{mark}.{os.getpid()}.part")
         partial.unlink(missing_ok=True)
         # "x": in a folder that others may write to, never through a link that they laid.
         with open(partial, "xb") as file:

@@ -17,6 +17,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from cmdmetric.errors import InputError
+from cmdmetric.files.paths import expanded
 from cmdmetric.terminal import tell
 
 CHUNK = 1 << 20
@@ -25,22 +26,29 @@ CHUNK = 1 << 20
 def cache_folder() -> Path:
     """$CMDMETRIC_CACHE, else the platform's folder for caches; it may not exist yet."""
     if chosen := os.environ.get("CMDMETRIC_CACHE"):
-        return Path(chosen).expanduser()
+        return expanded(chosen)
     if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
+        base = os.environ.get("LOCALAPPDATA") or expanded("~") / "AppData" / "Local"
     elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
+        base = expanded("~") / "Library" / "Caches"
     else:
-        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        base = os.environ.get("XDG_CACHE_HOME") or expanded("~") / ".cache"
     return Path(base) / "cmdmetric"
 
 
 def sha256_of(path: Path) -> str:
-    """The file's sha256 in hex."""
+    """The file's sha256 in hex.
+
+    Raises:
+        InputError: It cannot be read.
+    """
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
+    try:
+        with open(path, "rb") as file:
+            while chunk := file.read(CHUNK):
+                digest.update(chunk)
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from None
     return digest.hexdigest()
 
 

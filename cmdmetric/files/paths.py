@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import os
 import re
 from collections.abc import Callable, Iterable
@@ -43,15 +44,76 @@ def natural_sorted(items: Iterable[T], name: Callable[[T], str] = str) -> list[T
     return sorted(items, key=lambda item: natural_key(name(item)))
 
 
+def expanded(value: str | os.PathLike[str]) -> Path:
+    """Give a path with "~" replaced by the folder that it stands for.
+
+    Raises:
+        InputError: It is no path, or there is no such user.
+    """
+    try:
+        return Path(value).expanduser()
+    except ValueError as error:
+        raise InputError(f"{_told(value)}: no path: {error}") from None
+    except RuntimeError:
+        raise InputError(f"{_told(value)}: no home folder is known for it") from None
+    except TypeError:
+        raise InputError(f"{_told(value)}: a path is text, not {type(value).__name__}") from None
+
+
+def named_path(value: str | os.PathLike[str]) -> Path:
+    """Give what a user names as a path that can be asked whether it is a file or a folder.
+
+    Every path that comes from outside passes here: `Path.is_file` and its kin raise OSError where
+    the system refuses to look.
+
+    Raises:
+        InputError: It is no path, there is no such user, or the system refuses to look at it: a
+            folder on the way is not yours to enter, or the name is too long.
+    """
+    path = expanded(value)
+    try:
+        os.stat(path)
+    except OSError as error:
+        # What is not there is for the caller to tell; a pattern is no name at all on Windows.
+        if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.EINVAL):
+            raise InputError(f"{_told(value)}: {error.strerror}") from None
+    except ValueError as error:
+        raise InputError(f"{_told(value)}: no path: {error}") from None
+    return path
+
+
+def check_place(value: str | os.PathLike[str]) -> None:
+    """Refuse a place where no file could be written, before the work rather than after it.
+
+    Raises:
+        InputError: It is a folder, or in no folder that one may write to.
+    """
+    try:
+        path = named_path(value)
+    except InputError as error:
+        raise InputError(f"cannot write {error}") from None
+    folder = path.absolute().parent
+    if not os.path.isdir(folder):
+        raise InputError(f"cannot write {_told(value)}: {_told(folder)} is no folder")
+    if path.is_dir():
+        raise InputError(f"cannot write {_told(value)}: it is a folder")
+    if not os.access(folder, os.W_OK):
+        raise InputError(f"cannot write {_told(value)}: {_told(folder)} is not yours to write to")
+
+
+def _told(value: object) -> str:
+    return shown(str(value), 300)
+
+
 def missing(path: str | os.PathLike[str], advice: str = "") -> InputError:
     """The error for a path that does not exist, with the nearest names of where it should be."""
     path = Path(path)
-    name = shown(str(path), 300)
+    name = _told(path)
     parent = path.parent
     if not os.path.isdir(parent):
         while not os.path.isdir(parent) and parent != parent.parent:
             parent = parent.parent
-        there = shown(str(parent), 300)
+        there = _told(parent)
         return MissingError(f"{name}: does not exist, of that path only {there}. {advice}".rstrip())
     try:
         near = difflib.get_close_matches(path.name, os.listdir(parent), n=3, cutoff=0.5)

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 from cmdmetric import published
 from cmdmetric.errors import InputError
+from cmdmetric.files import named_path
 from cmdmetric.gate.stored import read_json, refuse_malformed
 from cmdmetric.metrics import QUANTITIES
 from cmdmetric.scoring import CMDScore
@@ -77,12 +78,12 @@ def expectation(against: Against) -> Bound | Expectation:
     text = os.fspath(against)
     if text.startswith(_PREFIX):
         return _of_row(text)
-    if isinstance(against, str) and not Path(text).exists():
+    if isinstance(against, str) and not os.path.exists(text):
         if bound := _BOUND.fullmatch(text):
             return Bound(bound[1], bound[2], _number(bound[3], text), text.strip())
         if re.search("[<>=]", text):
             raise InputError(f"{text!r} is no bound: write KEY<=NUMBER, or < >= > ==")
-    return _of_file(Path(text))
+    return _of_file(named_path(text))
 
 
 def numbers(result: Mapping[str, Any], prefix: str = "") -> dict[str, float | None]:

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from cmdmetric.errors import InputError
-from cmdmetric.files import Arrays, member_header, missing, read_header, reading
+from cmdmetric.files import Arrays, member_header, missing, named_path, read_header, reading
 from cmdmetric.inputs.image_set import (
     ImageItem,
     ImageSet,
@@ -255,7 +255,7 @@ def _expand(value: Any, what: str, reused: bool = False) -> Iterator[ImageItem]:
         name = os.fspath(getattr(value, "filename", None) or "")
         yield ImageItem(name, _copied(value) if reused else partial(_load, value))
     elif isinstance(value, (str, os.PathLike)):
-        path = Path(value).expanduser()
+        path = named_path(value)
         if not os.path.isfile(path):
             exists = os.path.exists(path)
             raise InputError(f"{what}: {path} is no file") if exists else missing(path)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from cmdmetric.errors import InputError
-from cmdmetric.files import remote
+from cmdmetric.files import named_path, remote
 from cmdmetric.inputs.endings import TAR_ENDINGS
 from cmdmetric.inputs.layouts.batches import Along
 from cmdmetric.inputs.layouts.columns import Columns, Row
@@ -226,7 +226,7 @@ def _of_path(name: str, columns: Columns, split: str | None) -> Captions:
         with _telling(name):
             rows, split = rows_of(parse_file(name, columns), columns, split)
             return _captions(rows, name, split=split)
-    path = Path(name).expanduser()
+    path = named_path(name)
     if is_table_file(path):
         captions = _of_table(open_table(path, split), columns)
         holds_images = captions.places is not None and bool(captions.image_names)

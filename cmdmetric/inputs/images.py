@@ -12,7 +12,7 @@ from typing import Any
 from PIL import Image
 
 from cmdmetric.errors import InputError
-from cmdmetric.files import missing, natural_sorted, remote
+from cmdmetric.files import expanded, missing, named_path, natural_sorted, remote
 from cmdmetric.inputs import archives, arrays
 from cmdmetric.inputs.captions import Captions, read_captions
 from cmdmetric.inputs.endings import TAR_ENDINGS, formats
@@ -105,7 +105,7 @@ def open_images(
         return open_tars(name, tars)
     if remote.is_url(name):
         return open_url(name)
-    path = Path(name).expanduser()
+    path = named_path(name)
     ending = path.name.lower()
     if is_table_file(path):
         return open_cells(open_table(path), columns)
@@ -192,7 +192,7 @@ def _is_special(path: os.DirEntry[str]) -> bool:
 
 
 def _open_glob(pattern: str) -> ImageSet:
-    parts = Path(pattern).expanduser().parts
+    parts = expanded(pattern).parts
     fixed = next(i for i, part in enumerate(parts) if glob.has_magic(part))
     root, wanted = Path(*parts[:fixed]), parts[fixed:]
     if not os.path.isdir(root):

@@ -68,7 +68,7 @@ def find_tars(name: str) -> list[str] | None:
     That is one that ends like a tar and is a URL, has braces or is a glob pattern. Raises
     InputError for one that is not there, and where the package for braces is not installed.
     """
-    if not name.lower().endswith(TAR_ENDINGS) or (not remote.is_url(name) and Path(name).exists()):
+    if not name.lower().endswith(TAR_ENDINGS) or (not remote.is_url(name) and os.path.exists(name)):
         return None
     expanded = _expanded(name)
     if expanded == [name] and not remote.is_url(name) and not glob.has_magic(name):

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from cmdmetric.encoders import BUNDLED, DEFAULT_MODEL, Checkpoint, find_checkpoint
 from cmdmetric.errors import InputError, NotAtHandError
+from cmdmetric.files import named_path
 from cmdmetric.scoring import REFERENCES, find_reference_file
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def _origin(checkpoint: Checkpoint, model: str | Path | None, weights: str | Pat
         return "given as --weights"
     if str(model) in BUNDLED:
         return "bundled with cmdmetric"
-    if model is not None and Path(model).expanduser().is_dir():
+    if model is not None and named_path(model).is_dir():
         return "in the model's folder"
     in_hub = any(part.startswith("models--") for part in checkpoint.file.parts)
     return "in the Hugging Face Hub's cache" if in_hub else "in the cache of weights"

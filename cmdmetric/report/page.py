@@ -7,14 +7,13 @@ import hashlib
 import os
 from importlib.resources import files
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import jinja2
 from markupsafe import Markup
 
 from cmdmetric.errors import InputError
-from cmdmetric.files import whole_file
+from cmdmetric.files import check_place, whole_file
 from cmdmetric.terminal import shown as visible
 from cmdmetric.version import __version__
 
@@ -27,13 +26,7 @@ def check_report(path: str | os.PathLike[str]) -> None:
     """
     if find_spec("matplotlib") is None:
         raise InputError("a report needs matplotlib: pip install 'cmdmetric[report]'")
-    folder = Path(path).absolute().parent
-    if not folder.is_dir():
-        raise InputError(f"cannot write {path}: {folder} is no folder")
-    if Path(path).is_dir():
-        raise InputError(f"cannot write {path}: it is a folder")
-    if not os.access(folder, os.W_OK):
-        raise InputError(f"cannot write {path}: {folder} is not yours to write to")
+    check_place(path)
 
 
 def page(template: str, **values: Any) -> str:

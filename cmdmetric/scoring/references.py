@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from cmdmetric.errors import InputError, NotAtHandError
-from cmdmetric.files import cache_folder, download, sha256_of
+from cmdmetric.files import cache_folder, download, named_path, sha256_of
 from cmdmetric.protocol import GRGAN
 
 if TYPE_CHECKING:
@@ -77,15 +77,13 @@ def find_reference_file(reference: Reference, side: Side) -> Path:
     """
     file = reference.files[side]
     named = [
-        Path(p).expanduser()
-        for p in os.environ.get("CMDMETRIC_REFERENCES", "").split(os.pathsep)
-        if p
+        named_path(p) for p in os.environ.get("CMDMETRIC_REFERENCES", "").split(os.pathsep) if p
     ]
     cached = cache_folder() / "references"
     for folder in (*named, cached):
         for name in (file.name, file.published_name):
             path = folder / name
-            if path.is_file():
+            if named_path(path).is_file():
                 if (found := sha256_of(path)) != file.sha256:
                     raise InputError(
                         f"{path}: not the released {reference.name} statistics: its sha256 is "

@@ -166,11 +166,11 @@ def read_stored(source: Source, side: Literal["image", "text"]) -> Side | None:
     if not isinstance(source, (str, os.PathLike)):
         return None
     name = remote.local(os.fspath(source))
-    if name in REFERENCES and not Path(name).exists():
+    if name in REFERENCES and not os.path.exists(name):
         return Side(load_reference(name, side), name, reference=name)
     if Path(name).suffix.lower() not in (".npz", ".npy"):
         return None
-    if not remote.is_url(name) and not Path(name).is_file():
+    if not remote.is_url(name) and not os.path.isfile(name):
         return None
     stored = _read_numpy(name)
     made = stored and stored.moments.provenance

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cmdmetric.errors import InputError
-from cmdmetric.files import missing, remote
+from cmdmetric.files import missing, named_path, remote
 from cmdmetric.inputs.layouts.columns import Columns
 from cmdmetric.inputs.layouts.delimited import parse_delimited
 from cmdmetric.inputs.layouts.tables import is_table_file, open_table
@@ -33,7 +33,7 @@ def parse_file(name: str, columns: Columns) -> Any:
         return open_table(Path(name)).records(columns)
     endings = (*_PARSERS, *_DELIMITED)
     known = ", ".join(endings)
-    path = Path(name).expanduser()
+    path = Path(name) if remote.is_url(name) else named_path(name)
     if not remote.is_url(name):
         if os.path.isdir(path):
             inside = sorted(p.name for p in path.iterdir() if p.suffix.lower() in endings)
