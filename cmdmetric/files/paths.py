@@ -60,11 +60,11 @@ def expanded(value: str | os.PathLike[str]) -> Path:
         raise InputError(f"{_told(value)}: a path is text, not {type(value).__name__}") from None
 
 
-def named_path(value: str | os.PathLike[str]) -> Path:
+def named_path(value: str | os.PathLike[str], advice: str = "") -> Path:
     """Give what a user names as a path that can be asked whether it is a file or a folder.
 
     Every path that comes from outside passes here: `Path.is_file` and its kin raise OSError where
-    the system refuses to look.
+    the system refuses to look. The advice ends the message of an error.
 
     Raises:
         InputError: It is no path, there is no such user, or the system refuses to look at it: a
@@ -76,9 +76,9 @@ def named_path(value: str | os.PathLike[str]) -> Path:
     except OSError as error:
         # What is not there is for the caller to tell; a pattern is no name at all on Windows.
         if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.EINVAL):
-            raise InputError(f"{_told(value)}: {error.strerror}") from None
+            raise InputError(f"{_told(value)}: {error.strerror}. {advice}".rstrip()) from None
     except ValueError as error:
-        raise InputError(f"{_told(value)}: no path: {error}") from None
+        raise InputError(f"{_told(value)}: no path: {error}. {advice}".rstrip()) from None
     return path
 
 

@@ -19,7 +19,7 @@ from cmdmetric.inputs.layouts.batches import Along
 from cmdmetric.inputs.layouts.columns import Columns, Row
 from cmdmetric.inputs.layouts.folders import folder_rows
 from cmdmetric.inputs.layouts.tables import Table, as_table, is_table_file, open_table
-from cmdmetric.inputs.layouts.text_files import parse_file
+from cmdmetric.inputs.layouts.text_files import NO_FILE, parse_file
 from cmdmetric.inputs.layouts.values import record_rows, refuse_split, rows_of, texts
 from cmdmetric.inputs.places import named, places_of
 from cmdmetric.inputs.shards import Listing, Shard
@@ -226,7 +226,7 @@ def _of_path(name: str, columns: Columns, split: str | None) -> Captions:
         with _telling(name):
             rows, split = rows_of(parse_file(name, columns), columns, split)
             return _captions(rows, name, split=split)
-    path = named_path(name)
+    path = named_path(name, NO_FILE)
     if is_table_file(path):
         captions = _of_table(open_table(path, split), columns)
         holds_images = captions.places is not None and bool(captions.image_names)

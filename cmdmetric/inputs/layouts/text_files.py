@@ -16,6 +16,9 @@ from cmdmetric.inputs.layouts.columns import Columns
 from cmdmetric.inputs.layouts.delimited import parse_delimited
 from cmdmetric.inputs.layouts.tables import is_table_file, open_table
 
+#: What to do about a name of no file.
+NO_FILE = "To give captions themselves, pass them as a list."
+
 
 def parse_file(name: str, columns: Columns) -> Any:
     """What a file of captions holds, as lists, dictionaries and strings, by its ending.
@@ -33,14 +36,14 @@ def parse_file(name: str, columns: Columns) -> Any:
         return open_table(Path(name)).records(columns)
     endings = (*_PARSERS, *_DELIMITED)
     known = ", ".join(endings)
-    path = Path(name) if remote.is_url(name) else named_path(name)
+    path = Path(name) if remote.is_url(name) else named_path(name, NO_FILE)
     if not remote.is_url(name):
         if os.path.isdir(path):
             inside = sorted(p.name for p in path.iterdir() if p.suffix.lower() in endings)
             hint = f"it holds {', '.join(inside[:5])}" if inside else f"no {known} file is in it"
             raise InputError(f"{path}: a folder; name the captions file ({hint})")
         if not os.path.exists(path):
-            raise missing(path, "To give captions themselves, pass them as a list.")
+            raise missing(path, NO_FILE)
     if ending not in endings:
         raise InputError(f"{name}: captions are read from {known}, not from {ending or 'this'}")
     content = remote.read_bytes(name) if remote.is_url(name) else _read(path)
