@@ -22,6 +22,10 @@ if TYPE_CHECKING:
         IMAGE_ENDINGS as IMAGE_ENDINGS,
         is_image_name as is_image_name,
     )
+    from cmdmetric.inputs.foreign import (
+        refuse_adm_reference as refuse_adm_reference,
+        refuse_pickled as refuse_pickled,
+    )
     from cmdmetric.inputs.image_set import ImageItem as ImageItem, ImageSet as ImageSet
     from cmdmetric.inputs.images import open_images as open_images
     from cmdmetric.inputs.layouts.columns import Columns as Columns
@@ -40,6 +44,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "captions": "Captions captions_along read_captions",
         "decoding": "Failure decoded prepared",
         "endings": "CAPTION_ENDINGS IMAGE_ENDINGS is_image_name",
+        "foreign": "refuse_adm_reference refuse_pickled",
         "image_set": "ImageItem ImageSet",
         "images": "open_images",
         "layouts.columns": "Columns",

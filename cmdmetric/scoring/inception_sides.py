@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cmdmetric.errors import InputError
-from cmdmetric.inputs import ImageSet
+from cmdmetric.inputs import ImageSet, open_images
 from cmdmetric.metrics import Moments
 from cmdmetric.scoring.encoding import Encoding, Rows
 from cmdmetric.scoring.family.catalogue import METRICS
-from cmdmetric.scoring.opening import open_image_side
 from cmdmetric.scoring.side import Side, Source
+from cmdmetric.scoring.stored_sets import read_stored
 
 if TYPE_CHECKING:
     import torch
@@ -107,7 +107,7 @@ class InceptionSides:
 
 def _opened(source: Source) -> ImageSet | Moments:
     """The real side of Inception's metrics: images, or what was stored of their features."""
-    opened = open_image_side(source)
+    opened = read_stored(source, "image") or open_images(source)
     return opened.moments if isinstance(opened, Side) else opened
 
 

@@ -16,6 +16,7 @@ from cmdmetric.inputs import (
     find_file,
     open_images,
     read_captions,
+    refuse_adm_reference,
 )
 from cmdmetric.scoring.references import COCO2014_VAL
 from cmdmetric.scoring.side import Side, Source
@@ -31,6 +32,7 @@ _ADVICE = (
 
 def open_image_side(source: Source, columns: Columns | None = None) -> Side | ImageSet:
     """A set of images as the user has it, looked up but not yet encoded."""
+    refuse_adm_reference(source)
     return read_stored(source, "image") or open_images(source, **_named(columns))
 
 

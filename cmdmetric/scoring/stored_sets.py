@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from cmdmetric.errors import InputError
 from cmdmetric.files import load, opened, reading, remote, write_npz
-from cmdmetric.inputs import Captions, ShardRecord
+from cmdmetric.inputs import Captions, ShardRecord, refuse_pickled
 from cmdmetric.metrics import Moments, read_count, read_provenance
 from cmdmetric.scoring.references import REFERENCES, load_reference
 from cmdmetric.scoring.side import Side, Source
@@ -165,6 +165,7 @@ def read_stored(source: Source, side: Literal["image", "text"]) -> Side | None:
         return None
     if not isinstance(source, (str, os.PathLike)):
         return None
+    refuse_pickled(source)
     name = remote.local(os.fspath(source))
     if name in REFERENCES and not os.path.exists(name):
         return Side(load_reference(name, side), name, reference=name)
