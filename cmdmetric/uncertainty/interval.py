@@ -26,7 +26,8 @@ class Variance:
         chance: the variance that the number has from random numbers of its own.
         skewness: of the number, as a sum of the shares of its draws.
         tails: 0 for Gaussian samples, 1 for heavy tails, of which the formula knows too little.
-        freedom: the degrees of freedom, one less than the draws of the side that has fewest.
+        freedom: the degrees of freedom: one less than the draws of the side that has fewest, or
+            fewer where the shares have heavy tails.
     """
 
     measured: float
@@ -41,8 +42,14 @@ class Variance:
     def of_draws(cls, sums: NDArray[np.float64], fewest: int, **more: float) -> Variance:
         """From the shares (g,) of independent draws, where the side with fewest has so many."""
         measured = float(sums @ sums) * len(sums) / max(1, len(sums) - 1)
-        skewness = float(np.sum(sums**3)) / measured**1.5 if measured > 0 else 0.0
-        return cls(measured, skewness=skewness, freedom=fewest - 1, **more)
+        freedom: float = fewest - 1
+        skewness = 0.0
+        if measured > 0:
+            skewness = float(np.sum(sums**3)) / measured**1.5
+            # A few large shares tell a variance as badly as few draws do (Satterthwaite 1946).
+            spread = float(np.sum(sums**4)) / float(sums @ sums) ** 2 - 1 / len(sums)
+            freedom = min(freedom, max(1.0, 2 / spread)) if spread > 0 else freedom
+        return cls(measured, skewness=skewness, freedom=freedom, **more)
 
     @property
     def standard_error(self) -> float:

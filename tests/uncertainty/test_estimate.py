@@ -339,7 +339,7 @@ def test_images_of_one_caption_are_not_each_others_rivals(named: str) -> None:
             if key in ("t2i_r5", "t2i_r10"):  # twice as many images are nearer than a caption's own
                 assert after[key].value < number.value
                 continue
-            drawn = key == "r_precision"  # other captions are drawn for the second pass
+            drawn = key == "r_precision_drawn"  # other captions are drawn for the second pass
             expected = pytest.approx(number.value, abs=0.1 if drawn else 1e-12)
             assert after[key].value == expected, key
             # The second pass is the first again: it tells nothing new.
