@@ -42,6 +42,12 @@ CREATE TABLE IF NOT EXISTS digests (
     WITHOUT ROWID;
 DROP TABLE IF EXISTS files; -- of releases that had no checksum of digests
 """
+_COLUMNS = {
+    "spaces": ["id", "identity", "label"],
+    "blocks": ["id", "space", "keys", "notes", "content", "crc", "used"],
+    "rows": ["key", "block", "row"],
+    "digests": ["path", "member", "stamp", "digest", "crc"],
+}
 #: The path of a file, the member of it, its stamp (`cmdmetric.cache.digests.stamp_of`), its sha256.
 DigestRow: TypeAlias = tuple[str, str, str, bytes]
 
@@ -91,6 +97,11 @@ class CacheDatabase:
         self._open()
 
     @property
+    def writable(self) -> bool:
+        """Whether what is computed is kept."""
+        return self._writable and not self._given_up
+
+    @property
     def works(self) -> bool:
         """Whether anything is stored or found."""
         return not self._given_up
@@ -110,6 +121,7 @@ class CacheDatabase:
 
         def look(c: sqlite3.Connection) -> dict[bytes, tuple[int, int]]:
             found = _in(c, "SELECT key, block, row FROM rows WHERE key", keys)
+            _refuse_types(found, (bytes, int, int))
             return {key: (block, row) for key, block, row in found}
 
         return self._run(look, {})
@@ -117,13 +129,20 @@ class CacheDatabase:
     def block(self, number: int) -> Block | None:
         """A block; None where it has gone. A damaged one is dropped, with a warning."""
         query = "SELECT keys, notes, content, crc, used FROM blocks WHERE id=?"
-        row = self._run(lambda c: c.execute(query, (number,)).fetchone(), None)
+
+        def look(c: sqlite3.Connection) -> tuple[Any, ...] | None:
+            found = c.execute(query, (number,)).fetchall()
+            _refuse_types(found, (bytes, bytes, bytes, int, int))
+            return found[0] if found else None
+
+        row = self._run(look, None)
         if row is None:
             return None
         *content, crc, used = row
-        if any(type(part) is not bytes for part in content) or Block(*content).crc != crc:
+        block = Block(*content)
+        if block.crc != crc or len(block.keys) != KEY * len(block.notes):
             warnings.warn(
-                f"{self.path}: a block of {len(row[0]) // KEY} cached features is damaged; it is "
+                f"{self.path}: a block of {len(block.notes)} cached features is damaged; it is "
                 "dropped, and they are computed again",
                 UserWarning,
                 stacklevel=2,
@@ -132,7 +151,7 @@ class CacheDatabase:
             return None
         if time.time() - used > GRAIN:
             self._used.add(number)
-        return Block(*content)
+        return block
 
     def put(self, identity: str, label: str, block: Block) -> None:
         """Store a block, whole or not at all. It takes the place of what its keys had.
@@ -213,7 +232,13 @@ class CacheDatabase:
             "SELECT label, sum(length(keys)) / ?, sum(length(keys) + length(content)) FROM blocks "
             "JOIN spaces ON space = spaces.id GROUP BY label ORDER BY 3 DESC"
         )
-        return self._run(lambda c: [Use(*row) for row in c.execute(query, (KEY,))], [])
+
+        def look(c: sqlite3.Connection) -> list[Use]:
+            found = c.execute(query, (KEY,)).fetchall()
+            _refuse_types(found, (str, int, int))
+            return [Use(*row) for row in found]
+
+        return self._run(look, [])
 
     def count_files(self) -> int:
         """Files whose digest is known."""
@@ -262,7 +287,7 @@ class CacheDatabase:
     # --- the connection ----------------------------------------------------------------------
 
     def _open(self) -> None:
-        writable = os.access(self.path if self.path.exists() else self.path.parent, os.W_OK)
+        writable = os.access(self.path if os.path.exists(self.path) else self.path.parent, os.W_OK)
         mode = "rwc" if writable else "ro"
         try:
             # A rollback journal, not a write-ahead log, which network file systems cannot share.
@@ -273,13 +298,13 @@ class CacheDatabase:
             self._connection = c
             if mode == "ro":
                 self._stop_writing("it is not yours to write")
-                c.execute("SELECT count(*) FROM spaces")
+                _refuse_tables(c)
                 return
-            tables = {name for (name,) in c.execute("SELECT name FROM sqlite_master")}
-            if not {"spaces", "blocks", "rows", "digests"} <= tables:
+            if _missing_tables(c):
                 c.execute("PRAGMA page_size=8192")
                 c.execute("PRAGMA auto_vacuum=INCREMENTAL")
                 c.executescript(f"BEGIN IMMEDIATE;{_TABLES}COMMIT;")
+            _refuse_tables(c)
             c.execute("PRAGMA synchronous=NORMAL")
         except sqlite3.Error as error:
             self._failed(error)
@@ -294,7 +319,11 @@ class CacheDatabase:
                 return work(self._connection)
             except sqlite3.Error as error:
                 self._failed(error)
-                return otherwise
+            except UnicodeError:  # a name that no database can hold is not looked up
+                pass
+            except (TypeError, ValueError, OverflowError) as error:  # of a value of another type
+                self._failed(_Malformed(str(error)))
+            return otherwise
 
     def _write(self, work: Callable[[sqlite3.Connection], object]) -> None:
         if self._writable:
@@ -303,21 +332,28 @@ class CacheDatabase:
     def _failed(self, error: sqlite3.Error) -> None:
         """Go on without what does not work any more."""
         reason = str(error)
-        if isinstance(error, sqlite3.OperationalError):
+        # A column that is not there, or of another type, is damage too.
+        damaged = isinstance(error, _Malformed) or "no such" in reason
+        if isinstance(error, sqlite3.OperationalError) and not damaged:
             if "locked" in reason or "full" in reason or "readonly" in reason or "I/O" in reason:
                 self._stop_writing(reason)
             else:
                 self._give_up(f"{self.path}: {reason}")
             return
+        if not self._writable:
+            self._give_up(f"{self.path} is damaged ({reason})")
+            return
         # "malformed", "not a database": what is in it cannot be trusted.
+        aside = self.path.with_suffix(".damaged")
         warnings.warn(
-            f"{self.path} is damaged ({reason}): the feature cache starts anew",
+            f"{self.path} is damaged ({reason}): it is set aside as {aside.name}, and the feature "
+            "cache starts anew",
             UserWarning,
             stacklevel=2,
         )
         self._close()
         try:
-            os.replace(self.path, self.path.with_suffix(".damaged"))
+            os.replace(self.path, aside)
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(f"{self.path}-journal")
         except OSError as failure:
@@ -344,6 +380,33 @@ class CacheDatabase:
         self._given_up = True
         warnings.warn(f"no feature cache: {reason}", UserWarning, stacklevel=2)
         self._close()
+
+
+class _Malformed(sqlite3.DatabaseError):
+    """What is in the database is not what this class has put there."""
+
+
+def _refuse_types(rows: Iterable[Sequence[Any]], types: Sequence[type]) -> None:
+    for row in rows:
+        if any(type(value) is not kind for value, kind in zip(row, types, strict=True)):
+            raise _Malformed("a value of another type")
+
+
+def _columns(c: sqlite3.Connection) -> dict[str, list[str]]:
+    """The names of the columns of each table of ours that is there."""
+    found = {table: c.execute(f"PRAGMA table_info({table})").fetchall() for table in _COLUMNS}
+    return {table: [column[1] for column in columns] for table, columns in found.items() if columns}
+
+
+def _missing_tables(c: sqlite3.Connection) -> bool:
+    return not _COLUMNS.keys() <= _columns(c).keys()
+
+
+def _refuse_tables(c: sqlite3.Connection) -> None:
+    """Raise _Malformed for tables of other columns, which no statement here would fit."""
+    for table, columns in _columns(c).items():
+        if columns != _COLUMNS[table]:
+            raise _Malformed(f"the table {table} has other columns")
 
 
 def _in(

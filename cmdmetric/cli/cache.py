@@ -59,7 +59,11 @@ def info(cache_dir: str | None, form: str) -> None:
 @explain
 def clear(cache_dir: str | None) -> None:
     """Forget everything in it."""
+    from cmdmetric.errors import InputError
+
     with _open(cache_dir) as features:
+        if not features.database.writable:
+            raise InputError(f"{features.folder}: not yours to write to; nothing was freed")
         size = features.database.size()
         features.database.clear()
         left = features.database.size()
