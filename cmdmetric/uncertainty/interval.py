@@ -80,10 +80,12 @@ class Variance:
         """The true value that would be t standard errors below the one found."""
         if not square:
             return value - t * self.standard_error
-        rate = 0.0
-        if self.noise < self.measured / 2:
-            rate = (self.measured - 2 * self.noise) / max(value, math.sqrt(self.noise))
-        noise = min(self.noise, self.measured)
+        measured, rate = self.measured, 0.0
+        if t < 0:  # where a distance happens to be low, its variance does: one standard error more
+            measured *= 1 + min(0.2, math.sqrt(2 / self.freedom))
+        if self.noise < measured / 2:
+            rate = (measured - 2 * self.noise) / max(value, math.sqrt(self.noise))
+        noise = min(self.noise, measured)
         inner = rate * value + noise + t * t * rate * rate / 4
         found = value + t * t * rate / 2 - t * math.sqrt(max(0.0, inner))
         wide = value - t * self.standard_error * self.tails
