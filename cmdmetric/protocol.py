@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -134,6 +135,8 @@ def get_protocol(which: Protocol | str | Path) -> Protocol:
     for protocol in (GRGAN, CLIP):
         if which == protocol.name:
             return protocol
+    if not isinstance(which, (str, os.PathLike)):
+        raise InputError(f"protocol is {which!r}: it is a cmdmetric.Protocol, a name, or a file")
     path = named_path(which)
     if not path.is_file():
         raise InputError(

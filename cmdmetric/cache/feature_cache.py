@@ -234,6 +234,8 @@ def open_cache(cache: bool | str | Path) -> FeatureCache | None:
     """What a user calls a cache: True is the default place, False none, a path its folder."""
     if cache is False:
         return None
+    if cache is not True and not isinstance(cache, (str, os.PathLike)):
+        raise InputError(f"cache is {cache!r}: it is True, False, or the folder of a cache")
     return FeatureCache(None if cache is True else cache)
 
 

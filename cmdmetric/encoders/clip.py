@@ -70,8 +70,8 @@ class Encoder:
         """
         if dtype not in DTYPES:
             raise InputError(f"dtype is {dtype!r}, it must be one of {', '.join(DTYPES)}")
-        if batch_size < 1:
-            raise InputError(f"the batch size is {batch_size}, it must be at least 1")
+        if type(batch_size) is not int or batch_size < 1:
+            raise InputError(f"batch_size is {batch_size!r}, it must be a whole number, at least 1")
         self.protocol = get_protocol(protocol)
         self.device = choose_device(device)
         self.batch_size = batch_size

@@ -148,6 +148,8 @@ def _channels_first(shape: tuple[int, ...], dtype: Any, what: str) -> bool:
 
 def _as_array(value: Any, what: str) -> np.ndarray | None:
     """The value as a numpy array if it is an array or tensor of any library, on any device."""
+    if isinstance(value, np.ma.MaskedArray):
+        raise InputError(f"{what} is a masked array: say what its masked pixels are, by filled()")
     if isinstance(value, np.ndarray):
         return value
     if isinstance(value, Image.Image) or not (hasattr(value, "shape") and hasattr(value, "dtype")):
@@ -156,7 +158,13 @@ def _as_array(value: Any, what: str) -> np.ndarray | None:
     if is_tensor:
         # Before numpy sees it: it has no bfloat16.
         _channels_first((2, 2, 2, 3), value.dtype, what)
-        value = value.detach().cpu().numpy()
+        try:
+            value = value.detach().cpu().numpy()
+        except (TypeError, RuntimeError) as error:  # of the device "meta", sparse, quantised
+            reason = str(error).partition("\n")[0]
+            raise InputError(
+                f"{what}: its pixels cannot be read from this tensor: {reason}"
+            ) from None
     return np.asarray(value)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -152,6 +153,10 @@ class Encoding:
             tell(f"from the cache: {found}")
 
 
+#: Devices that need no look by torch, which takes a second, where no network runs.
+_COMMON_DEVICE = re.compile(r"cpu|mps|cuda(:\d+)?")
+
+
 def encoding_of(**options: Unpack[EncodingOptions]) -> Encoding:
     """Make an `Encoding` of the options that a user gives; they are checked here.
 
@@ -168,6 +173,16 @@ def encoding_of(**options: Unpack[EncodingOptions]) -> Encoding:
         raise InputError(f"on_error is {on_error!r}, it must be 'raise' or 'skip'")
     if dtype not in get_args(Dtype):
         raise InputError(f"dtype is {dtype!r}, it must be one of {', '.join(get_args(Dtype))}")
+    if type(chosen["batch_size"]) is not int or chosen["batch_size"] < 1:
+        raise InputError(
+            f"batch_size is {chosen['batch_size']!r}, it must be a whole number, at least 1"
+        )
+    if device is not None and not _COMMON_DEVICE.fullmatch(str(device)):
+        from cmdmetric.encoders import choose_device  # imports torch
+
+        choose_device(device)  # a wrong name is told also where everything is cached
+    if chosen["encoder"] is not None and not hasattr(chosen["encoder"], "provenance"):
+        raise InputError(f"encoder is {chosen['encoder']!r}, it must be a cmdmetric.Encoder")
     protocol, batch_size = get_protocol(chosen["protocol"]), chosen["batch_size"]
     cache, progress = open_cache(chosen["cache"]), chosen["progress"]
     workers = distributed.workers()
