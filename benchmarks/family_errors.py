@@ -19,11 +19,10 @@ import click
 import numpy as np
 from uncertainty import World, table, worlds
 
-from cmdmetric.encoders.inception import InceptionFeatures
 from cmdmetric.inputs.captions import read_captions
 from cmdmetric.metrics.moments import Moments
 from cmdmetric.scoring.family.catalogue import METRICS, measure
-from cmdmetric.scoring.family.metric import Given
+from cmdmetric.scoring.family.metric import Given, Seen
 from cmdmetric.scoring.grouping import groups_of
 from cmdmetric.scoring.side import Side
 
@@ -51,9 +50,9 @@ def draw(world: World, n: int, rng: np.random.Generator) -> Given:
     layer = np.random.default_rng(0)
     pool = layer.standard_normal((world.r.d, 2048)).astype(np.float32) / 2
     logits = layer.standard_normal((world.r.d, 100)).astype(np.float32) / 2
-    seen = [InceptionFeatures(np.maximum(x @ pool, 0), x @ logits) for x in (x_f, x_r)]
+    seen = [np.concatenate([np.maximum(x @ pool, 0), x @ logits], axis=1) for x in (x_f, x_r)]
     groups = dict(zip("fr", groups_of([f, r], l), strict=True))
-    return Given(f, r, l, None, *seen, groups=groups)
+    return Given(f, r, l, None, {"inception": Seen(*seen)}, groups)
 
 
 def rows(world: World, n: int, draws: int, names: tuple[str, ...]) -> list[list[str]]:

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cmdmetric.encoders import Encoder, Inception, InceptionFeatures
+from cmdmetric.encoders import Encoder, ImageNetwork
 from cmdmetric.errors import InputError
 from cmdmetric.features import encode_captions, encode_images
 from cmdmetric.inputs import Captions, ImageSet, open_images, read_captions
@@ -25,7 +25,7 @@ from cmdmetric.scoring import (
     EncoderOptions,
     Encoding,
     EncodingOptions,
-    InceptionSides,
+    Networks,
     Scored,
     Side,
     Source,
@@ -35,6 +35,7 @@ from cmdmetric.scoring import (
     refuse_unknown,
     score_of,
     with_family,
+    with_generated,
 )
 
 if TYPE_CHECKING:
@@ -96,8 +97,7 @@ class Evaluator:
             TypeError: There is no option of such a name.
         """
         refuse_unknown(options, EncoderOptions.__annotations__)
-        wanted = Wanted(metrics, inception_weights, inception_real)
-        self.metrics, self._lenient = wanted.names()
+        wanted = Wanted.of(metrics, inception_weights, inception_real)
         # Every input is looked up before the network is built: a wrong path is told at once.
         opened_r = open_image_side(real)
         opened_l = None if captions is None else open_text_side(captions)
@@ -106,13 +106,12 @@ class Evaluator:
         self.encoder = options.get("encoder") or build_encoder(options)
         device = self.encoder.device
         with _apart_from_training(device.type):
-            self._inception = InceptionSides.of(
-                self.metrics, Encoding(self.encoder), inception_weights, inception_real, device,
-                self.encoder.batch_size, lenient=self._lenient,
-            )  # fmt: skip
-            real_side, self._inception_r = self._inception.encoded_real(opened_r)
+            encoding = Encoding(self.encoder, device=device)
+            networks = Networks.of(wanted, encoding)
+            real_side, self._seen_r = networks.encoded_real(opened_r, encoding)
             self.real = encode_side(self.encoder, real_side)
-            self._inception.real = None  # images cannot be pickled with the evaluator
+        # Images cannot be pickled with the evaluator, and have been seen.
+        self._networks = dataclasses.replace(networks, real={})
         #: The captions of every evaluation; None where every update brings its own.
         self.captions: Side | None = None
         if opened_l is not None:
@@ -139,8 +138,8 @@ class Evaluator:
                 empty; nothing is added then.
         """
         refuse_captions(given=captions is not None, expected=self.captions is None)
-        network = self._inception.network
-        self._batches.append(encode_batch(self.encoder, images, captions, network))
+        networks = self._networks.networks
+        self._batches.append(encode_batch(self.encoder, images, captions, networks))
 
     def compute(self) -> CMDScore:
         """Score all images since the last `reset`; the result and the warnings are those of `cmd`.
@@ -160,12 +159,9 @@ class Evaluator:
         f = Side(moments, IMAGES, features=batch.images, names=names)
         l = self.captions or batch.caption_side(self.encoder)
         score = score_of(f, self.real, l, real_captions=self.real_captions)
-        if self.metrics:
-            found = Scored(score, f, self.real, l)
-            score = with_family(
-                found, self.metrics, self._inception, batch.inception, self._inception_r,
-                real_captions=self.real_captions, lenient=self._lenient,
-            ).score  # fmt: skip
+        seen = with_generated(self._seen_r, batch.seen)
+        found = Scored(score, f, self.real, l, seen=seen, real_captions=self.real_captions)
+        score = with_family(found, self._networks).score
         for note in score.warnings:
             warnings.warn(note, UserWarning, stacklevel=2)
         return score
@@ -184,7 +180,7 @@ class Evaluator:
             raise InputError(
                 "an evaluator cannot be merged with itself: its images would count twice"
             )
-        if (self.metrics, self._network) != (other.metrics, other._network):
+        if self._made_with() != other._made_with():
             raise InputError("evaluators with different metrics cannot be merged")
         here, there = (e.encoder.provenance("image", IMAGES) for e in (self, other))
         refuse_differences(here, there)
@@ -195,22 +191,21 @@ class Evaluator:
         ):
             if not _are_same(ours, theirs):
                 raise InputError(f"evaluators with different {what} cannot be merged")
-        seen, seen_there = (_moments_of(e._inception_r) for e in (self, other))
-        if (seen is None) != (seen_there is None) or (
-            seen and seen_there and not _are_near(seen, seen_there)
-        ):
-            raise InputError("evaluators with different real images of Inception cannot be merged")
+        for network, seen in self._seen_r.items():
+            if not _are_near(_mean_of(seen.r), _mean_of(other._seen_r[network].r)):
+                raise InputError(
+                    f"evaluators with different real images of {network} cannot be merged"
+                )
         self._batches = [*self._batches, *other._batches]
         return self
 
     def _n_captions(self, batch: Batch) -> int:
         return len(batch.captions) if self.captions is None else self.captions.moments.n or 2
 
-    @property
-    def _network(self) -> str | None:
-        """sha256 of Inception's weights."""
-        network = self._inception.network
-        return None if network is None else network.sha256
+    def _made_with(self) -> tuple[tuple[str, ...], dict[str, str]]:
+        """The metrics, and the weights of the networks beside CLIP."""
+        networks = self._networks.networks
+        return self._networks.metrics, {name: each.sha256 for name, each in networks.items()}
 
 
 @dataclass(frozen=True)
@@ -227,8 +222,8 @@ class Batch:
     kept: tuple[int, ...]
     #: Captions that were cut at the encoder's context length.
     truncated: int
-    #: Inception's features of the images, where it looks at them.
-    inception: InceptionFeatures | None = None
+    #: (n, d) by the name of a network beside CLIP: its features of the images.
+    seen: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
     @classmethod
     def join(cls, batches: Sequence[Batch]) -> Batch:
@@ -244,7 +239,10 @@ class Batch:
             captions=np.concatenate([batch.captions for batch in batches]),
             kept=tuple(n + i for n, batch in zip(texts, batches, strict=False) for i in batch.kept),
             truncated=sum(batch.truncated for batch in batches),
-            inception=_joined([batch.inception for batch in batches]),
+            seen={
+                name: np.concatenate([batch.seen[name] for batch in batches])
+                for name in batches[0].seen
+            },
         )
 
     def caption_side(self, encoder: Encoder) -> Side:
@@ -297,7 +295,7 @@ def encode_batch(
     encoder: Encoder,
     images: Source,
     captions: Sequence[str | Sequence[str]] | None,
-    inception: Inception | None = None,
+    networks: Mapping[str, ImageNetwork] | None = None,
 ) -> Batch:
     """Encode the images and captions of `Evaluator.update`.
 
@@ -306,12 +304,13 @@ def encode_batch(
     """
     with _apart_from_training(encoder.device.type):
         opened = open_images(images)
-        seen: InceptionFeatures | None = None
-        found_images = encode_images(opened, encoder, beside=[inception] if inception else [])
+        networks = networks or {}
+        found_images = encode_images(opened, encoder, beside=list(networks.values()))
         # Copies: what many batches keep is mapped from no file.
         encoded = np.array(found_images.features)
-        for rows in found_images.beside:
-            seen = InceptionFeatures.of_rows(np.array(rows))
+        seen = {
+            name: np.array(rows) for name, rows in zip(networks, found_images.beside, strict=True)
+        }
         nothing: NDArray[np.float32] = np.empty((0, encoded.shape[1]), np.float32)
         if captions is None:
             return Batch(encoded, (), (), nothing, (), 0, seen)
@@ -323,11 +322,6 @@ def encode_batch(
         texts = encode_captions(found, encoder)
         features = np.array(texts.features)
         return Batch(encoded, found.texts, owner, features, texts.kept, texts.truncated, seen)
-
-
-def _joined(features: Sequence[InceptionFeatures | None]) -> InceptionFeatures | None:
-    there = [each for each in features if each is not None]
-    return InceptionFeatures(*map(np.concatenate, zip(*there, strict=True))) if there else None
 
 
 def refuse_captions(*, given: bool, expected: bool) -> None:
@@ -387,16 +381,27 @@ def _are_same(a: Side | None, b: Side | None) -> bool:
     if a is None or b is None:
         return a is b
     texts = [side.texts and (side.texts.texts, side.texts.images) for side in (a, b)]
-    return texts[0] == texts[1] and _are_near(a.moments, b.moments)
+    return texts[0] == texts[1] and _are_near(_mean_of(a.moments), _mean_of(b.moments))
 
 
-def _are_near(x: Moments, y: Moments) -> bool:
-    gap = float(np.linalg.norm(x.mean - y.mean))
-    return x.n == y.n and gap <= 1e-4 * float(np.linalg.norm(x.mean))
+def _mean_of(
+    side: Moments | NDArray[np.float32] | None,
+) -> tuple[int | None, NDArray[np.float64]]:
+    """The number of samples, and their mean (d,), which nothing has where there is no side."""
+    if side is None:
+        return None, np.empty(0)
+    if isinstance(side, Moments):
+        return side.n, side.mean
+    return len(side), side.mean(axis=0, dtype=np.float64)
 
 
-def _moments_of(seen: InceptionFeatures | Moments | None) -> Moments | None:
-    return Moments.from_features(seen.pool) if isinstance(seen, InceptionFeatures) else seen
+def _are_near(
+    x: tuple[int | None, NDArray[np.float64]], y: tuple[int | None, NDArray[np.float64]]
+) -> bool:
+    """Whether two sides are one, to the rounding of the machines that encoded them."""
+    if x[0] != y[0] or x[1].shape != y[1].shape:
+        return False
+    return float(np.linalg.norm(x[1] - y[1])) <= 1e-4 * float(np.linalg.norm(x[1]))
 
 
 @contextlib.contextmanager

@@ -86,7 +86,7 @@ def cmd(
 
         check_report(report)
     encoding = encoding_of(**options)
-    wanted = Wanted(metrics, inception_weights, inception_real)
+    wanted = Wanted.of(metrics, inception_weights, inception_real)
     (found,) = scored([generated], captions, real, encoding, wanted)
     for note in found.score.warnings:
         warnings.warn(note, UserWarning, stacklevel=2)

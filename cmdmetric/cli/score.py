@@ -100,7 +100,7 @@ def score(
     if versus is None:
         from cmdmetric.scoring import Wanted
 
-        wanted = Wanted(metrics, inception_weights, inception_real)
+        wanted = Wanted.of(metrics, inception_weights, inception_real)
         content, lines = _scores(
             generated, captions, real, options, wanted, worst, worst_csv, report
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 from cmdmetric.errors import InputError
 from cmdmetric.gate import SAME_CAPTIONS, numbers, read_json, refuse_malformed, setting_of
 from cmdmetric.metrics import QUANTITIES
-from cmdmetric.scoring import METRIC_OF
+from cmdmetric.scoring import METRIC_OF, METRICS
 from cmdmetric.uncertainty import Gap, Sizes, Value, differ, gap_of, holm
 
 
@@ -45,8 +45,8 @@ class Entry:
     sides: tuple[str, ...] = ()
     #: Of the family, those that were asked for.
     metrics: Mapping[str, Value] = field(default_factory=dict)
-    #: Inception's weights and real side, where a metric is made of its features.
-    inception: Mapping[str, Any] | None = None
+    #: Weights and real side of the networks beside CLIP that metrics are made with, by name.
+    networks: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def sizes(self) -> Sizes:
@@ -129,15 +129,23 @@ def compare(files: Sequence[str | os.PathLike[str]]) -> Comparison:
     ]
     order, ranked_by, notes = ranking_of(entries)
     best, *others = [entries[i] for i in order]
-    sides = [entry.inception for entry in entries if entry.inception is not None]
-    if any(side != sides[0] for side in sides):
-        notes.append(
-            "the scores are of several real sides or weights of Inception: fid, kid do not compare"
-        )
+    notes += _differing_networks(entries)
     tested = [other for other in others if other.has_errors and best.has_errors]
     notes += untested(best, others)
     against = against_best([(x.name, _gap(x, best), _gaps(x, best), False) for x in tested])
     return Comparison((best, *others), against, ranked_by, tuple(notes))
+
+
+def _differing_networks(entries: Sequence[Entry]) -> Iterator[str]:
+    """Warn of networks beside CLIP that differ between scores in weights or real side."""
+    for network in dict.fromkeys(name for entry in entries for name in entry.networks):
+        sides = [entry.networks[network] for entry in entries if network in entry.networks]
+        if any(side != sides[0] for side in sides):
+            made = [metric.name for metric in METRICS.values() if metric.network == network]
+            yield (
+                f"the scores are of several real sides or weights of {network}: "
+                f"{', '.join(made)} do not compare"
+            )
 
 
 def ranking_of(entries: Sequence[Entry]) -> tuple[list[int], str, list[str]]:
@@ -217,7 +225,7 @@ def _gaps(one: Entry, two: Entry) -> dict[str, Gap]:
     """Compare the numbers that both scores have, as those of independent samples.
 
     Numbers that depend on the numbers of samples are not tested where these differ, nor are those
-    of Inception where the sides differ.
+    of a network beside CLIP where its weights or real sides differ.
     """
     found = {}
     alike = not differ((*one.sizes, one.paired), (*two.sizes, two.paired))
@@ -229,8 +237,9 @@ def _gaps(one: Entry, two: Entry) -> dict[str, Gap]:
         se = math.hypot(*known) if len(known) == 2 else None
         metric = METRIC_OF.get(name)
         unbiased = metric and name in metric.unbiased and (single or metric.of_pairs)
-        other_sides = metric and metric.inception and one.inception != two.inception
-        if not (alike or unbiased) or other_sides:
+        network = metric and metric.network
+        differ_there = network and one.networks.get(network) != two.networks.get(network)
+        if not (alike or unbiased) or differ_there:
             se = None
         found[name] = gap_of(
             ours.value - theirs.value, se, scale=max(abs(ours.value), abs(theirs.value))
@@ -312,7 +321,7 @@ def entry_of(name: str, content: Mapping[str, Any]) -> Entry:
         high=bars["high"],
         sides=tuple(map(str, bounds.get("sides") or ())),
         metrics=_metrics(content, known),
-        inception=content.get("inception") or None,
+        networks=content.get("networks") or {},
     )
 
 

@@ -81,7 +81,7 @@ def versus(
         InputError: Anything is wrong with the inputs, or either set is given as moments alone.
         TypeError: There is no option of such a name.
     """
-    wanted = Wanted(metrics, inception_weights, inception_real)
+    wanted = Wanted.of(metrics, inception_weights, inception_real)
     one, two = scored([first, second], captions, real, encoding_of(**options), wanted)
     for side in (one.f, two.f):
         if not side.has_features:

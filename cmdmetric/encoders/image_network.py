@@ -15,8 +15,9 @@ from cmdmetric.metrics import Provenance
 class ImageNetwork(Protocol):
     """A network that turns images into features, as `cmdmetric.features.pass_images` runs it.
 
-    A new network is a class with these members in a file of its own. Nothing else has to know how
-    it is built, what size of image it takes, or how its pixels are prepared.
+    A new network is a class with these members in a file of its own, and an entry in
+    `cmdmetric.encoders.catalogue`. Nothing else has to know how it is built, what size of image it
+    takes, or how its pixels are prepared. Torch is imported when it is built, not before.
     """
 
     @property
@@ -26,6 +27,10 @@ class ImageNetwork(Protocol):
     @property
     def space(self) -> Space:
         """Everything but the image that decides on a feature: under it the cache keeps features."""
+
+    @property
+    def sha256(self) -> str:
+        """The digest (hex) of its weights, by which a result tells what it was made with."""
 
     def prepare(self, image: Image.Image) -> NDArray[np.uint8]:
         """The pixels (height, width, 3) uint8 that the network gets of a decoded image.

@@ -26,6 +26,7 @@ class ImageTower:
         self._encoder = encoder
         self._size = encoder.checkpoint.image_size
         self.batch_size = encoder.batch_size
+        self.sha256 = encoder.checkpoint.sha256
         self.space: Space = image_space(encoder.checkpoint, encoder.protocol, encoder.dtype)
 
     def prepare(self, image: Image.Image) -> NDArray[np.uint8]:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
         METRICS as METRICS,
         better as better,
     )
+    from cmdmetric.scoring.family.wanted import Wanted as Wanted
     from cmdmetric.scoring.grouping import (
         as_samples as as_samples,
         caption_rows as caption_rows,
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
         groups_of as groups_of,
         pairing_of as pairing_of,
     )
-    from cmdmetric.scoring.inception_sides import InceptionSides as InceptionSides
     from cmdmetric.scoring.merging import merge as merge
+    from cmdmetric.scoring.networks import Networks as Networks, with_generated as with_generated
     from cmdmetric.scoring.notes import left_out as left_out
     from cmdmetric.scoring.opening import (
         find_real as find_real,
@@ -50,7 +51,6 @@ if TYPE_CHECKING:
     from cmdmetric.scoring.storing import stored_set as stored_set
     from cmdmetric.scoring.together import (
         Scored as Scored,
-        Wanted as Wanted,
         scored as scored,
         with_family as with_family,
     )
@@ -61,9 +61,10 @@ __getattr__, __dir__, __all__ = lazy_exports(
     {
         "encoding": "Encoding encoding_of",
         "family.catalogue": "METRICS METRIC_OF better",
+        "family.wanted": "Wanted",
         "grouping": "as_samples caption_rows caption_texts groups_of pairing_of",
-        "inception_sides": "InceptionSides",
         "merging": "merge",
+        "networks": "Networks with_generated",
         "notes": "left_out",
         "opening": "find_real open_image_side open_text_side side_of",
         "options": "DEFAULTS EncoderOptions EncodingOptions refuse_unknown",
@@ -73,7 +74,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "statistics": "common_provenance score_of",
         "stored_sets": "StoredSet",
         "storing": "stored_set",
-        "together": "Scored Wanted scored with_family",
+        "together": "Scored scored with_family",
         "worst": "Harm harm harm_csv",
     },
 )

@@ -59,9 +59,9 @@ class CMDScore:
     warnings: tuple[str, ...]
     #: Of the family (docs/metrics.md), those that were asked for.
     metrics: Mapping[str, Value] = dataclasses.field(default_factory=dict)
-    #: Where some of them are made of Inception's features: the sha256 of its weights, and the real
-    #: side by name and number of images.
-    inception: Mapping[str, Any] | None = None
+    #: Where some of them are made of the features of networks beside CLIP, by the network's name:
+    #: the sha256 of its weights, and the real side by name and number of images.
+    networks: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
 
     def __float__(self) -> float:
         return self.cmd

@@ -232,9 +232,9 @@ def test_what_does_not_compare_is_not_tested(tmp_path: Path) -> None:
     family = {name: {"value": 1.0, "standard_error": 0.1} for name in ("fid", "vendi", "cmmd")}
     real = {"weights": "a", "real": "coco", "n_real": 30_000}
     scores = {
-        "a": score(8, metrics=family, inception=real),
-        "b": score(9, metrics=family, inception={**real, "n_real": 5000}),
-        "c": score(10, n=5000, metrics=family, inception=real),
+        "a": score(8, metrics=family, networks={"inception": real}),
+        "b": score(9, metrics=family, networks={"inception": {**real, "n_real": 5000}}),
+        "c": score(10, n=5000, metrics=family, networks={"inception": real}),
     }
     found = compare(stored(tmp_path, **scores))
     tested = {
@@ -242,7 +242,10 @@ def test_what_does_not_compare_is_not_tested(tmp_path: Path) -> None:
         for each in found.against_best
     }
     assert tested == {"b": {"vendi", "cmmd"}, "c": {"cmmd"}}
-    assert any("several real sides or weights of Inception" in note for note in found.warnings)
+    assert any(
+        "several real sides or weights of inception: fid, kid, is do" in note
+        for note in found.warnings
+    )
 
 
 def test_plans(tmp_path: Path) -> None:

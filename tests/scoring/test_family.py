@@ -23,7 +23,8 @@ from cmdmetric.scenes.drawing import draw_scene
 from cmdmetric.scoring.encoding import Encoding
 from cmdmetric.scoring.family import computed as family_module
 from cmdmetric.scoring.family.catalogue import METRICS, metric_names
-from cmdmetric.scoring.inception_sides import InceptionSides
+from cmdmetric.scoring.family.wanted import Wanted
+from cmdmetric.scoring.networks import Networks
 from tests.conftest import ROOT
 from tests.support.commands import run
 
@@ -278,10 +279,12 @@ def test_a_side_shows_its_images_without_inception(
     scenes: Path, encoder: Encoder, inception_weights: Path
 ) -> None:
     """The set that takes them to Inception would take those of other processes there as well."""
-    network = inception_module.Inception(inception_weights, device="cpu")
+    encoding = Encoding(encoder, device="cpu")
+    networks = Networks.of(Wanted.of("fid,kid", inception_weights), encoding)
     opened = open_images(scenes / "generated")
-    side, features = InceptionSides(network, Encoding(encoder)).encoded(opened)
-    assert features is not None and len(features.pool) == len(side.features) == N
+    side, rows = networks.encoded(opened, encoding)
+    assert {name: len(seen) for name, seen in rows.items()} == {"inception": N}
+    assert len(side.features) == N
     assert side.images is opened
 
 

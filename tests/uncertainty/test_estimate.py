@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from cmdmetric.encoders.inception import InceptionFeatures
 from cmdmetric.inputs.captions import read_captions
 from cmdmetric.metrics.fid import fid, fid_influence
 from cmdmetric.metrics.fjd import caption_scale, fjd, fjd_influence
@@ -28,7 +27,8 @@ from cmdmetric.metrics.kernels.mmd import MMDInfluence
 from cmdmetric.metrics.moments import Moments
 from cmdmetric.metrics.vendi import vendi_influence, vendi_score
 from cmdmetric.scoring.family.catalogue import METRICS, measure
-from cmdmetric.scoring.family.metric import Given
+from cmdmetric.scoring.family.inception import pooled
+from cmdmetric.scoring.family.metric import Given, Seen
 from cmdmetric.scoring.grouping import groups_of
 from cmdmetric.scoring.side import Side
 from cmdmetric.uncertainty.draws import Drawn, sections
@@ -155,11 +155,11 @@ def given_sides(rng: np.random.Generator, n: int, shift: float, d: int = 24) -> 
              kept=tuple(range(2 * n)))  # fmt: skip
     wide = np.random.default_rng(9).standard_normal((d, 2048))
     seen = [
-        InceptionFeatures(np.maximum(x @ wide / 3, 0).astype(np.float32), (x @ wide)[:, :20])
+        np.concatenate([np.maximum(x @ wide / 3, 0).astype(np.float32), (x @ wide)[:, :20]], axis=1)
         for x in (images["f"].features, images["r"].features)
     ]
     groups = dict(zip("fr", groups_of([images["f"], images["r"]], l), strict=True))
-    return Given(images["f"], images["r"], l, None, *seen, groups=groups)
+    return Given(images["f"], images["r"], l, None, {"inception": Seen(*seen)}, groups)
 
 
 @pytest.mark.slow
@@ -277,7 +277,8 @@ def test_double_counting_and_chance_are_in_the_errors(monkeypatch: pytest.Monkey
     monkeypatch.setattr("cmdmetric.scoring.family.kernels._PART", 80)
     monkeypatch.setattr("cmdmetric.metrics.kernels.kid.SUBSET_SIZE", 100)
     number = measure("kid", given)["kid"]
-    pools = given.inception_f.pool, given.inception_r.pool
+    seen = given.seen["inception"]
+    pools = pooled(seen.f), pooled(seen.r)
     whole, subsets = kid_influence(*pools, parts=5), kid_of_subsets(*pools)
     assert number.noise == pytest.approx(whole.second_order / 25)
     assert number.counted == 10

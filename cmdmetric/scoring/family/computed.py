@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-from numpy.typing import NDArray
+from typing import Any, NamedTuple
 
 from cmdmetric.cache import FeatureCache, remembered
 from cmdmetric.errors import InputError
 from cmdmetric.metrics import Moments
 from cmdmetric.scoring.family.catalogue import METRICS, measure
-from cmdmetric.scoring.family.metric import Given
+from cmdmetric.scoring.family.metric import Given, Seen
 from cmdmetric.scoring.grouping import pairing_of
 from cmdmetric.scoring.statistics import identity_of
 from cmdmetric.uncertainty import Measured, Value
-
-if TYPE_CHECKING:
-    from cmdmetric.encoders import InceptionFeatures
 
 
 class Family(NamedTuple):
@@ -55,7 +50,7 @@ def family_of(
     known = None if keep else cache
     # Once for all metrics: pairing names and reading features take a while.
     made_of = [] if known is None else _sources(given)
-    seen = [] if known is None else [_digest(x) for x in (given.inception_f, given.inception_r)]
+    seen = {} if known is None else {name: _digest(seen) for name, seen in given.seen.items()}
 
     def compute() -> dict[str, Any]:
         numbers = measure(name, given)
@@ -65,7 +60,9 @@ def family_of(
 
     for name in names:
         try:
-            sources = [name.encode(), *made_of, *(seen if METRICS[name].inception else ())]
+            network = METRICS[name].network
+            own = [seen[network]] if network in seen else []
+            sources = [name.encode(), *made_of, *own]
             numbers = remembered(known, "family", sources, compute)
         except InputError as error:
             if not lenient:
@@ -86,16 +83,15 @@ def _sources(given: Given) -> list[bytes | None]:
         sources.append(repr((pairing and pairing.caption_of, l.kept, alike)).encode())
     for own in given.groups.values():
         sources.append(b"" if own is None else own.tobytes())
-    return [*sources, str(given.inception_apart).encode()]
+    return sources
 
 
-def _digest(features: InceptionFeatures | Moments | None) -> bytes:
-    """Digest Inception's features of a side, or their moments, by sha256."""
-    if features is None:
-        return b""
-    arrays: Iterable[NDArray[Any]]
-    arrays = (features.mean, features.cov) if isinstance(features, Moments) else features
-    digest = hashlib.sha256()
-    for array in arrays:
-        digest.update(array.tobytes())
+def _digest(seen: Seen) -> bytes:
+    """Digest what a network beside CLIP makes of both sides, by sha256."""
+    digest = hashlib.sha256(str(seen.apart).encode())
+    for side in (seen.f, seen.r):
+        arrays = (side.mean, side.cov) if isinstance(side, Moments) else (side,)
+        for array in arrays:
+            shape = "" if array is None else array.shape
+            digest.update(f"{shape}".encode() + (b"" if array is None else array.tobytes()))
     return digest.digest()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from cmdmetric.metrics import DIMENSIONS, DistanceInfluence, Moments, fid_influence, fjd_influence
+from cmdmetric.scoring.family.inception import INCEPTION, pooled
 from cmdmetric.scoring.family.metric import Given, Metric
 from cmdmetric.scoring.family.pairs import Pairs
 from cmdmetric.uncertainty import Array, Measured, apart, numbers_of_draws
@@ -33,17 +34,16 @@ FJD = Metric("fjd", {"fjd": "lower"}, fjd)
 
 def fid(given: Given) -> list[Measured]:
     """The Fréchet Inception distance (Heusel et al. 2017)."""
-    if given.inception_f is not None and isinstance(given.inception_r, Moments):
-        found = fid_influence(given.inception_f.pool, given.inception_r)
-    else:
-        f, r = given.both_seen_by_inception()
-        found = fid_influence(f.pool, r.pool)
-    of = {"f": found.of_a, given.inception_real: found.of_b}
+    f, r = given.seen_by(INCEPTION), given.seen[INCEPTION].r
+    if not isinstance(r, Moments):
+        r = pooled(given.both_seen_by(INCEPTION)[1])
+    found = fid_influence(pooled(f), r)
+    of = {"f": found.of_a, given.real_of(INCEPTION): found.of_b}
     shares = {side: x / len(x) for side, x in of.items() if x is not None}
-    return [_distance(found, shares, DIMENSIONS, given.apart_for_inception)]
+    return [_distance(found, shares, DIMENSIONS, given.apart_for(INCEPTION))]
 
 
-FID = Metric("fid", {"fid": "lower"}, fid, inception=True)
+FID = Metric("fid", {"fid": "lower"}, fid, network=INCEPTION)
 
 
 def _distance(

@@ -1,15 +1,24 @@
-"""The Inception score."""
+"""What Inception gives metrics to be made of, and the Inception score."""
 
 from __future__ import annotations
 
+from cmdmetric.encoders import InceptionFeatures
 from cmdmetric.metrics import SPLITS, inception_score as score_of_logits, inception_score_influence
-from cmdmetric.scoring.family.metric import Given, Metric
+from cmdmetric.scoring.family.metric import Features, Given, Metric
 from cmdmetric.uncertainty import Measured
+
+#: Inception's name among the networks.
+INCEPTION = "inception"
+
+
+def pooled(rows: Features) -> Features:
+    """Give the features (n, 2048) that FID and KID are made of."""
+    return InceptionFeatures.of_rows(rows).pool
 
 
 def inception_score(given: Given) -> list[Measured]:
     """The Inception score (Salimans et al. 2016): its mean and its deviation over splits."""
-    logits = given.seen_by_inception().logits
+    logits = InceptionFeatures.of_rows(given.seen_by(INCEPTION)).logits
     found = score_of_logits(logits)
     if len(logits) < 2 * SPLITS:  # one image in a split says nothing of their spread
         return [Measured(found.mean, bias=None), Measured(found.std, bias=None)]
@@ -17,4 +26,6 @@ def inception_score(given: Given) -> list[Measured]:
     return [Measured(found.mean, {"f": shares}, bias=None), Measured(found.std, bias=None)]
 
 
-INCEPTION_SCORE = Metric("is", {"is": "higher", "is_std": "lower"}, inception_score, inception=True)
+INCEPTION_SCORE = Metric(
+    "is", {"is": "higher", "is_std": "lower"}, inception_score, network=INCEPTION
+)

@@ -12,6 +12,7 @@ from cmdmetric.metrics import (
     kid_influence,
     kid_of_subsets,
 )
+from cmdmetric.scoring.family.inception import INCEPTION, pooled
 from cmdmetric.scoring.family.metric import Given, Metric
 from cmdmetric.uncertainty import Measured, units
 
@@ -40,11 +41,11 @@ CLIP_KID = Metric("clip_kid", {"clip_kid": "lower"}, clip_kid, unbiased=("clip_k
 
 def kid(given: Given) -> list[Measured]:
     """The kernel Inception distance (Binkowski et al. 2018), a mean over random subsets."""
-    f, r = (side.pool for side in given.both_seen_by_inception())
+    f, r = map(pooled, given.both_seen_by(INCEPTION))
     value = kid_of_subsets(f, r)
     most = min(len(f), len(r)) // 2
     found = kid_influence(f, r, parts=max(1, min(most, max(len(f), len(r)) // _PART)))
-    shares = {"f": found.of_f / len(f), given.inception_real: found.of_r / len(r)}
+    shares = {"f": found.of_f / len(f), given.real_of(INCEPTION): found.of_r / len(r)}
     return [
         Measured(
             value.mean,
@@ -53,12 +54,12 @@ def kid(given: Given) -> list[Measured]:
             noise=found.second_order / found.parts**2,
             counted=2 * found.parts,
             chance=value.std**2 / value.subsets,
-            bias=0.0 if given.apart_for_inception else None,
+            bias=0.0 if given.apart_for(INCEPTION) else None,
         )
     ]
 
 
-KID = Metric("kid", {"kid": "lower"}, kid, inception=True, unbiased=("kid",))
+KID = Metric("kid", {"kid": "lower"}, kid, network=INCEPTION, unbiased=("kid",))
 
 
 def _draws(given: Given) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

@@ -15,7 +15,6 @@ from cmdmetric.scoring.side import Side
 from cmdmetric.uncertainty import Drawn, Measured, apart
 
 if TYPE_CHECKING:
-    from cmdmetric.encoders import InceptionFeatures
     from cmdmetric.uncertainty import Groups
 
 #: Which way a number is better.
@@ -31,6 +30,30 @@ class Unavailable(InputError):
     """A metric was asked for whose inputs are not all there."""
 
 
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What a network beside CLIP makes of the images of a score.
+
+    Attributes:
+        f: (n, d) its features of the generated images; None where that side is no images.
+        r: (m, d) its features of the real images, or their moments; None without any.
+        apart: Whether its real images are others than CLIP's.
+        weights: The sha256 (hex) of its weights.
+        real: The name of its real side.
+    """
+
+    f: Features | None
+    r: Features | Moments | None
+    apart: bool = False
+    weights: str = ""
+    real: str = ""
+
+    def record(self) -> dict[str, str | int | None]:
+        """Tell what its metrics are made with: weights, and the real side by name and number."""
+        n = self.r.n if isinstance(self.r, Moments) else None if self.r is None else len(self.r)
+        return {"weights": self.weights, "real": self.real, "n_real": n}
+
+
 @dataclass(frozen=True)
 class Given:
     """What metrics are made of: generated images f, real images r, captions l.
@@ -40,9 +63,7 @@ class Given:
         r: The real images.
         l: The captions.
         real_l: Captions of the real images, where those of `l` are of the generated ones only.
-        inception_f: Inception's features of the generated images; None without any.
-        inception_r: Inception's features of the real images, or their moments; None without any.
-        inception_apart: Whether Inception's real images are others than `r`.
+        seen: What networks beside CLIP make of the images, by the networks' names.
         groups: What was drawn together, of "f" and "r".
     """
 
@@ -50,9 +71,7 @@ class Given:
     r: Side
     l: Side
     real_l: Side | None = None
-    inception_f: InceptionFeatures | None = None
-    inception_r: InceptionFeatures | Moments | None = None
-    inception_apart: bool = False
+    seen: Mapping[str, Seen] = field(default_factory=dict)
     groups: Groups = field(default_factory=dict)
 
     def features(self, side: Images) -> Features:
@@ -76,39 +95,38 @@ class Given:
         """Whether every image, generated or real, is a draw of its own."""
         return apart([self.drawn("f"), self.drawn("r")])
 
-    def seen_by_inception(self) -> InceptionFeatures:
-        """Give Inception's features of the generated images.
+    def seen_by(self, network: str) -> Features:
+        """Give the features (n, d) of the generated images under a network beside CLIP.
 
         Raises:
             Unavailable: There are none, because the generated side is no images.
         """
-        if self.inception_f is None:
+        seen = self.seen.get(network)
+        if seen is None or seen.f is None:
             raise Unavailable(f"it takes images, and {self.f.source} holds what CLIP made of them")
-        return self.inception_f
+        return seen.f
 
-    def both_seen_by_inception(self) -> tuple[InceptionFeatures, InceptionFeatures]:
-        """Give Inception's features of the generated and of the real images.
+    def both_seen_by(self, network: str) -> tuple[Features, Features]:
+        """Give the features of the generated and of the real images under a network beside CLIP.
 
         Raises:
             Unavailable: One of the two sides is no images.
         """
-        f, r = self.seen_by_inception(), self.inception_r
+        f, r = self.seen_by(network), self.seen[network].r
         if r is None or isinstance(r, Moments):
             raise Unavailable(
-                f"it takes real images, and {self.r.source} holds none: name some by "
-                "--inception-real"
+                f"it takes real images, and {self.r.source} holds none: name some, for all metrics "
+                "(--real) or for Inception's alone (--inception-real)"
             )
         return f, r
 
-    @property
-    def inception_real(self) -> str:
-        """The name of the side whose groups those of Inception's real images are."""
-        return "inception_r" if self.inception_apart else "r"
+    def real_of(self, network: str) -> str:
+        """Name the side whose groups are those of the real images that a network sees."""
+        return f"{network}_r" if self.seen[network].apart else "r"
 
-    @property
-    def apart_for_inception(self) -> bool:
-        """Whether every image that Inception sees is a draw of its own."""
-        return apart([self.drawn("f")]) if self.inception_apart else self.apart
+    def apart_for(self, network: str) -> bool:
+        """Whether every image that a network beside CLIP sees is a draw of its own."""
+        return apart([self.drawn("f")]) if self.seen[network].apart else self.apart
 
 
 def features_of(side: Side, what: str) -> Features:
@@ -133,7 +151,8 @@ class Metric:
         name: What it is called in `--metrics`.
         values: The names of its numbers in a result, and which way each is better.
         compute: Gives the numbers in the order of `values`.
-        inception: Whether it is made of Inception's features.
+        network: The network of `cmdmetric.encoders.IMAGE_NETWORKS` that it is made of the features
+            of; None where it is made of CLIP's.
         of_pairs: Whether its numbers are means over pairs of an image and a caption.
         unbiased: Those of its numbers that are right on average whatever the number of samples,
             where each sample is one draw.
@@ -142,6 +161,6 @@ class Metric:
     name: str
     values: Mapping[str, Better]
     compute: Callable[[Given], Sequence[Measured]]
-    inception: bool = False
+    network: str | None = None
     of_pairs: bool = False
     unbiased: tuple[str, ...] = ()
