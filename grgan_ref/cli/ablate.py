@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cmdmetric.cli import completion
-from grgan_ref.ablation import TABLES, to_markdown
+from grgan_ref.ablation import TABLES
 from grgan_ref.cli.options import (
     PATH,
     complete_presets,
@@ -131,7 +131,7 @@ def ablate_command(
     OUT gets table2.json and table2.md, written anew after every run, grids/ of samples, runs/ and
     matchers/. Killed at any moment, the same command goes on where it was.
     """
-    from grgan_ref.ablation import ablate, inception_at_hand, plan
+    from grgan_ref.ablation import ablate, inception_at_hand, plan, to_markdown
     from grgan_ref.data import open_data
     from grgan_ref.training import distributed
 
