@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from cmdmetric.errors import InputError, NotAtHandError
-from cmdmetric.files import cache_folder, download, expanded, forbidden, named_path, sha256_of
+from cmdmetric.files import cache_folder, download, expanded, refuse_downloads, named_path, sha256_of
 from cmdmetric.metrics import Provenance
 from cmdmetric.protocol import Protocol
 from cmdmetric.terminal import tell
@@ -278,10 +278,7 @@ def _find_published(name: str, tag: str, published: dict[str, Any], digest: Dige
         if isinstance(cached, str):
             return Path(cached)
     try:
-        if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
-            raise InputError("HF_HUB_OFFLINE forbids a download")
-        if reason := forbidden():
-            raise InputError(reason)
+        refuse_downloads()
         target = cache_folder() / "weights"
         if sha256:
             return download(url, target / url.rsplit("/", 1)[-1], sha256, f"weights {name}/{tag}")

@@ -66,9 +66,16 @@ def no_downloads(reason: str) -> Iterator[None]:
         _forbidden.reset(token)
 
 
-def forbidden() -> str | None:
-    """Why nothing may be downloaded; None where that is allowed."""
-    return _forbidden.get()
+def refuse_downloads() -> None:
+    """Refuse to download where that is forbidden, by `no_downloads` or by HF_HUB_OFFLINE.
+
+    Raises:
+        InputError: It is forbidden; the message says by what.
+    """
+    if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
+        raise InputError("HF_HUB_OFFLINE forbids a download")
+    if reason := _forbidden.get():
+        raise InputError(reason)
 
 
 def download(url: str, target: Path, sha256: str, what: str) -> Path:
@@ -78,8 +85,7 @@ def download(url: str, target: Path, sha256: str, what: str) -> Path:
     """
     if not url.startswith("https://"):
         raise InputError(f"{url}: only https:// is downloaded from")
-    if reason := forbidden():
-        raise InputError(reason)
+    refuse_downloads()
     partial: Path | None = None
     try:
         with urllib.request.urlopen(url, timeout=30) as answer:

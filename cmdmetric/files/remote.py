@@ -1,4 +1,4 @@
-"""Files at URLs (s3://, gs://, hf://, https://, memory://), through fsspec: an optional extra."""
+"""Files at URLs (s3://, gs://, hf://, https://, memory://), through fsspec."""
 
 from __future__ import annotations
 
@@ -41,15 +41,11 @@ def is_glob(url: str) -> bool:
 def filesystem(url: str) -> tuple[Any, str]:
     """fsspec's file system for a URL, and the path in it.
 
-    Raises RemoteError where fsspec, or what it needs for this kind of URL, is not installed.
+    Raises:
+        RemoteError: What fsspec needs for this kind of URL is not installed.
     """
-    try:
-        import fsspec
-    except ImportError:
-        raise RemoteError(
-            f"{url}: files at URLs are read with fsspec, which is not installed: "
-            "pip install 'cmdmetric[remote]'"
-        ) from None
+    import fsspec  # for URLs alone: it takes a while
+
     try:
         return attempt(url, lambda: fsspec.core.url_to_fs(url))
     except ImportError as error:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from cmdmetric.inputs.endings import (
         CAPTION_ENDINGS as CAPTION_ENDINGS,
         IMAGE_ENDINGS as IMAGE_ENDINGS,
+        LOSSY_ENDINGS as LOSSY_ENDINGS,
         is_image_name as is_image_name,
     )
     from cmdmetric.inputs.foreign import (
@@ -43,7 +44,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
     {
         "captions": "Captions captions_along read_captions",
         "decoding": "Failure decoded prepared",
-        "endings": "CAPTION_ENDINGS IMAGE_ENDINGS is_image_name",
+        "endings": "CAPTION_ENDINGS IMAGE_ENDINGS LOSSY_ENDINGS is_image_name",
         "foreign": "refuse_adm_reference refuse_pickled",
         "image_set": "ImageItem ImageSet",
         "images": "open_images",

@@ -7,11 +7,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from cmdmetric.features import list_failures
+from cmdmetric.inputs import LOSSY_ENDINGS
 from cmdmetric.metrics import Provenance
 from cmdmetric.scoring.references import REFERENCES
 from cmdmetric.scoring.side import Side
-
-_LOSSY_ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".avif", ".jp2", ".j2k")
 
 
 def notes_on(f: Side, r: Side, l: Side, made: Provenance | None) -> Iterator[str]:
@@ -65,7 +64,7 @@ def left_out(*sides: Side) -> Iterator[str]:
 def mixed_endings(generated: Sequence[str] | None, real: Sequence[str] | None) -> Iterator[str]:
     """What the names of files alone tell of compression on one side only; None stands for none."""
     shares = [
-        sum(name.lower().endswith(_LOSSY_ENDINGS) for name in names) / len(names)
+        sum(name.lower().endswith(LOSSY_ENDINGS) for name in names) / len(names)
         for names in (generated, real)
         if names and not names[0].startswith("#")
     ]

@@ -176,12 +176,6 @@ class TestMistakes:
         with pytest.raises(InputError, match=r"one more package for s3://.*s3fs"):
             open_images("s3://bucket/f")
 
-    def test_without_the_extra(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setitem(sys.modules, "fsspec", None)
-        for read, name in ((open_images, "f"), (read_captions, "l.json")):
-            with pytest.raises(InputError, match=r"pip install 'cmdmetric\[remote\]'"):
-                read(f"s3://bucket/{name}")
-
     def test_a_file_that_vanishes(self, memory: str, tiny_encoder: Encoder) -> None:
         files = fsspec.filesystem("memory")
         for k in range(3):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from cmdmetric import InputError, frechet_distance
-from cmdmetric.files.downloads import cache_folder, download, sha256_of
+from cmdmetric.files.downloads import cache_folder, download, no_downloads, sha256_of
 from cmdmetric.scoring.references import COCO2014_VAL, find_reference_file, load_reference
 from tests.conftest import SHARED, shared
 
@@ -60,6 +60,22 @@ class Answer(io.BytesIO):
         return self.url
 
 
+@pytest.fixture
+def online(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+
+
+def test_offline_nothing_is_downloaded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(urllib.request, "urlopen", lambda *_, **__: pytest.fail("it was asked"))
+    with pytest.raises(InputError, match="HF_HUB_OFFLINE forbids a download"):
+        download("https://example.org/file", tmp_path / "x", "0" * 64, "x")
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    with no_downloads("not today"), pytest.raises(InputError, match="not today"):
+        download("https://example.org/file", tmp_path / "x", "0" * 64, "x")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("online")
 def test_download_announces_and_checks(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -107,6 +123,7 @@ def test_only_https(tmp_path: Path) -> None:
         download("http://example.org/file", tmp_path / "x", "0" * 64, "x")
 
 
+@pytest.mark.usefixtures("online")
 def test_only_https_after_a_redirection(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     answer = Answer("http://example.org/elsewhere")
     monkeypatch.setattr(urllib.request, "urlopen", lambda *_, **__: answer)
