@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -248,42 +248,68 @@ def _named(item: ImageItem, position: int) -> ImageItem:
 
 
 def _expand(value: Any, what: str, reused: bool = False) -> Iterator[ImageItem]:
-    """The images in one element of a list or iterable; the name is "" where they have none.
+    """Find the images in one element of a list or iterable; the name is "" where they have none.
 
     Whoever yields an image may overwrite it for the next one: `reused` ones are copied.
+
+    Raises:
+        InputError: It is no image and holds none, or names a file that is not there; the message
+            calls the element `what`.
     """
     array = _as_array(value, what)
     if array is not None:
-        batch = array if array.ndim == 4 else array[None]
-        channels_first = _channels_first(batch.shape, batch.dtype, what)
-        batch = batch.copy() if reused else batch
-        for row in batch:
-            yield ImageItem("", partial(_to_image, row, channels_first))
+        yield from _array_items(array, what, reused)
     elif isinstance(value, Image.Image):
         name = os.fspath(getattr(value, "filename", None) or "")
         yield ImageItem(name, _copied(value) if reused else partial(_load, value))
     elif isinstance(value, (str, os.PathLike)):
-        path = named_path(value)
-        if not os.path.isfile(path):
-            exists = os.path.exists(path)
-            raise InputError(f"{what}: {path} is no file") if exists else missing(path)
-        yield file_item(os.fspath(value), str(path))
-    elif isinstance(value, Mapping) and (key := _image_key(value)) is not None:
-        yield from _expand(value[key], what, reused)
-    elif isinstance(value, tuple) and value:
-        yield from _expand(value[0], what, reused)
-    elif isinstance(value, list) and value:
+        yield _path_item(value, what)
+    else:
+        for image in _images_in(value, what):
+            yield from _expand(image, what, reused)
+
+
+def _array_items(array: np.ndarray, what: str, reused: bool) -> Iterator[ImageItem]:
+    """Give the image of an array, or the images of a batch in it."""
+    batch = array if array.ndim == 4 else array[None]
+    channels_first = _channels_first(batch.shape, batch.dtype, what)
+    for row in batch.copy() if reused else batch:
+        yield ImageItem("", partial(_to_image, row, channels_first))
+
+
+def _path_item(value: str | os.PathLike[str], what: str) -> ImageItem:
+    """Give the image of a file.
+
+    Raises:
+        InputError: There is no such file.
+    """
+    path = named_path(value)
+    if not os.path.isfile(path):
+        exists = os.path.exists(path)
+        raise InputError(f"{what}: {path} is no file") if exists else missing(path)
+    return file_item(os.fspath(value), str(path))
+
+
+def _images_in(value: Any, what: str) -> Sequence[Any]:
+    """Take out what a record, a tuple or a list of a data set has as images.
+
+    Raises:
+        InputError: It has none.
+    """
+    if isinstance(value, Mapping) and (key := _image_key(value)) is not None:
+        return [value[key]]
+    if isinstance(value, tuple) and value:
+        return value[:1]
+    if isinstance(value, list) and value:
         # DataLoaders make lists of pairs, [batch, labels]; a list of images is a batch.
         is_batch = getattr(value[0], "ndim", 0) < 4 and (
             all(map(_is_pixels, value)) or all(isinstance(v, (str, os.PathLike)) for v in value)
         )
-        for image in value if is_batch else value[:1]:
-            yield from _expand(image, what, reused)
-    else:
-        raise InputError(
-            f"{what} is no image but {type(value).__name__}: give paths, PIL images, uint8 arrays "
-            "or tensors, batches of them, or tuples that begin with one"
-        )
+        return value if is_batch else value[:1]
+    raise InputError(
+        f"{what} is no image but {type(value).__name__}: give paths, PIL images, uint8 arrays "
+        "or tensors, batches of them, or tuples that begin with one"
+    )
 
 
 def is_image(value: Any) -> bool:
