@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from cmdmetric.errors import InputError, NotAtHandError
-from cmdmetric.files import cache_folder, download, expanded, refuse_downloads, named_path, sha256_of
+from cmdmetric.files import cache_folder, download, expanded, forbidden, named_path, sha256_of
 from cmdmetric.metrics import Provenance
 from cmdmetric.protocol import Protocol
 from cmdmetric.terminal import tell
@@ -278,7 +278,8 @@ def _find_published(name: str, tag: str, published: dict[str, Any], digest: Dige
         if isinstance(cached, str):
             return Path(cached)
     try:
-        refuse_downloads()
+        if reason := forbidden():
+            raise InputError(reason)
         target = cache_folder() / "weights"
         if sha256:
             return download(url, target / url.rsplit("/", 1)[-1], sha256, f"weights {name}/{tag}")

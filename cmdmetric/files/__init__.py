@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from cmdmetric.files.downloads import (
         cache_folder as cache_folder,
         download as download,
+        forbidden as forbidden,
         no_downloads as no_downloads,
-        refuse_downloads as refuse_downloads,
         sha256_of as sha256_of,
     )
     from cmdmetric.files.lookahead import ahead as ahead, read_ahead as read_ahead
@@ -43,7 +43,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
         "atomic": "whole_file",
-        "downloads": "cache_folder download no_downloads refuse_downloads sha256_of",
+        "downloads": "cache_folder download forbidden no_downloads sha256_of",
         "lookahead": "ahead read_ahead",
         "mapped": "ROWS blocks_of release",
         "npz": "Arrays load member_header opened read_header reading write_npz",

@@ -66,16 +66,11 @@ def no_downloads(reason: str) -> Iterator[None]:
         _forbidden.reset(token)
 
 
-def refuse_downloads() -> None:
-    """Refuse to download where that is forbidden, by `no_downloads` or by HF_HUB_OFFLINE.
-
-    Raises:
-        InputError: It is forbidden; the message says by what.
-    """
+def forbidden() -> str | None:
+    """Why nothing may be downloaded, by `no_downloads` or HF_HUB_OFFLINE; None where it may."""
     if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
-        raise InputError("HF_HUB_OFFLINE forbids a download")
-    if reason := _forbidden.get():
-        raise InputError(reason)
+        return "HF_HUB_OFFLINE forbids a download"
+    return _forbidden.get()
 
 
 def download(url: str, target: Path, sha256: str, what: str) -> Path:
@@ -85,7 +80,8 @@ def download(url: str, target: Path, sha256: str, what: str) -> Path:
     """
     if not url.startswith("https://"):
         raise InputError(f"{url}: only https:// is downloaded from")
-    refuse_downloads()
+    if reason := forbidden():
+        raise InputError(reason)
     partial: Path | None = None
     try:
         with urllib.request.urlopen(url, timeout=30) as answer:

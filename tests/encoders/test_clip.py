@@ -212,13 +212,16 @@ def test_a_folder_names_no_repository(
 
 
 def test_hub_parts_of_a_named_model_are_announced(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     weights = tmp_path / "w.safetensors"
     weights.write_bytes(b"")
     tell_of_hub_parts(find_checkpoint("ViT-B-32", weights))
     assert capsys.readouterr().err == ""
     named = find_checkpoint("roberta-ViT-B-32", weights)
+    with pytest.raises(InputError, match="HF_HUB_OFFLINE forbids"):
+        tell_of_hub_parts(named)
+    monkeypatch.delenv("HF_HUB_OFFLINE")
     tell_of_hub_parts(named)
     assert "https://huggingface.co/roberta-base" in capsys.readouterr().err
     with no_downloads("a look downloads nothing"), pytest.raises(InputError, match="a look down"):
