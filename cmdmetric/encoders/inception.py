@@ -7,6 +7,7 @@ Inception score is made. Torch is imported when a network is built, not before.
 from __future__ import annotations
 
 import io
+import os
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
