@@ -40,6 +40,12 @@ def test_another_content_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: P
         find_reference_file(COCO2014_VAL, "image")
 
 
+@pytest.fixture
+def online(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+
+
+@pytest.mark.usefixtures("online")
 def test_without_a_connection_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise urllib.error.URLError("no network")
@@ -58,11 +64,6 @@ class Answer(io.BytesIO):
 
     def geturl(self) -> str:
         return self.url
-
-
-@pytest.fixture
-def online(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("HF_HUB_OFFLINE")
 
 
 def test_offline_nothing_is_downloaded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
