@@ -94,6 +94,7 @@ def test_download_announces_and_checks(
 
 
 @pytest.mark.parametrize("length", ["abc", "-5", "9" * 5000, "٣", ""])
+@pytest.mark.usefixtures("online")
 def test_a_length_that_is_none(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, length: str
 ) -> None:
