@@ -107,6 +107,7 @@ def test_a_length_that_is_none(
     assert target.read_bytes() == b"hello"
 
 
+@pytest.mark.usefixtures("online")
 def test_an_answer_that_breaks_off(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     answer = Answer()
 
