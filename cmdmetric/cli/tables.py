@@ -53,9 +53,9 @@ def score_table(result: CMDScore) -> list[str]:
             f"(95 %: {bars.cmd.low:.4f} to {bars.cmd.high:.4f})"
         ]
     elif bars is not None:
-        why = "too few images, or of too few captions"
-        if "generated" not in bars.sides:
-            why = "the generated images are moments alone"
+        why = "the generated images are moments alone"
+        if "generated" in bars.sides and bars.withheld is not None:
+            why = bars.withheld
         lines += [f"the excess of finite samples is not known: {why}"]
     lines += _family(result.metrics)
     lines += [
