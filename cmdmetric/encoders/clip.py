@@ -23,7 +23,7 @@ from cmdmetric.encoders.device import (
     exact_float32,
     has_bfloat16,
 )
-from cmdmetric.encoders.tokens import cut_words
+from cmdmetric.encoders.tokens import are_cut, cut_words
 from cmdmetric.encoders.towers import encode_image, encode_text, reading_order
 from cmdmetric.encoders.weights import Checkpoint, Dtype, find_checkpoint, tell_of_hub_parts
 from cmdmetric.errors import InputError
@@ -132,16 +132,15 @@ class Encoder:
         Returns:
             Token indices (n, context) int64, and (n,) which captions were too long and cut. A cut
             caption keeps its end-of-text token.
-
-        None is told to be cut where the model's tokeniser is none of CLIP's and does not tell.
         """
         cleaned = [cut_words(self.protocol.clean(text), self._context_length) for text in texts]
-        truncated = np.zeros(len(cleaned), bool)
         if not isinstance(self._tokenizer, open_clip.SimpleTokenizer):
             with torch.device("cpu"):
-                return self._tokenizer(cleaned, context_length=self._context_length), truncated
+                tokens = self._tokenizer(cleaned, context_length=self._context_length)
+            return tokens, np.array(are_cut(self._tokenizer, cleaned, self._context_length), bool)
         start, end = self._tokenizer.sot_token_id, self._tokenizer.eot_token_id
         tokens = np.zeros((len(cleaned), self._context_length), np.int64)
+        truncated = np.zeros(len(cleaned), bool)
         for i, (row, text) in enumerate(zip(tokens, cleaned, strict=True)):
             words = self._tokenizer.encode(text)
             truncated[i] = len(words) > self._context_length - 2
@@ -244,6 +243,11 @@ def _tokenizer(checkpoint: Checkpoint) -> Any:
     try:
         with _quiet:
             return open_clip.get_tokenizer(checkpoint.architecture)
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"{checkpoint.label}: its tokeniser needs {error.name}, which is not installed: "
+            "pip install 'cmdmetric[transformers]'"
+        ) from None
     except Exception as error:  # tokenisers of other towers come from the Hub, with its errors
         raise InputError(f"{checkpoint.label}: no tokeniser for this model: {error}") from None
 

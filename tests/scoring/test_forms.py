@@ -21,6 +21,7 @@ from PIL import Image
 from cmdmetric import CMDScore, Encoder, InputError, cmd
 from cmdmetric.inputs import open_images
 from cmdmetric.scoring import stored_set
+from tests.support.commands import run
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*taken on trust:UserWarning")
 
@@ -330,3 +331,17 @@ def test_what_captions_name_outside_their_folder_is_no_real_side(
     )
     with pytest.raises(InputError, match="are the generated ones themselves"):
         cmd(beside, beside, encoder=given.encoder)
+
+
+@pytest.mark.parametrize("empty", ["generated", "captions", "--real"])
+def test_an_empty_argument_is_no_current_folder(given: Given, empty: str) -> None:
+    """--real "$UNSET" would score the current folder."""
+    folder = given.images["folder"].make()
+    words = {"generated": str(folder), "captions": str(given.captions["map.json"].make()),
+             "--real": str(folder), empty: ""}  # fmt: skip
+    done = run(
+        "cmd-score", words["generated"], words["captions"], "--real", words["--real"],
+        "--model", "scenes-toy", cwd=folder, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2 and done.stdout == ""
+    assert "is a variable of the shell not set?" in done.stderr
