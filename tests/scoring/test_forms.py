@@ -341,7 +341,7 @@ def test_an_empty_argument_is_no_current_folder(given: Given, empty: str) -> Non
              "--real": str(folder), empty: ""}  # fmt: skip
     done = run(
         "cmd-score", words["generated"], words["captions"], "--real", words["--real"],
-        "--model", "scenes-toy", cwd=folder, check=False,
+        "--model", "scenes-toy", cwd=folder,
     )  # fmt: skip
     assert done.returncode == 2 and done.stdout == ""
     assert "is a variable of the shell not set?" in done.stderr
