@@ -26,6 +26,8 @@ Array = NDArray[np.float64]
 #: How long one process may wait for another that has more to do; one that has died is noticed at
 #: once, since its connections close.
 PATIENCE = timedelta(days=7)
+#: The variable that says how many seconds the processes have to find each other, and its default.
+RENDEZVOUS, RENDEZVOUS_SECONDS = "CMDMETRIC_RENDEZVOUS_TIMEOUT", 300.0
 #: Rows of features that are sent at once.
 ROWS = 1 << 16
 
@@ -95,6 +97,8 @@ class Workers:
 
     def __init__(self) -> None:
         """Join the others. Raises ProcessLost where they do not come."""
+        # The stacks that torch logs of a lost connection tell no more than its exception.
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "FATAL")
         import torch.distributed as dist
 
         self._dist = dist
@@ -104,7 +108,16 @@ class Workers:
         self.agreed = self.awaited = False
         os.environ.setdefault("MASTER_ADDR", _first_node())
         os.environ.setdefault("MASTER_PORT", _port())
-        self._talk(lambda: dist.init_process_group("gloo", rank=self.rank, world_size=self.size))
+        limit = rendezvous_limit()
+        self._talk(
+            lambda: dist.init_process_group(
+                "gloo", rank=self.rank, world_size=self.size, timeout=limit
+            ),
+            f" All {self.size} must come within {limit.total_seconds():g} s, which "
+            f"{RENDEZVOUS} sets.",
+        )
+        # All are there: only now may one wait long for another.
+        self._talk(dist.barrier)
         self._group: Any = self._talk(lambda: dist.new_group(backend="gloo", timeout=PATIENCE))
 
     def device(self, device: Any) -> Any:
@@ -192,15 +205,31 @@ class Workers:
         """Part in order."""
         self._dist.destroy_process_group()
 
-    def _talk(self, work: Callable[[], T]) -> T:
+    def _talk(self, work: Callable[[], T], advice: str = "") -> T:
         try:
             return work()
         except (RuntimeError, OSError) as error:
             reason = " ".join(str(error).split())[:300]
             raise ProcessLost(
                 f"another process of this run has ended or cannot be reached ({reason}); what was "
-                "computed is in the cache, if there is one: start the run again"
+                f"computed is in the cache, if there is one: start the run again.{advice}"
             ) from None
+
+
+def rendezvous_limit() -> timedelta:
+    """How long the processes wait for each other at the start.
+
+    Raises:
+        InputError: The variable holds no number of seconds.
+    """
+    text = os.environ.get(RENDEZVOUS) or str(RENDEZVOUS_SECONDS)
+    try:
+        seconds = float(text)
+        if not 0 < seconds <= PATIENCE.total_seconds():
+            raise ValueError
+    except ValueError:
+        raise InputError(f"{RENDEZVOUS} is {text!r}, it must be a number of seconds") from None
+    return timedelta(seconds=seconds)
 
 
 def _first_node() -> str:

@@ -24,10 +24,12 @@ from PIL import Image
 
 from cmdmetric.cli.main import main
 from cmdmetric.encoders.inception import Inception, InceptionFeatures
+from cmdmetric.errors import InputError
 from cmdmetric.features import captions as features, workers as distributed
 from cmdmetric.features.failures import OnError, Undecodable
 from cmdmetric.features.shared_encoding import shared_pass
 from cmdmetric.inputs.images import open_images
+from tests.support.commands import run
 from tests.support.systems import needs_proc
 
 if "forkserver" not in multiprocessing.get_all_start_methods():
@@ -416,3 +418,22 @@ def test_who_started_it(
     assert distributed._first_node() == node
     # Only commands join: a function of the library may well be called in one process alone.
     assert distributed.workers() is None
+
+
+@pytest.mark.parametrize("rank", ["0", "1"])
+def test_a_process_whose_others_never_come_ends(rank: str, example: Path) -> None:
+    start = time.monotonic()
+    done = run("cmd-score", example / "generated", example / "captions.json", "-q", "--model",
+               "scenes-toy", RANK=rank, WORLD_SIZE="2", MASTER_ADDR="127.0.0.1",
+               MASTER_PORT=str(free_port()), CMDMETRIC_RENDEZVOUS_TIMEOUT="3")  # fmt: skip
+    assert done.returncode == 2 and done.stdout == ""
+    assert "CMDMETRIC_RENDEZVOUS_TIMEOUT" in done.stderr and "frame #" not in done.stderr
+    assert time.monotonic() - start < 100  # torch tries thrice
+
+
+@pytest.mark.parametrize("value", ["x", "0", "-1", "nan", "inf", "1e9"])
+def test_limits_of_the_rendezvous(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert distributed.rendezvous_limit().total_seconds() == 300
+    monkeypatch.setenv("CMDMETRIC_RENDEZVOUS_TIMEOUT", value)
+    with pytest.raises(InputError, match="number of seconds"):
+        distributed.rendezvous_limit()
