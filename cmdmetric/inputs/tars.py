@@ -42,6 +42,14 @@ class CheckedHeader(tarfile.TarInfo):
     """Refuses extended headers that tarfile would read into memory however long they are."""
 
     @classmethod
+    def fromtarfile(cls, archive: tarfile.TarFile) -> CheckedHeader:
+        """Read a header; numbers in it that are none, such as a sparse file's, are damage."""
+        try:
+            return super().fromtarfile(archive)
+        except (ValueError, TypeError, LookupError, OverflowError) as error:
+            raise tarfile.ReadError(f"a header that makes no sense: {error}") from None
+
+    @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> CheckedHeader:
         """Read a header, and refuse one of an extended kind that is too long."""
         header = super().frombuf(buf, encoding, errors)

@@ -172,3 +172,19 @@ class TestMistakes:
         write_tar(tmp_path / "s-0.tar", {"a.txt": b"a"})
         with pytest.raises(InputError, match=r"no images; it holds 1 files: \.txt 1"):
             list(open_images(f"{tmp_path}/s-*.tar"))
+
+
+@pytest.mark.parametrize("numbers", [b"\xff\n", b"", b"9" * 30 + b"\n", b"2\n0\n5\nx\n"])
+def test_sparse_members_with_numbers_that_are_none(tmp_path: Path, numbers: bytes) -> None:
+    """As in libarchive's gtar_sparse_1_17_posix10_modified: the map of holes is no map."""
+    header = tarfile.TarInfo("GNUSparseFile.0/captions.txt")
+    keys = {"major": "1", "minor": "0", "name": "captions.txt", "realsize": "20"}
+    header.pax_headers = {f"GNU.sparse.{key}": value for key, value in keys.items()}
+    body = numbers + bytes(512 - len(numbers))
+    header.size = len(body)
+    path = tmp_path / "sparse.tar"
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as archive:
+        archive.addfile(header, io.BytesIO(body))
+    for read in (read_captions, open_images):
+        with pytest.raises(InputError, match=r"sparse\.tar"):
+            read(str(path))
