@@ -175,8 +175,10 @@ def write(path: str | Path, text: str) -> None:
     """Write a text to a file or a URL; a file appears whole or not at all."""
     from cmdmetric.files import remote, whole_file
 
+    # Names of files need be no UTF-8: what is not is written as in JSON (\udcff).
+    content = text.encode(errors="backslashreplace")
     if remote.is_url(path):
-        remote.write_bytes(str(path), text.encode())
+        remote.write_bytes(str(path), content)
         return
     with whole_file(remote.local(str(path))) as file:
-        file.write(text.encode())
+        file.write(content)

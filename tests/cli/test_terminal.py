@@ -97,10 +97,13 @@ def test_every_table_is_harmless(
             assert max(map(len, done.stdout.splitlines())) <= LINE
 
 
-def test_names_stay_legible(sides: tuple[list[Path], tuple[object, ...]]) -> None:
+def test_names_stay_legible(sides: tuple[list[Path], tuple[object, ...]], tmp_path: Path) -> None:
     (one, _), rest = sides
-    done = call("score", one, *rest, "--worst", 30)
+    table = tmp_path / "worst.csv"
+    done = call("score", one, *rest, "--worst", 30, "--worst-csv", table)
     assert done.exit_code == 0, done.output
+    # A name that is no UTF-8 is written too.
+    assert "\\udcff.png" in table.read_text(encoding="utf-8")
     assert r"\x1b[2J" in done.stdout and "…" in done.stdout
     assert max(map(len, done.stdout.splitlines())) < 400
 
