@@ -80,8 +80,8 @@ def rows(world: World, n: int, draws: int, names: tuple[str, ...]) -> list[list[
 @click.option("-n", default=2000, help="Images of a set.")
 def main(out: Path | None, draws: int, n: int) -> None:
     """Print the table."""
-    clip = tuple(name for name, metric in METRICS.items() if not metric.inception)
-    inception = tuple(name for name, metric in METRICS.items() if metric.inception)
+    clip = tuple(name for name, metric in METRICS.items() if not metric.network)
+    inception = tuple(name for name, metric in METRICS.items() if metric.network)
     found = [
         row
         for names, count in ((clip, draws), (inception, max(2, draws // 2)))

@@ -51,7 +51,7 @@ def refuse_malformed(content: Any, name: str) -> None:
     for key in ("n", "draws", "paired"):
         if content.get(key) is not None and not _is_number(content[key]):
             raise InputError(f"{name}: {key} is {_told(content[key])}, not a number")
-    for key in ("metrics", "uncertainty", "inception"):
+    for key in ("metrics", "uncertainty", "networks"):
         if content.get(key) is not None and not isinstance(content[key], Mapping):
             raise InputError(f"{name}: {key} is {_told(content[key])}, not an object")
     for key, value in (content.get("metrics") or {}).items():

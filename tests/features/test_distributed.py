@@ -201,7 +201,8 @@ def test_inception_skips_a_whole_share(sets: Path, inception_weights: Path, tmp_
     first, other = launch(tmp_path / "run", 2, *arguments)
     assert (first.status, other.status) == (0, 0), first.err
     found, theirs = json.loads(first.out), alone(*arguments)
-    assert found["inception"] == theirs["inception"] and found["inception"]["n_real"] == 3
+    assert found["networks"] == theirs["networks"]
+    assert found["networks"]["inception"]["n_real"] == 3
     ours, of_one = (x["metrics"]["fid"]["value"] for x in (found, theirs))
     assert ours == pytest.approx(of_one, abs=1e-4)
 

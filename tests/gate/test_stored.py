@@ -18,7 +18,7 @@ from tests.gate.test_check import ERRORS, result
 WHOLE = result(
     uncertainty={**ERRORS, "cmd": {"standard_error": 0.05, "debiased": 8.9, "low": 8, "high": 9}},
     metrics={"fid": {"value": 12.5, "standard_error": 0.1}},
-) | {"draws": 30000, "paired": 30000, "real": "r", "generated": "f", "inception": None}
+) | {"draws": 30000, "paired": 30000, "real": "r", "networks": {"inception": {"n_real": 3}}}
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
@@ -51,7 +51,7 @@ def changed(content: dict[str, Any], at: tuple[Any, ...], value: Any) -> dict[st
         for change in (
             {"cmd": "8"}, {"cmd": True}, {"cmd": None}, {"cmd": [1]}, {"cmd": 10**400},
             {"metrics": "x"}, {"metrics": {"fid": 3}}, {"metrics": [1]}, {"uncertainty": [1]},
-            {"uncertainty": {"sides": 5}}, {"n": "many"}, {"n": 1e300}, {"inception": "x"},
+            {"uncertainty": {"sides": 5}}, {"n": "many"}, {"n": 1e300}, {"networks": "x"},
             {"signature": 5}, {"signature": None},
         )
     ]
