@@ -41,7 +41,7 @@ from cmdmetric.inputs.image_set import decode
 from cmdmetric.inputs.images import open_images
 from cmdmetric.inputs.shards import Listing, Shard, ShardRecord
 from cmdmetric.metrics.cmd import cross_model_distance
-from cmdmetric.scoring.merging import merge
+from cmdmetric.scoring.stored.merging import merge
 from cmdmetric.scoring.stored_sets import StoredSet
 
 ARCHITECTURE = "ViT-B-32-quickgelu"
@@ -277,7 +277,7 @@ are read at {store}/s.
 | bytes read | {read_30k} | {read_1M} | {read_1B}, {store_fp32}/s in all |
 | cache | {cache_30k} | {cache_1M} | {cache_1B}, {cache_1M} in each job (limit: 10 GB) |
 | features, in memory or a file | {features_30k} | {features_1M} | {features_1M} in each job |
-| what is merged | nothing | nothing | 1,000 files of {moments}; {features_1B} with `--features` |
+| what is merged | nothing | nothing | 1,000 files of {moments} with `--no-features`; {features_1B} without |
 
 ## What breaks first
 
@@ -289,7 +289,7 @@ are read at {store}/s.
   100,000 names, and are handed out whole. Then the store: {requests_fp32} requests a second for
   loose files, against a few thousand long reads at a time for tars, of {store_fp32}/s together.
 - 1 B under one `torchrun`: the {features_1B} of features that go to the first process for the error
-  bars. Jobs with `--shard` and without `--features` have no such place; what they are merged to has
+  bars. Jobs with `--shard` and `--no-features` have no such place; what they are merged to has
   no error bars, which at that size are far below what the choice of captions does.
 - Not float64: the moments of any number of shards merge to 1e-10.
 """

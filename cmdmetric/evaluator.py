@@ -16,7 +16,15 @@ from numpy.typing import NDArray
 
 from cmdmetric.encoders import Encoder, ImageNetwork
 from cmdmetric.errors import InputError
-from cmdmetric.features import encode_captions, encode_images
+from cmdmetric.features import (
+    Contents,
+    ImageRecords,
+    Looks,
+    digests_of,
+    encode_captions,
+    encode_images,
+    split_records,
+)
 from cmdmetric.inputs import Captions, ImageSet, open_images, read_captions
 from cmdmetric.metrics import Moments, refuse_differences
 from cmdmetric.scoring import (
@@ -156,7 +164,10 @@ class Evaluator:
                 raise InputError(f"a score needs at least 2 {what} (with a word), there are {n}")
         moments = Moments.from_features(batch.images, provenance)
         names = tuple(map(_name, range(len(batch.images))))
-        f = Side(moments, IMAGES, features=batch.images, names=names)
+        f = Side(
+            moments, IMAGES, features=batch.images, names=names, contents=batch.contents,
+            looks=batch.looks,
+        )  # fmt: skip
         l = self.captions or batch.caption_side(self.encoder)
         score = score_of(f, self.real, l, real_captions=self.real_captions)
         seen = with_generated(self._seen_r, batch.seen)
@@ -222,6 +233,9 @@ class Batch:
     kept: tuple[int, ...]
     #: Captions that were cut at the encoder's context length.
     truncated: int
+    #: What the images are: `cmdmetric.features.split_records`.
+    contents: Contents
+    looks: Looks
     #: (n, d) by the name of a network beside CLIP: its features of the images.
     seen: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
@@ -239,6 +253,8 @@ class Batch:
             captions=np.concatenate([batch.captions for batch in batches]),
             kept=tuple(n + i for n, batch in zip(texts, batches, strict=False) for i in batch.kept),
             truncated=sum(batch.truncated for batch in batches),
+            contents=np.concatenate([batch.contents for batch in batches]),
+            looks=np.concatenate([batch.looks for batch in batches]),
             seen={
                 name: np.concatenate([batch.seen[name] for batch in batches])
                 for name in batches[0].seen
@@ -254,6 +270,7 @@ class Batch:
             texts=Captions(self.texts, tuple(map(_name, self.owner)), CAPTIONS),
             kept=self.kept,
             truncated=self.truncated,
+            contents=digests_of(self.texts[i].encode() for i in self.kept),
         )
 
 
@@ -305,23 +322,26 @@ def encode_batch(
     with _apart_from_training(encoder.device.type):
         opened = open_images(images)
         networks = networks or {}
-        found_images = encode_images(opened, encoder, beside=list(networks.values()))
+        beside: list[ImageNetwork] = [ImageRecords(), *networks.values()]
+        found_images = encode_images(opened, encoder, beside=beside)
+        records, *others = found_images.beside
+        what = split_records(np.array(records))
         # Copies: what many batches keep is mapped from no file.
         encoded = np.array(found_images.features)
-        seen = {
-            name: np.array(rows) for name, rows in zip(networks, found_images.beside, strict=True)
-        }
+        seen = {name: np.array(rows) for name, rows in zip(networks, others, strict=True)}
         nothing: NDArray[np.float32] = np.empty((0, encoded.shape[1]), np.float32)
         if captions is None:
-            return Batch(encoded, (), (), nothing, (), 0, seen)
+            return Batch(encoded, (), (), nothing, (), 0, *what, seen)
         names = tuple(map(_name, range(len(encoded))))
         found = _read_captions(captions, names, "images")
         owner = tuple(map(_index, found.images))
         if not any(encoder.protocol.clean(text).strip() for text in found.texts):
-            return Batch(encoded, found.texts, owner, nothing, (), 0, seen)
+            return Batch(encoded, found.texts, owner, nothing, (), 0, *what, seen)
         texts = encode_captions(found, encoder)
         features = np.array(texts.features)
-        return Batch(encoded, found.texts, owner, features, texts.kept, texts.truncated, seen)
+        return Batch(
+            encoded, found.texts, owner, features, texts.kept, texts.truncated, *what, seen
+        )
 
 
 def refuse_captions(*, given: bool, expected: bool) -> None:
@@ -361,7 +381,7 @@ def _with_names(real: Side) -> Side:
     if not real.has_features:
         raise InputError(
             f"{real.source} is moments alone, which captions cannot be paired with: store it with "
-            "its features (cmdmetric moments --features), or give the images"
+            "its features (cmdmetric moments), or give the images"
         )
     return dataclasses.replace(real, names=tuple(f"#{i}" for i in places), places=places)
 

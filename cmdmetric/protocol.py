@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import json
 import os
 import re
@@ -139,9 +140,11 @@ def get_protocol(which: Protocol | str | Path) -> Protocol:
         raise InputError(f"protocol is {which!r}: it is a cmdmetric.Protocol, a name, or a file")
     path = named_path(which)
     if not path.is_file():
+        near = difflib.get_close_matches(str(which).lower(), [GRGAN.name, CLIP.name], n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
         raise InputError(
             f"no protocol {str(which)!r}: it is grgan, clip, or a JSON file with the fields of "
-            "cmdmetric.Protocol"
+            f"cmdmetric.Protocol{hint}"
         )
     try:
         values = json.loads(path.read_text(encoding="utf-8-sig"))

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 )
 @click.option("--shard", metavar="I/K", help="Only this share of SOURCE, for one job of K; "
               "counted from 0: 0/64 to 63/64.")  # fmt: skip
-@click.option("--features", is_flag=True, help="Keep the features too: error bars need them.")
+@click.option("--features/--no-features", default=True, show_default=True,
+              help="Keep features, names and captions too: error bars, the debiased CMD and other "
+              "metrics need them. Without, the file is small.")  # fmt: skip
 @encoder_options
 @explain
 def moments(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -118,10 +119,13 @@ def score(
             **options,
         )
         content, lines = both.to_dict(), versus_table(both)
+    from cmdmetric.scoring import run_record
+
     verdict = gate.verdict(content)
     if verdict is not None:
         content["check"] = verdict.to_dict()
         lines += ["", *verdict.lines()]
+    content["run"] = run_record(sys.argv)
     give(content, lines, form, output)
     gate.leave(verdict)
 

@@ -53,9 +53,7 @@ def score_table(result: CMDScore) -> list[str]:
             f"(95 %: {bars.cmd.low:.4f} to {bars.cmd.high:.4f})"
         ]
     elif bars is not None:
-        why = "the generated images are moments alone"
-        if "generated" in bars.sides and bars.withheld is not None:
-            why = bars.withheld
+        why = bars.withheld or "the generated images are moments alone"
         lines += [f"the excess of finite samples is not known: {why}"]
     lines += _family(result.metrics)
     lines += [

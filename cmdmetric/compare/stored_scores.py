@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from cmdmetric.errors import InputError
-from cmdmetric.gate import SAME_CAPTIONS, numbers, read_json, refuse_malformed, setting_of
+from cmdmetric.gate import (
+    SAME_CAPTIONS,
+    differences_of,
+    numbers,
+    read_json,
+    refuse_malformed,
+    setting_of,
+)
 from cmdmetric.metrics import QUANTITIES
 from cmdmetric.scoring import METRIC_OF, METRICS
 from cmdmetric.uncertainty import Gap, Sizes, Value, differ, gap_of, holm
@@ -276,9 +283,7 @@ def _refuse_differences(
     if ours["weights"] == theirs["weights"] is not None:
         ours["model"] = theirs["model"]  # one network under two names
     fields = [
-        f"{what}: {ours[what]!r} against {theirs[what]!r}"
-        for what in ours
-        if ours[what] != theirs[what]
+        f"{what}: {ours[what]!r} against {theirs[what]!r}" for what in differences_of(ours, theirs)
     ]
     if not fields and abs(first["dis_rl"] - content["dis_rl"]) > SAME_CAPTIONS * first["dis_rl"]:
         fields = [f"Dis(r,l): {first['dis_rl']:.4f} against {content['dis_rl']:.4f}"]

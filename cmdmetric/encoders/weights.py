@@ -13,6 +13,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+import PIL
+
 from cmdmetric.errors import InputError, NotAtHandError
 from cmdmetric.files import cache_folder, download, expanded, forbidden, named_path, sha256_of
 from cmdmetric.metrics import Provenance
@@ -40,6 +42,8 @@ _FOLDER_FILES = (
 )
 #: A model of timm's own list; what has a colon or a slash in it is looked for elsewhere.
 _TIMM_NAME = re.compile(r"[\w.-]+")
+#: Of weights that many ask for.
+_SIZES = {DEFAULT_MODEL: "354 MB"}
 #: sha256 (hex) of a file: read, or remembered.
 Digest: TypeAlias = Callable[[Path], str]
 
@@ -93,6 +97,8 @@ class Checkpoint:
             dtype=dtype,
             side=side,
             source=source,
+            tokeniser=self.config.get("text_cfg", {}).get("hf_tokenizer_name") or "CLIP",
+            pillow=PIL.__version__,
         )
 
     @property
@@ -127,9 +133,10 @@ def find_checkpoint(
     import open_clip
     from open_clip.pretrained import get_pretrained_cfg, list_pretrained_tags_by_model
 
+    given = name
     name, _, tag = name.partition("/")
     if name not in open_clip.list_models():
-        raise InputError(_unknown_model(name))
+        raise InputError(_unknown_model(given))
     tags = list_pretrained_tags_by_model(name)
     if tag and tag not in tags:
         raise InputError(
@@ -285,11 +292,22 @@ def _find_published(name: str, tag: str, published: dict[str, Any], digest: Dige
             return download(url, target / url.rsplit("/", 1)[-1], sha256, f"weights {name}/{tag}")
         return _download_from_hub(repository, file, target, f"weights {name}/{tag}")
     except InputError as error:
-        raise NotAtHandError(
-            f"the weights of {name}/{tag} are not at hand (looked for {'; '.join(looked)}) and "
-            f"{error}. Three ways to provide them: give a file with --weights FILE; put it at "
-            f"{looked[0]}; or run once with a connection, so that they are downloaded."
-        ) from None
+        wanted = url.rsplit("/", 1)[-1] if sha256 else file or " or ".join(_HUB_FILES)
+        size = _SIZES.get(f"{name}/{tag}")
+        lines = [
+            f"the weights of {name}/{tag} are not at hand",
+            f"  file        {wanted}{f', {size}' if size else ''}",
+            *([f"  sha256      {sha256}"] if sha256 else []),
+            *(f"  looked for  {place}" for place in looked),
+            f"  download    {error}",
+            "Three ways to provide them:",
+            "  give the file with --weights FILE",
+            f"  put it at {looked[0]}" if sha256 else f"  have {looked[0]}",
+            "  run once with a connection, so that they are downloaded",
+            "To try things without them: --model scenes-toy, the bundled toy, whose numbers "
+            "mean nothing",
+        ]
+        raise NotAtHandError("\n".join(lines)) from None
 
 
 def tell_of_hub_parts(checkpoint: Checkpoint) -> None:
@@ -346,10 +364,39 @@ def _is_torchscript(file: Path) -> bool:
         return any("/code/" in name for name in archive.namelist())
 
 
-def _unknown_model(name: str) -> str:
-    import open_clip
+def _nearest(name: str) -> list[str]:
+    """The names of open_clip's list that are meant, or at least near, in its spelling.
 
-    near = get_close_matches(name, [*open_clip.list_models(), *BUNDLED], n=3)
+    clip writes ViT-B/32, transformers openai/clip-vit-base-patch32, and open_clip's own
+    checkpoints lie at hf-hub:ORGANISATION/MODEL, which its list has as NAME/TAG.
+    """
+    import open_clip
+    from open_clip.pretrained import get_pretrained_cfg
+
+    spelt = re.fullmatch(r"openai/clip-vit-(base|large)-patch(\d+)(?:-(336))?", name.lower())
+    if spelt:
+        size, patch, pixels = spelt.groups()
+        found = f"ViT-{size[0].upper()}-{patch}{f'-{pixels}' if pixels else ''}"
+        return [f"{found}/openai"]
+    hub = name.removeprefix("hf-hub:")
+    if "/" in hub:
+        tagged = [
+            f"{model}/{tag}"
+            for model, tag in open_clip.list_pretrained()
+            if get_pretrained_cfg(model, tag).get("hf_hub", "").strip("/") == hub
+        ]
+        if tagged:
+            return tagged
+    known = [*open_clip.list_models(), *BUNDLED]
+    lower = {each.lower(): each for each in known}
+    for guess in (name.replace("/", "-"), name.partition("/")[0], hub.rpartition("/")[2]):
+        if guess.lower() in lower:
+            return [lower[guess.lower()]]
+    return get_close_matches(name.replace("/", "-"), known, n=3)
+
+
+def _unknown_model(name: str) -> str:
+    near = _nearest(name)
     hint = f"; did you mean {' or '.join(near)}?" if near else ""
     return (
         f"no model {name!r}: it is {', '.join(BUNDLED)} (bundled), a name of open_clip's list "

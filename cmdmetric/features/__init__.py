@@ -11,6 +11,16 @@ if TYPE_CHECKING:
         EncodedTexts as EncodedTexts,
         encode_captions as encode_captions,
     )
+    from cmdmetric.features.contents import (
+        Contents as Contents,
+        ImageRecords as ImageRecords,
+        Looks as Looks,
+        digest_of_set as digest_of_set,
+        digests_of as digests_of,
+        digests_of_rows as digests_of_rows,
+        split_records as split_records,
+        summed as summed,
+    )
     from cmdmetric.features.failures import OnError as OnError, list_failures as list_failures
     from cmdmetric.features.image_pass import (
         PassedImages as PassedImages,
@@ -32,6 +42,10 @@ __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
         "captions": "EncodedTexts encode_captions",
+        "contents": (
+            "Contents ImageRecords Looks digest_of_set digests_of digests_of_rows split_records "
+            "summed"
+        ),
         "failures": "OnError list_failures",
         "image_pass": "PassedImages pass_images",
         "images": "EncodedImages encode_images",

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from cmdmetric.gate.expectations import (
         SAME_CAPTIONS as SAME_CAPTIONS,
         Against as Against,
+        differences_of as differences_of,
         expectation as expectation,
         numbers as numbers,
         setting_of as setting_of,
@@ -29,7 +30,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
         "checks": "DEFAULT_TOLERANCE Tolerance check",
-        "expectations": "Against SAME_CAPTIONS expectation numbers setting_of",
+        "expectations": "Against SAME_CAPTIONS differences_of expectation numbers setting_of",
         "stored": "read_json refuse_malformed",
         "verdict": "Verdict",
     },

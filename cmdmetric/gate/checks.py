@@ -10,9 +10,12 @@ from typing import Any, Literal
 
 from cmdmetric.errors import InputError
 from cmdmetric.gate.expectations import (
+    DECODER,
+    UNRECORDED,
     Against,
     Bound,
     Expectation,
+    differences_of,
     expectation,
     number_at,
     numbers,
@@ -152,8 +155,9 @@ def _differences(result: Mapping[str, Any], wanted: Expectation) -> Iterator[str
         yield "it is one generator's score, this is no such result"
         return
     ours = setting_of(result)
-    for what, theirs in wanted.setting.items():
-        if ours[what] != theirs and not (what == "model" and _same_weights(ours, wanted)):
+    for what in differences_of(ours, wanted.setting):
+        theirs = wanted.setting[what]
+        if not (what == "model" and _same_weights(ours, wanted)):
             yield f"it was made with {what} {_told(theirs)}, this score with {_told(ours[what])}"
     dis_rl = number_at(result, "dis_rl")
     if abs(dis_rl - wanted.dis_rl) > wanted.dis_rl_slack:
@@ -201,12 +205,19 @@ def _notes(result: Mapping[str, Any], wanted: Expectation) -> Iterator[str]:
     for metric, expected in wanted.values.items():
         if known.get(metric) is None:
             yield f"{wanted.name} has {metric} {expected:g}, which this run has not computed"
-    unknown = [what for what, theirs in wanted.setting.items() if theirs in (None, "?")]
+    ours = setting_of(result)
+    unknown = [
+        what
+        for what, theirs in wanted.setting.items()
+        if (theirs in (None, "?") and what not in (*UNRECORDED, DECODER))
+        # A reference is known by its name, which tells its contents.
+        or (what in UNRECORDED and (theirs is None) != (ours[what] is None))
+    ]
     if wanted.samples is None:
         unknown.append("number of images")
     if unknown:
         yield (
-            f"{wanted.name}: {', '.join(unknown)} not recorded on either side: that they are the "
+            f"{wanted.name}: {', '.join(unknown)} not recorded on both sides: that they are the "
             "same is taken on trust"
         )
 

@@ -16,7 +16,7 @@ from cmdmetric.errors import InputError
 from cmdmetric.files import named_path
 from cmdmetric.gate.stored import read_json, refuse_malformed
 from cmdmetric.metrics import QUANTITIES
-from cmdmetric.scoring import CMDScore
+from cmdmetric.scoring import CMDScore, fields_of
 
 #: Features of one set of images differ between machines by some 1e-6, and so do their distances:
 #: what is below this share of the largest distance is rounding.
@@ -121,15 +121,50 @@ def number_at(result: Mapping[str, Any], key: str) -> float:
 
 def setting_of(result: Mapping[str, Any]) -> dict[str, Any]:
     """What must be equal for two scores to mean the same, from a result's JSON."""
-    parts = dict(part.split(":", 1) for part in str(result["signature"]).split("|") if ":" in part)
+    parts = fields_of(str(result["signature"]))
+    real, real_contents = _count_and_contents(parts.get("r"))
+    captions, texts = _count_and_contents(parts.get("l"))
     return {
         "protocol": parts.get("proto"),
         "model": result.get("model"),
         "weights": result.get("weights"),
         "arithmetic": parts.get("dtype"),
-        "real images": parts.get("r"),
-        "captions": parts.get("l"),
+        "tokeniser": _known(parts.get("tok")),
+        "real images": real,
+        "contents of real images": real_contents,
+        "captions": captions,
+        "contents of captions": texts,
+        DECODER: _known(parts.get("pillow")),
     }
+
+
+#: What a setting has that is no difference of its own: Pillow, which decodes images.
+DECODER = "decoder"
+#: What results of older releases do not record: where one side lacks it, nothing can be compared.
+UNRECORDED = ("tokeniser", "contents of real images", "contents of captions")
+
+
+def differences_of(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
+    """Find in which fields two settings of `setting_of` differ, as far as both record them."""
+    found = []
+    for what, value in theirs.items():
+        unknown = what in UNRECORDED and None in (ours.get(what), value)
+        # Another release of the decoder may give other pixels of the same files.
+        if what == "contents of real images" and ours.get(DECODER) != theirs.get(DECODER):
+            unknown = True
+        if ours.get(what) != value and what != DECODER and not unknown:
+            found.append(what)
+    return found
+
+
+def _count_and_contents(label: str | None) -> tuple[str | None, str | None]:
+    """The number and the digest of a side, or a reference's name and None."""
+    count, _, digest = (label or "").partition("@")
+    return (count or None), (digest or None)
+
+
+def _known(value: str | None) -> str | None:
+    return None if value == "?" else value
 
 
 def _of_row(text: str) -> Expectation:

@@ -11,6 +11,7 @@ from typing import Any
 from cmdmetric.errors import InputError
 from cmdmetric.files import missing
 from cmdmetric.metrics import QUANTITIES
+from cmdmetric.scoring import SCHEMA
 
 #: CMD under any protocol is far below; squares of what is below are far from overflowing.
 _LARGEST = 1e15
@@ -43,6 +44,7 @@ def refuse_malformed(content: Any, name: str) -> None:
         )
     if not isinstance(content, Mapping) or not isinstance(content.get("signature"), str):
         raise InputError(f"{name}: not the JSON of a score; `cmd-score ... -o FILE` makes one")
+    _refuse_newer(content, name)
     if _depth(content) > _DEEPEST:
         raise InputError(f"{name}: not the JSON of a score: it is nested too deeply")
     for key in QUANTITIES:
@@ -80,3 +82,17 @@ def _depth(content: Any) -> int:
 def _told(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 40 else f"{text[:39]}…"
+
+
+def _refuse_newer(content: Mapping[str, Any], name: str) -> None:
+    """Refuse the JSON of a later release, whose fields may mean something else.
+
+    Raises:
+        InputError: Its schema is later than this release's.
+    """
+    schema = content.get("schema", 1)
+    if not isinstance(schema, int) or schema > SCHEMA:
+        raise InputError(
+            f"{name}: it has schema {schema!r}, this cmdmetric reads up to {SCHEMA} "
+            "(docs/json.md): update cmdmetric"
+        )

@@ -8,6 +8,7 @@ from cmdmetric.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from cmdmetric.metrics.clipscore import (
+        WEIGHT as WEIGHT,
         clip_scores as clip_scores,
         ref_clip_scores as ref_clip_scores,
     )
@@ -39,8 +40,13 @@ if TYPE_CHECKING:
         inception_score as inception_score,
         inception_score_influence as inception_score_influence,
     )
-    from cmdmetric.metrics.kernels.cmmd import cmmd_influence as cmmd_influence
+    from cmdmetric.metrics.kernels.cmmd import (
+        SCALE as SCALE,
+        SIGMA as SIGMA,
+        cmmd_influence as cmmd_influence,
+    )
     from cmdmetric.metrics.kernels.kid import (
+        SUBSET_SIZE as SUBSET_SIZE,
         clip_kid_influence as clip_kid_influence,
         kid_influence as kid_influence,
         kid_of_subsets as kid_of_subsets,
@@ -68,7 +74,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
-        "clipscore": "clip_scores ref_clip_scores",
+        "clipscore": "WEIGHT clip_scores ref_clip_scores",
         "cmd": "CrossModelDistance QUANTITIES cross_model_distance",
         "copies": "Memorisation memorisation",
         "distance_influence": (
@@ -80,8 +86,8 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "fjd": "fjd_influence",
         "frechet": "frechet_distance",
         "inception": "SPLITS inception_score inception_score_influence",
-        "kernels.cmmd": "cmmd_influence",
-        "kernels.kid": "clip_kid_influence kid_influence kid_of_subsets",
+        "kernels.cmmd": "SIGMA SCALE cmmd_influence",
+        "kernels.kid": "SUBSET_SIZE clip_kid_influence kid_influence kid_of_subsets",
         "kernels.mmd": "MMDInfluence",
         "moments": "Moments Provenance read_count read_provenance refuse_differences",
         "prdc": "NEIGHBOURS prdc_scores",

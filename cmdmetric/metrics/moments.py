@@ -44,6 +44,10 @@ class Provenance:
     source: str
     #: The cmdmetric that made it.
     version: str = __version__
+    #: The tokeniser of captions, and the Pillow that decoded and resized images; "?" in files of
+    #: releases that did not record them.
+    tokeniser: str = "?"
+    pillow: str = "?"
 
     def differences(self, other: Provenance) -> dict[str, tuple[Any, Any]]:
         """What forbids that the two sets meet in one score, with both values."""

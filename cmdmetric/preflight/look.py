@@ -113,7 +113,7 @@ def preflight(
             generated, captions, real, Columns(caption_column, image_column)
         )
         if absent is not None:
-            findings.insert(0, Finding("warning", "weights", "setup", str(absent)))
+            findings.insert(0, Finding("error", "weights", "setup", str(absent)))
         encoder = None
         if checkpoint is not None:
             encoder = _built(checkpoint, chosen, device, batch_size, findings)

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 NAME = 18
 
 
+#: The level at which two models are told apart.
+SIGNIFICANT = 0.05
+
+
 def write_compare_report(data: Comparison, path: str | os.PathLike[str]) -> None:
     """Write the page of `render_compare`; the file appears whole or not at all.
 
@@ -44,6 +48,12 @@ def render_compare(data: Comparison) -> str:
         data=data,
         best=best,
         published=published,
+        # Of these nothing tells that the first is better.
+        unsettled=[
+            each
+            for each in data.against_best
+            if each.p_adjusted is None or each.p_adjusted >= SIGNIFICANT
+        ],
         unsplit=any(bar.itdis is None for bar in bars),
         against={each.name: each for each in data.against_best},
         gauge=Markup(plots.gauge(bars)),

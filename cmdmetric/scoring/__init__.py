@@ -21,7 +21,6 @@ if TYPE_CHECKING:
         groups_of as groups_of,
         pairing_of as pairing_of,
     )
-    from cmdmetric.scoring.merging import merge as merge
     from cmdmetric.scoring.networks import Networks as Networks, with_generated as with_generated
     from cmdmetric.scoring.notes import left_out as left_out
     from cmdmetric.scoring.opening import (
@@ -41,14 +40,20 @@ if TYPE_CHECKING:
         find_reference_file as find_reference_file,
         load_reference as load_reference,
     )
-    from cmdmetric.scoring.result import CMDScore as CMDScore
+    from cmdmetric.scoring.result import (
+        SCHEMA as SCHEMA,
+        CMDScore as CMDScore,
+        run_record as run_record,
+    )
     from cmdmetric.scoring.side import Side as Side, Source as Source
+    from cmdmetric.scoring.signature import fields_of as fields_of
     from cmdmetric.scoring.statistics import (
         common_provenance as common_provenance,
         score_of as score_of,
     )
+    from cmdmetric.scoring.stored.merging import merge as merge
+    from cmdmetric.scoring.stored.storing import stored_set as stored_set
     from cmdmetric.scoring.stored_sets import StoredSet as StoredSet
-    from cmdmetric.scoring.storing import stored_set as stored_set
     from cmdmetric.scoring.together import (
         Scored as Scored,
         scored as scored,
@@ -63,17 +68,18 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "family.catalogue": "METRICS METRIC_OF better",
         "family.wanted": "Wanted",
         "grouping": "as_samples caption_rows caption_texts groups_of pairing_of",
-        "merging": "merge",
         "networks": "Networks with_generated",
+        "stored.merging": "merge",
         "notes": "left_out",
         "opening": "find_real open_image_side open_text_side side_of",
         "options": "DEFAULTS EncoderOptions EncodingOptions refuse_unknown",
         "references": "REFERENCES find_reference_file load_reference",
-        "result": "CMDScore",
+        "result": "CMDScore SCHEMA run_record",
         "side": "Side Source",
+        "signature": "fields_of",
         "statistics": "common_provenance score_of",
         "stored_sets": "StoredSet",
-        "storing": "stored_set",
+        "stored.storing": "stored_set",
         "together": "Scored scored with_family",
         "worst": "Harm harm harm_csv",
     },

@@ -16,15 +16,18 @@ from cmdmetric.cache import FeatureCache, open_cache
 from cmdmetric.encoders import Checkpoint, Dtype, LazyEncoder, recall_checkpoint
 from cmdmetric.errors import InputError
 from cmdmetric.features import (
+    ImageRecords,
     OnError,
     PassedImages,
     Workers,
+    digests_of,
     encode_captions,
     encode_images,
     pass_images,
     shared_captions,
     shared_images,
     shared_pass,
+    split_records,
     workers as distributed,
 )
 from cmdmetric.inputs import Captions, Columns, ImageSet
@@ -80,10 +83,16 @@ class Encoding:
         if self.workers is not None:
             encode = partial(shared_images, workers=self.workers)
         found = encode(
-            opened, self.encoder, beside=beside, on_error=self.on_error, progress=self.progress,
+            opened,
+            self.encoder,
+            beside=[ImageRecords(), *beside],
+            on_error=self.on_error,
+            progress=self.progress,
             cache=self.cache,
-        )  # fmt: skip
+        )
         self._count("images", found.cached, len(found.names))
+        records, *seen = found.beside or (None,)
+        contents, looks = (None, None) if records is None else split_records(records)
         side = Side(
             found.moments,
             opened.source,
@@ -92,8 +101,10 @@ class Encoding:
             names=found.names,
             images=opened,
             skipped=found.skipped,
+            contents=contents,
+            looks=looks,
         )
-        return side, found.beside
+        return side, tuple(seen)
 
     def captions(self, opened: Captions) -> Side:
         """The side of captions. Raises InputError as `encode_captions` does."""
@@ -110,6 +121,7 @@ class Encoding:
             texts=opened,
             kept=found.kept,
             truncated=found.truncated,
+            contents=digests_of(opened.texts[i].encode() for i in found.kept),
         )
 
     def seen_by(self, network: ImageNetwork, images: ImageSet) -> tuple[Rows, ...]:
@@ -151,6 +163,8 @@ class Encoding:
                 f"{cached} of {total} {what}" for what, (cached, total) in self._counts.items()
             )
             tell(f"from the cache: {found}")
+            if self.device is not None and all(n == m for n, m in self._counts.values()):
+                tell(f"{self.device} was not used for CLIP: all of its features were there")
 
 
 #: Devices that need no look by torch, which takes a second, where no network runs.

@@ -6,16 +6,26 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from cmdmetric.features import list_failures
-from cmdmetric.inputs import LOSSY_ENDINGS
+from cmdmetric.encoders import BUNDLED
+from cmdmetric.features import digest_of_set, list_failures
+from cmdmetric.inputs import LOSSY_ENDINGS, Pairing
 from cmdmetric.metrics import Provenance
 from cmdmetric.scoring.references import REFERENCES
 from cmdmetric.scoring.side import Side
+
+#: Images of so many times as many pixels, or of JPEG qualities so far apart, are told of.
+_LARGER, _QUALITY = 1.5, 5
+#: Scenes are drawn at 64 pixels, and may be at twice that.
+_SCENES = 128
 
 
 def notes_on(f: Side, r: Side, l: Side, made: Provenance | None) -> Iterator[str]:
     """Find what a reader of the score should be warned of."""
     yield from mixed_endings(f.names, r.names)
+    yield from _same_images(f, r)
+    yield from _other_looks(f, r)
+    if made is not None and made.model in BUNDLED:
+        yield from _photographs(made.model, f, r)
     for what, side in (("generated images", f), ("real images", r), ("captions", l)):
         moments = side.moments
         if moments.n is not None and moments.n <= moments.d:
@@ -43,6 +53,98 @@ def notes_on(f: Side, r: Side, l: Side, made: Provenance | None) -> Iterator[str
                 "are the same as the rest's is taken on trust"
             )
     yield from left_out(f, r, l)
+
+
+def notes_on_pairing(f: Side, l: Side, pairing: Pairing | None) -> Iterator[str]:
+    """Tell of generated images that have no caption of theirs where captions name images."""
+    if pairing is None or not pairing.unpaired_images:
+        return
+    without, n = len(pairing.unpaired_images), len(pairing.caption_of)
+    if without == n:
+        first = l.texts.image_names[0] if l.texts is not None else ""
+        yield (
+            f"no generated image has a name that the captions name, such as {first!r}: error bars "
+            "take images and captions as drawn apart, and are too large or too small where they "
+            "are not"
+        )
+    elif f.names is not None:
+        yield (
+            f"{without} of {n} generated images have no caption of their name, such as "
+            f"{f.names[pairing.unpaired_images[0]]}"
+        )
+
+
+def what_is_lost(f: Side, r: Side, l: Side, pairing: Pairing | None) -> str | None:
+    """What is lost that CMD without the excess of finite samples follows from; None for nothing.
+
+    What a finite sample adds follows from its features and from what was drawn together. Where
+    either is lost, the same images would get another value.
+    """
+    for side in (f, r, l):
+        if not side.has_features and side.reference is None:
+            return (
+                f"{side.source} holds moments alone, which do not tell what a finite sample adds "
+                "(cmdmetric moments keeps features unless --no-features is given)"
+            )
+    if l.texts is not None and l.texts.image_names and not (pairing and any(pairing.caption_of)):
+        return (
+            "the captions name images, and no generated image is one of them by its name: which "
+            "images and captions were drawn together is lost"
+        )
+    return None
+
+
+def _same_images(f: Side, r: Side) -> Iterator[str]:
+    """Tell of generated images that are real ones, pixel by pixel."""
+    if f.contents is None or r.contents is None or f.reference or r.reference:
+        return
+    if f.moments.n == r.moments.n and digest_of_set(f.contents) == digest_of_set(r.contents):
+        yield (
+            f"the generated and the real images are the same ones ({f.source}, {r.source}): "
+            "distances between them mean nothing"
+        )
+        return
+    if len(f.contents) != f.moments.n or len(r.contents) != r.moments.n:
+        return
+    real = {row.tobytes() for row in r.contents}
+    same = [i for i, row in enumerate(f.contents) if row.tobytes() in real]
+    if same:
+        first = f", such as {f.names[same[0]]}" if f.names is not None else ""
+        yield (
+            f"{len(same)} of {len(f.contents)} generated images are among the real ones, pixel by "
+            f"pixel{first}: are photographs mixed in?"
+        )
+
+
+def _other_looks(f: Side, r: Side) -> Iterator[str]:
+    """Tell of another size, or another JPEG quality, of the images of one side."""
+    if f.looks is None or r.looks is None or not len(f.looks) or not len(r.looks):
+        return
+    middle = [np.median(looks, axis=0).tolist() for looks in (f.looks, r.looks)]
+    (w, h, quality), (real_w, real_h, real_quality) = middle
+    if max(w * h, real_w * real_h) > _LARGER * min(w * h, real_w * real_h):
+        yield (
+            f"generated images are of {w:.0f}x{h:.0f} pixels in the middle, real ones of "
+            f"{real_w:.0f}x{real_h:.0f}: encoders see how an image was resized, so that part of "
+            "the distance will be that; resize the larger side first, antialiased"
+        )
+    if min(quality, real_quality) and abs(quality - real_quality) > _QUALITY:
+        yield (
+            f"generated images are JPEG of quality {quality:.0f} in the middle, real ones of "
+            f"{real_quality:.0f}: encoders see compression, so that part of the distance will be "
+            "JPEG's; store both sides alike"
+        )
+
+
+def _photographs(model: str, *sides: Side) -> Iterator[str]:
+    """Tell of images that the bundled encoder was not made for."""
+    for side in sides:
+        if side.looks is not None and float(np.median(side.looks[:, :2].min(axis=1))) > _SCENES:
+            yield (
+                f"{side.source}: {model} has seen nothing but drawn scenes of 64x64 pixels; of "
+                "photographs and larger images its numbers mean nothing"
+            )
+            return
 
 
 def left_out(*sides: Side) -> Iterator[str]:

@@ -74,7 +74,15 @@ def open_sides(
     first = opened_f[0]
     opened_l: Side | Captions | ImageSet
     if captions is not None and captions is not generated[0]:
-        opened_l = open_text_side(captions, columns)
+        try:
+            opened_l = open_text_side(captions, columns)
+        except InputError as error:
+            if side_of(generated[0]) == "text" and side_of(captions) == "image":
+                raise InputError(
+                    f"{error}. Are two arguments swapped? The generated images come first, then "
+                    "the captions"
+                ) from None
+            raise
     elif isinstance(first, ImageSet) and first.along is not None:
         opened_l = first
     else:

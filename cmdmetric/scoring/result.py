@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
-import re
-from collections.abc import Mapping
+import platform
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
-from cmdmetric.metrics import Provenance
-from cmdmetric.protocol import CLIP, GRGAN, Protocol
-from cmdmetric.scoring.side import Side
-from cmdmetric.terminal import shown
+from cmdmetric.scoring.signature import Signature
 from cmdmetric.version import __version__
 
 if TYPE_CHECKING:
     from cmdmetric.uncertainty import Uncertainty, Value
+
+
+#: Whose releases may move a number in its last digits.
+_LIBRARIES = (
+    "torch",
+    "torchvision",
+    "open_clip_torch",
+    "torch-fidelity",
+    "numpy",
+    "scipy",
+    "pillow",
+)
+#: Of the JSON that results are written as; docs/json.md says what each version is.
+SCHEMA = 2
 
 
 @dataclass(frozen=True)
@@ -62,46 +72,56 @@ class CMDScore:
     #: Where some of them are made of the features of networks beside CLIP, by the network's name:
     #: the sha256 of its weights, and the real side by name and number of images.
     networks: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+    #: Their signatures, by the names of the numbers.
+    signatures: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def __float__(self) -> float:
         return self.cmd
 
+    @property
+    def short_signature(self) -> str:
+        """The form of the signature for a text: protocol, encoder, sets and version."""
+        return Signature.read(self.signature).short
+
     def to_dict(self) -> dict[str, Any]:
-        """Give all fields, for JSON."""
+        """Give all fields, for JSON: docs/json.md."""
         bars = self.uncertainty and self.uncertainty.to_dict()
-        metrics = {name: dataclasses.asdict(value) for name, value in self.metrics.items()}
+        metrics = {
+            name: {**dataclasses.asdict(value), "signature": self.signatures.get(name)}
+            for name, value in self.metrics.items()
+        }
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        fields.pop("signatures")
+        fields["short_signature"] = self.short_signature
         own = {"uncertainty": bars, "warnings": list(self.warnings), "metrics": metrics}
-        return {**fields, **own}
+        return {"schema": SCHEMA, **fields, **own}
 
 
-def signature_of(f: Side, r: Side, l: Side, made: Provenance | None) -> str:
-    """Write the signature of a score of three sides, which were made as `made` tells."""
-    if made is None:
-        proto, model, dtype = "?", "?", "?"
-    else:
-        proto, dtype = _protocol_label(made.protocol), made.dtype
-        model = f"{made.model}@{made.weights[:8]}"
-    fields = {
-        "proto": proto,
-        "model": model,
-        "f": f.label,
-        "r": r.label,
-        "l": l.label,
-        "dtype": dtype,
-        "v": __version__,
+def run_record(command: Sequence[str]) -> dict[str, Any]:
+    """Record a run, for JSON; no library is imported for it.
+
+    Args:
+        command: The command line, a word each.
+
+    Returns:
+        The date in UTC, the command, versions by library (None where it is not installed), and the
+        platform: system, machine, and Python.
+    """
+    return {
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "command": list(command),
+        "versions": {"cmdmetric": __version__, **{name: _version(name) for name in _LIBRARIES}},
+        "platform": {
+            "system": platform.system(),
+            "release": platform.release(),
+            "machine": platform.machine(),
+            "python": platform.python_version(),
+        },
     }
-    return "|".join(["CMD", *(f"{key}:{_escaped(value)}" for key, value in fields.items())])
 
 
-def _escaped(value: str) -> str:
-    """Keep a name from being read as further fields: what parts them is written as in a URL."""
-    return re.sub(r"[|:%\s]", lambda found: quote(found[0], safe=""), shown(value))
-
-
-def _protocol_label(protocol: Protocol) -> str:
-    """Give the name; a user's own protocol also shows a digest of its fields."""
-    if protocol in (GRGAN, CLIP):
-        return protocol.name
-    fields = json.dumps(protocol.to_dict(), sort_keys=True)
-    return f"{protocol.name}@{hashlib.sha256(fields.encode()).hexdigest()[:8]}"
+def _version(library: str) -> str | None:
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return None

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 from numpy.typing import NDArray
 
-from cmdmetric.features import Features
+from cmdmetric.features import Contents, Features, Looks
 from cmdmetric.inputs import Captions, ImageSet
 from cmdmetric.metrics import Moments
 
@@ -45,6 +45,10 @@ class Side:
     empty_before: int = 0
     #: What the features are of, where they came by way of the feature cache.
     identity: bytes | None = None
+    #: Digests of what the side is made of: (n, 16) uint8, a row a sample, or (1, 16) of them all.
+    contents: Contents | None = None
+    #: Of images (n, 3): width, height, JPEG quality or 0; None where they were not seen.
+    looks: Looks | None = None
 
     @property
     def has_features(self) -> bool:
@@ -55,8 +59,3 @@ class Side:
     def empty(self) -> int:
         """Captions without any word, left out."""
         return self.empty_before + (len(self.texts) - len(self.kept) if self.texts else 0)
-
-    @property
-    def label(self) -> str:
-        """Its place in the signature: the reference's name or the number of samples."""
-        return self.reference or ("?" if self.moments.n is None else str(self.moments.n))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from cmdmetric.cache import FeatureCache, remembered
@@ -12,10 +13,18 @@ from cmdmetric.metrics import (
     refuse_differences,
 )
 from cmdmetric.scoring.grouping import DrawnTogether, as_sample, drawn_together, pairing_of
-from cmdmetric.scoring.notes import notes_on
-from cmdmetric.scoring.result import CMDScore, signature_of
+from cmdmetric.scoring.notes import notes_on, notes_on_pairing, what_is_lost
+from cmdmetric.scoring.result import CMDScore
 from cmdmetric.scoring.side import Side
-from cmdmetric.uncertainty import Sample, Uncertainty, number_of_draws, replicated, uncertainty
+from cmdmetric.scoring.signature import signature_of
+from cmdmetric.uncertainty import (
+    Debiasing,
+    Sample,
+    Uncertainty,
+    number_of_draws,
+    replicated,
+    uncertainty,
+)
 
 
 def score_of(
@@ -38,10 +47,15 @@ def score_of(
         InputError: The sides were made differently, or one has fewer than 2 samples.
     """
     made, kept = common_provenance(f, r, l), set(l.kept)
-    pairing = pairing_of(f, l)
+    pairing, real_pairing = pairing_of(f, l), pairing_of(r, l)
     groups = drawn_together(pairing, r, l, real_captions)
-    distances, bars = _statistics(f, r, l, groups, cache)
-    notes = [*notes_on(f, r, l, made)]
+    lost = what_is_lost(f, r, l, pairing)
+    distances, bars = _statistics(f, r, l, groups, cache, debiased=lost is None)
+    notes = [*notes_on(f, r, l, made), *notes_on_pairing(f, l, pairing)]
+    if bars is not None and lost is not None:
+        bars = replace(bars, withheld=lost)
+        notes.append(f"CMD without the excess of finite samples is not given: {lost}")
+    signature = signature_of(f, r, l, made, (pairing, real_pairing), bars)
     if bars is None and any(side.has_features for side in (f, r, l)):
         notes.append(
             "all images of a side are of one caption, which tells nothing of other captions: "
@@ -55,7 +69,7 @@ def score_of(
         draws=number_of_draws(f.moments.n, groups[0][0]),
         n_real=r.moments.n,
         n_captions=l.moments.n,
-        signature=signature_of(f, r, l, made),
+        signature=str(signature),
         protocol=made.protocol.name if made else None,
         model=made.model if made else None,
         weights=made.weights if made else None,
@@ -89,6 +103,8 @@ def _statistics(
     l: Side,
     groups: DrawnTogether,
     cache: FeatureCache | None,
+    *,
+    debiased: bool,
 ) -> tuple[CrossModelDistance, Uncertainty | None]:
     """Compute the distances and, from the sides whose features are at hand, the error bars."""
     sides = (f, r, l)
@@ -99,10 +115,12 @@ def _statistics(
         if any(side.has_features for side in sides):
             of_f, of_r, of_l = map(as_sample, sides, (*groups[0], groups[1]))
             drawn = [x.drawn for x in (of_f, of_r, of_l) if isinstance(x, Sample)]
-            bars = uncertainty(of_f, of_r, of_l).to_dict() if replicated(drawn) else None
+            if replicated(drawn):
+                how: Debiasing | None = None if debiased else "none"
+                bars = uncertainty(of_f, of_r, of_l, debiasing=how).to_dict()
         return {"distances": distances._asdict(), "uncertainty": bars}
 
-    sources = [identity_of(side) for side in sides]
+    sources = [str(debiased).encode(), *(identity_of(side) for side in sides)]
     sources += [b"" if g is None else g.tobytes() for g in (*groups[0], groups[1])]
     found = remembered(cache, "statistics", sources, compute)
     bars = found["uncertainty"]

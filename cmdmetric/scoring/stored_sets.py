@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmdmetric.errors import InputError
+from cmdmetric.features import Contents, Looks, digests_of, digests_of_rows, summed
 from cmdmetric.files import load, opened, reading, remote, write_npz
 from cmdmetric.inputs import Captions, ShardRecord, refuse_pickled
 from cmdmetric.metrics import Moments, read_count, read_provenance
@@ -39,6 +40,10 @@ class StoredSet:
     truncated: int = 0
     #: Captions without a word, which were left out.
     empty: int = 0
+    #: Digests of the samples as in `Side.contents`; None in files of releases that had none.
+    contents: Contents | None = None
+    #: How the images look, as in `Side.looks`.
+    looks: Looks | None = None
 
     @property
     def n(self) -> int | None:
@@ -60,6 +65,11 @@ class StoredSet:
             contents["shard"] = np.array(self.record.to_json())
         if self.skipped or self.truncated or self.empty:
             contents["left_out"] = _packed([self.skipped, self.truncated, self.empty])
+        if self.contents is not None:
+            whole = self.features is None
+            contents["contents"] = summed(self.contents) if whole else self.contents
+        if self.looks is not None:
+            contents["looks"] = self.looks
         if self.features is not None:
             contents["features"] = np.asarray(self.features)
             if self.names is not None:
@@ -111,6 +121,8 @@ class StoredSet:
             tuple((name, reason) for name, reason in skipped),
             int(truncated),
             int(more[0]) if more else 0,
+            _contents(arrays, moments.n if moments else 0),
+            _looks(arrays),
         )
 
 
@@ -132,6 +144,22 @@ def _moments(arrays: Mapping[str, Any], features: NDArray[Any] | None) -> Moment
     if features is not None and len(features) != moments.n:
         raise InputError(f"it counts {moments.n} samples and holds {len(features)} features")
     return moments
+
+
+def _contents(arrays: Mapping[str, Any], n: int | None) -> Contents | None:
+    contents = arrays.get("contents")
+    if contents is None:
+        return None
+    if contents.dtype != np.uint8 or contents.ndim != 2 or len(contents) not in (n, 1):
+        raise InputError("its digests (`contents`) are not as many as its samples: it is damaged")
+    return contents
+
+
+def _looks(arrays: Mapping[str, Any]) -> Looks | None:
+    looks = arrays.get("looks")
+    if looks is not None and (looks.dtype != np.uint16 or looks.shape[1:] != (3,)):
+        raise InputError("its record of how images look (`looks`) is damaged")
+    return looks
 
 
 def _packed(value: Any) -> NDArray[np.bytes_]:
@@ -158,10 +186,10 @@ def read_stored(source: Source, side: Literal["image", "text"]) -> Side | None:
         InputError: A file is damaged, or holds the other kind of features.
     """
     if isinstance(source, Moments):
-        return Side(source, "moments in memory")
+        return Side(source, "moments in memory", contents=digest_of_moments(source))
     if isinstance(source, np.ndarray):
         if source.ndim == 2 and source.dtype.kind == "f":
-            return Side(Moments.from_features(source), "features in memory", features=source)
+            return _of_features(source, "features in memory")
         return None
     if not isinstance(source, (str, os.PathLike)):
         return None
@@ -190,7 +218,7 @@ def _read_numpy(path: str) -> Side | None:
         if isinstance(loaded, np.ndarray):
             if loaded.ndim != 2 or loaded.dtype.kind != "f":
                 return None
-            return Side(Moments.from_features(loaded), path, features=loaded)
+            return _of_features(loaded, path)
         with loaded:
             if not {"mu", "sigma", "shard"} & set(loaded) and not _has_features(loaded):
                 return None
@@ -203,6 +231,11 @@ def _read_numpy(path: str) -> Side | None:
         )
     if stored.moments is None:
         raise InputError(f"{path} holds no sample")
+    contents = stored.contents
+    if contents is None and stored.features is not None:
+        contents = digests_of_rows(stored.features)
+    if contents is None:
+        contents = digest_of_moments(stored.moments)
     return Side(
         stored.moments,
         path,
@@ -213,7 +246,19 @@ def _read_numpy(path: str) -> Side | None:
         skipped=stored.skipped,
         truncated=stored.truncated,
         empty_before=stored.empty,
+        contents=contents,
+        looks=stored.looks,
     )
+
+
+def _of_features(features: NDArray[Any], source: str) -> Side:
+    made = Moments.from_features(features)
+    return Side(made, source, features=features, contents=digests_of_rows(features))
+
+
+def digest_of_moments(moments: Moments) -> Contents:
+    """What moments alone are known by: themselves."""
+    return digests_of([moments.mean.astype("<f8").tobytes() + moments.cov.astype("<f8").tobytes()])
 
 
 def _has_features(arrays: Mapping[str, NDArray[Any]]) -> bool:

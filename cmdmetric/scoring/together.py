@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from cmdmetric.cache import FeatureCache
 from cmdmetric.inputs import ImageSet, captions_along
+from cmdmetric.metrics import Moments
 from cmdmetric.scoring.encoding import Encoding
 from cmdmetric.scoring.family.catalogue import METRIC_OF
 from cmdmetric.scoring.family.computed import family_of
@@ -18,6 +19,7 @@ from cmdmetric.scoring.networks import Networks, with_generated
 from cmdmetric.scoring.opening import Opened, open_sides
 from cmdmetric.scoring.result import CMDScore
 from cmdmetric.scoring.side import Side, Source
+from cmdmetric.scoring.signature import Signature, fields_of_network
 from cmdmetric.scoring.statistics import score_of
 from cmdmetric.uncertainty import Measured
 
@@ -117,10 +119,23 @@ def with_family(
     given = Given(f, r, l, found.real_captions, found.seen, groups)
     family = family_of(networks.metrics, given, lenient=networks.lenient, cache=cache, keep=keep)
     used = {METRIC_OF[value].network for value in family.values}
+    made = Signature.read(found.score.signature)
+    signatures = {}
+    for number in family.values:
+        metric = METRIC_OF[number]
+        network = {}
+        if metric.network is not None:
+            seen = found.seen[metric.network]
+            moments = seen.r if isinstance(seen.r, Moments) else None
+            own = None if seen.r is None or isinstance(seen.r, Moments) else len(seen.r)
+            apart = own if seen.apart else None
+            network = fields_of_network(metric.network, seen.weights, moments, apart)
+        signatures[number] = str(made.of_metric(number, {**network, **metric.parameters}))
     score = replace(
         found.score,
         metrics=family.values,
         networks={name: seen.record() for name, seen in found.seen.items() if name in used},
+        signatures=signatures,
         warnings=(*found.score.warnings, *networks.notes, *family.notes),
     )
     return replace(found, score=score, measured=family.measured)

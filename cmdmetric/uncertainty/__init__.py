@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         units as units,
     )
     from cmdmetric.uncertainty.error_bars import (
+        Debiasing as Debiasing,
         Difference as Difference,
         Estimate as Estimate,
         Uncertainty as Uncertainty,
@@ -59,7 +60,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
             "Array Drawn apart groups_of_images number_of_draws numbers_of_draws "
             "replicated sections units"
         ),
-        "error_bars": "Difference Estimate Uncertainty paired_difference uncertainty",
+        "error_bars": "Debiasing Difference Estimate Uncertainty paired_difference uncertainty",
         "estimate": "Gap Groups Measured Sizes Value differ gap gap_of",
         "influence": "Sample SideLike influences",
         "permutation": "permutation_p",

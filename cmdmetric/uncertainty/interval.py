@@ -45,9 +45,11 @@ class Variance:
         freedom: float = fewest - 1
         skewness = 0.0
         if measured > 0:
-            skewness = float(np.sum(sums**3)) / measured**1.5
+            # In units of their size, whose powers are numbers where those of the shares are not.
+            shares = sums / math.sqrt(measured)
+            skewness = float(np.sum(shares**3))
             # A few large shares tell a variance as badly as few draws do (Satterthwaite 1946).
-            spread = float(np.sum(sums**4)) / float(sums @ sums) ** 2 - 1 / len(sums)
+            spread = float(np.sum(shares**4)) / float(shares @ shares) ** 2 - 1 / len(sums)
             freedom = min(freedom, max(1.0, 2 / spread)) if spread > 0 else freedom
         return cls(measured, skewness=skewness, freedom=freedom, **more)
 

@@ -187,7 +187,10 @@ def test_signature_is_not_forged(tmp_path: Path, tiny_clip: Path, example: Path)
     assert done.exit_code == 0, done.output
     signature = json.loads(done.stdout)["signature"]
     keys = [field.split(":")[0] for field in signature.split("|")]
-    assert keys == ["CMD", "proto", "model", "f", "r", "l", "dtype", "v"]
+    assert keys == [
+        "CMD", "proto", "model", "f", "r", "l", "pairs", "se", "debias", "dtype", "tok", "pillow",
+        "v",
+    ]  # fmt: skip
     assert "|model:pipe%7Cf%3A30000%7Cx\\n100%25@" in signature
 
 

@@ -19,8 +19,8 @@ from cmdmetric.inputs.captions import read_captions
 from cmdmetric.inputs.images import open_images
 from cmdmetric.inputs.shards import Shard
 from cmdmetric.inputs.tars import find_tars
-from cmdmetric.scoring.merging import merge
-from cmdmetric.scoring.storing import stored_set
+from cmdmetric.scoring.stored.merging import merge
+from cmdmetric.scoring.stored.storing import stored_set
 from tests.support.shards import picture, write_shards, write_tar
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*too few for:UserWarning")

@@ -242,10 +242,11 @@ def test_nothing_is_downloaded(
     monkeypatch.delenv("HF_HUB_OFFLINE")
     generated, captions, _ = sets
     result = preflight(generated, captions, "coco2014-val")
-    assert result.ok and result.setup.weights is None
+    assert not result.ok and result.setup.weights is None  # a score would end with status 2
     messages = {found.check: found for found in result.findings if found.check != "samples"}
     assert "a check downloads nothing" in messages["weights"].message
-    assert messages["weights"].severity == messages["reference"].severity == "warning"
+    assert messages["weights"].severity == "error"
+    assert messages["reference"].severity == "warning"
     assert result.setup.references == {"coco2014-val image": None, "coco2014-val text": None}
 
 

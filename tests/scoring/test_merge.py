@@ -17,9 +17,9 @@ from cmdmetric.cli.main import main
 from cmdmetric.inputs.captions import Captions
 from cmdmetric.inputs.images import open_images
 from cmdmetric.inputs.shards import Listing, Shard
-from cmdmetric.scoring.merging import merge
+from cmdmetric.scoring.stored.merging import merge
+from cmdmetric.scoring.stored.storing import stored_set
 from cmdmetric.scoring.stored_sets import StoredSet
-from cmdmetric.scoring.storing import stored_set
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*too few for:UserWarning")
 
@@ -124,7 +124,7 @@ def test_merged_features_give_the_same_error_bars(
     ours, theirs = merged.uncertainty.to_dict()["cmd"], direct.uncertainty.to_dict()["cmd"]
     assert ours["standard_error"] == pytest.approx(theirs["standard_error"], rel=1e-3)
     # Without features on any side there is nothing to make an error bar from.
-    bare = merge(cut(pictures, 2, tiny_encoder, tmp_path / "bare"))
+    bare = merge(cut(pictures, 2, tiny_encoder, tmp_path / "bare", features=False))
     assert bare.features is None and bare.names is None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import warnings
 from pathlib import Path
 
@@ -107,8 +108,15 @@ def test_batch_size_changes_nothing(tiny_clip: Path, pictures: np.ndarray, batch
 def test_signature(tiny_encoder: Encoder, pictures: np.ndarray, tiny_clip: Path) -> None:
     score = cmd(pictures, CAPTIONS, pictures, encoder=tiny_encoder)
     sha = tiny_encoder.fingerprint[:8]
-    assert score.signature == (
-        f"CMD|proto:grgan|model:tiny-clip@{sha}|f:40|r:40|l:24|dtype:fp32|v:0.1.0"
+    digest = r"[0-9a-f]{8}"
+    assert re.fullmatch(
+        rf"CMD\|proto:grgan\|model:tiny-clip@{sha}\|f:40@({digest})\|r:40@\1\|l:24@{digest}"
+        rf"\|pairs:none\|se:frl\|debias:none\|dtype:fp32\|tok:CLIP\|pillow:[0-9.]+\|v:0\.1\.0",
+        score.signature,
+    )
+    assert re.fullmatch(
+        rf"CMD\|proto:grgan\|model:tiny-clip@{sha}\|f:40@.*\|l:24@{digest}\|v:0\.1\.0",
+        score.short_signature,
     )
     own = Protocol(name="mine", image_scale=2.0)
     mine = cmd(pictures, CAPTIONS, pictures, model=tiny_clip, protocol=own).signature
@@ -122,7 +130,9 @@ def test_result_is_a_value(tiny_encoder: Encoder, pictures: np.ndarray) -> None:
     assert isinstance(score, CMDScore)
     with pytest.raises(dataclasses.FrozenInstanceError):
         score.cmd = 0.0  # type: ignore[misc]
-    assert CMDScore(**json.loads(json.dumps(score.to_dict()))).cmd == score.cmd
+    content = json.loads(json.dumps(score.to_dict()))
+    assert content["schema"] == 2 and content["short_signature"] == score.short_signature
+    assert content["cmd"] == score.cmd and content["signature"] == score.signature
 
 
 def test_error_bars_come_from_the_features(tiny_encoder: Encoder, pictures: np.ndarray) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cmdmetric import CMDScore
+from cmdmetric.scoring import fields_of
 
 
 def same_numbers(a: CMDScore, b: CMDScore, rel: float) -> bool:
@@ -21,3 +22,18 @@ def same_numbers(a: CMDScore, b: CMDScore, rel: float) -> bool:
         getattr(a, name) == pytest.approx(getattr(b, name), rel=rel, abs=rel * b.dis_rl)
         for name in ("cmd", "itdis")
     )
+
+
+def setting_in(signature: str) -> dict[str, str]:
+    """What a score is made with and of how many, without the digests of what it is of.
+
+    A metric that keeps sums alone does not know what it has seen.
+    """
+    fields = fields_of(signature)
+    keys = ("proto", "model", "f", "r", "l", "dtype", "tok", "v")
+    return {key: fields[key].partition("@")[0] if key in "frl" else fields[key] for key in keys}
+
+
+def same_setting(a: CMDScore, b: CMDScore) -> bool:
+    """Whether two scores are made alike, of sets of the same numbers."""
+    return setting_in(a.signature) == setting_in(b.signature)

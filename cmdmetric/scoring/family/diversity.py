@@ -41,6 +41,7 @@ PRDC = Metric(
     "prdc",
     {"precision": "higher", "recall": "higher", "density": "higher", "coverage": "higher"},
     precision_to_coverage,
+    parameters={"k": str(NEIGHBOURS)},
 )
 
 
@@ -52,4 +53,4 @@ def vendi(given: Given) -> list[Measured]:
     return [Measured(vendi_score(f), shares, bias=None)]
 
 
-VENDI = Metric("vendi", {"vendi": "higher"}, vendi)
+VENDI = Metric("vendi", {"vendi": "higher"}, vendi, parameters={"kernel": "cosine", "order": "1"})

@@ -27,5 +27,9 @@ def inception_score(given: Given) -> list[Measured]:
 
 
 INCEPTION_SCORE = Metric(
-    "is", {"is": "higher", "is_std": "lower"}, inception_score, network=INCEPTION
+    "is",
+    {"is": "higher", "is_std": "lower"},
+    inception_score,
+    network=INCEPTION,
+    parameters={"splits": str(SPLITS)},
 )

@@ -6,6 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmdmetric.metrics import (
+    SCALE,
+    SIGMA,
+    SUBSET_SIZE,
     MMDInfluence,
     clip_kid_influence,
     cmmd_influence,
@@ -27,7 +30,13 @@ def cmmd(given: Given) -> list[Measured]:
     return [_discrepancy(found, unbiased), _discrepancy(found, biased, biased - unbiased)]
 
 
-CMMD = Metric("cmmd", {"cmmd": "lower", "cmmd_biased": "lower"}, cmmd, unbiased=("cmmd",))
+CMMD = Metric(
+    "cmmd",
+    {"cmmd": "lower", "cmmd_biased": "lower"},
+    cmmd,
+    unbiased=("cmmd",),
+    parameters={"kernel": f"gauss-{SIGMA:g}", "scale": f"{SCALE:g}"},
+)
 
 
 def clip_kid(given: Given) -> list[Measured]:
@@ -36,7 +45,13 @@ def clip_kid(given: Given) -> list[Measured]:
     return [_discrepancy(found, found.mmd.unbiased)]
 
 
-CLIP_KID = Metric("clip_kid", {"clip_kid": "lower"}, clip_kid, unbiased=("clip_kid",))
+CLIP_KID = Metric(
+    "clip_kid",
+    {"clip_kid": "lower"},
+    clip_kid,
+    unbiased=("clip_kid",),
+    parameters={"kernel": "cubic"},
+)
 
 
 def kid(given: Given) -> list[Measured]:
@@ -59,7 +74,14 @@ def kid(given: Given) -> list[Measured]:
     ]
 
 
-KID = Metric("kid", {"kid": "lower"}, kid, network=INCEPTION, unbiased=("kid",))
+KID = Metric(
+    "kid",
+    {"kid": "lower"},
+    kid,
+    network=INCEPTION,
+    unbiased=("kid",),
+    parameters={"kernel": "cubic", "subsets": f"100x{SUBSET_SIZE}", "seed": "2020"},
+)
 
 
 def _draws(given: Given) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

@@ -154,6 +154,7 @@ class Metric:
         network: The network of `cmdmetric.encoders.IMAGE_NETWORKS` that it is made of the features
             of; None where it is made of CLIP's.
         of_pairs: Whether its numbers are means over pairs of an image and a caption.
+        parameters: What it is computed with beside the features, as fields of its signature.
         unbiased: Those of its numbers that are right on average whatever the number of samples,
             where each sample is one draw.
     """
@@ -164,3 +165,4 @@ class Metric:
     network: str | None = None
     of_pairs: bool = False
     unbiased: tuple[str, ...] = ()
+    parameters: Mapping[str, str] = field(default_factory=dict)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from cmdmetric.metrics import clip_scores, ranks, ref_clip_scores, win_chances, wins
+from cmdmetric.metrics import WEIGHT, clip_scores, ranks, ref_clip_scores, win_chances, wins
 from cmdmetric.scoring.family.metric import Features, Given, Metric, Unavailable, features_of
 from cmdmetric.scoring.grouping import caption_rows
 from cmdmetric.scoring.side import Side
@@ -117,7 +117,12 @@ def clipscore(given: Given) -> list[Measured]:
 
 
 CLIPSCORE = Metric(
-    "clipscore", {"clipscore": "higher"}, clipscore, of_pairs=True, unbiased=("clipscore",)
+    "clipscore",
+    {"clipscore": "higher"},
+    clipscore,
+    of_pairs=True,
+    unbiased=("clipscore",),
+    parameters={"w": f"{WEIGHT:g}", "prefix": "none"},
 )
 
 
@@ -148,6 +153,7 @@ REF_CLIPSCORE = Metric(
     ref_clipscore,
     of_pairs=True,
     unbiased=("ref_clipscore",),
+    parameters={"w": f"{WEIGHT:g}", "prefix": "none"},
 )
 
 
@@ -166,6 +172,7 @@ R_PRECISION = Metric(
     r_precision,
     of_pairs=True,
     unbiased=("r_precision", "r_precision_drawn"),
+    parameters={"against": "99"},
 )
 
 

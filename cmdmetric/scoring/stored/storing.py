@@ -26,7 +26,7 @@ def stored_set(
     side: Literal["image", "text"] | None = None,
     *,
     shard: Shard | str | None = None,
-    features: bool = False,
+    features: bool = True,
     **options: Unpack[EncodingOptions],
 ) -> StoredSet:
     """Encode a set of images or captions into what `cmdmetric moments` writes.
@@ -36,7 +36,9 @@ def stored_set(
         side: What it holds; by default "text" for a file that ends like captions do (.json, .csv,
             ...), else "image".
         shard: Only this share of the set, such as "3/64", counted from 0.
-        features: Whether they are kept, for error bars.
+        features: Whether they are kept with the names and captions that they are of: without them
+            a score has no error bars of this set, no debiased value, and no metric that takes
+            features; the file is smaller.
         **options: How it is encoded.
 
     Raises:
@@ -74,4 +76,6 @@ def stored_set(
         made.skipped,
         made.truncated,
         made.empty,
+        made.contents,
+        made.looks,
     )

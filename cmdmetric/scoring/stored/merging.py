@@ -11,6 +11,7 @@ from itertools import groupby
 import numpy as np
 
 from cmdmetric.errors import InputError
+from cmdmetric.features import Contents, Looks, summed
 from cmdmetric.files import natural_key, remote
 from cmdmetric.inputs import Captions
 from cmdmetric.metrics import Moments, refuse_differences
@@ -61,6 +62,8 @@ def merge(paths: Sequence[str | os.PathLike[str]], *, allow_gaps: bool = False) 
         skipped=tuple(failure for _, part in parts for failure in part.skipped),
         truncated=sum(part.truncated for _, part in parts),
         empty=sum(part.empty for _, part in parts),
+        contents=_contents(sets),
+        looks=_looks(sets),
     )
 
 
@@ -196,6 +199,20 @@ def _names(sets: list[StoredSet]) -> tuple[str, ...] | None:
     if any(part.names is None for part in sets):
         return None
     return tuple(name for part in sets for name in part.names or ())
+
+
+def _contents(sets: list[StoredSet]) -> Contents | None:
+    """Digests add up; of samples apart only where all files have them so."""
+    found = [part.contents for part in sets if part.contents is not None]
+    if len(found) < len(sets):
+        return None
+    apart = all(part.features is not None for part in sets)
+    return np.concatenate(found if apart else [summed(x) for x in found])
+
+
+def _looks(sets: list[StoredSet]) -> Looks | None:
+    found = [part.looks for part in sets if part.looks is not None]
+    return np.concatenate(found) if len(found) == len(sets) else None
 
 
 def _captions(sets: list[StoredSet], source: str) -> Captions | None:

@@ -1,0 +1,112 @@
+"""What a set is, beside what a network makes of it: digests of samples, and sizes of images.
+
+A sample's digest is 16 bytes of BLAKE2b. That of a set is the sum of its samples' modulo 2^128
+(Bellare and Micciancio 1997, "AdHash"): the order does not matter, and shards add up to the set.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+import numpy as np
+import PIL
+from numpy.typing import NDArray
+from PIL import Image
+
+from cmdmetric.cache import Space
+from cmdmetric.files import blocks_of
+
+#: Bytes of a digest.
+SIZE = 16
+#: Digests (k, SIZE) uint8 whose sum is that of a set: a row a sample, or what shards add up to.
+Contents = NDArray[np.uint8]
+#: How images look beside their pixels (n, 3) uint16: width, height, and JPEG quality or 0.
+Looks = NDArray[np.uint16]
+#: The sum of the standard's table of brightness.
+_ANNEX_K = 3688
+#: The largest side that is recorded.
+_MOST = 65535
+#: Modes of 8 bits a colour or less, which show the same pixels as RGB or RGBA.
+_PLAIN = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")
+
+
+def digests_of(values: Iterable[bytes]) -> Contents:
+    """The digests (n, SIZE) of samples whose content is these bytes."""
+    rows = b"".join(hashlib.blake2b(value, digest_size=SIZE).digest() for value in values)
+    return np.frombuffer(rows, np.uint8).reshape(-1, SIZE)
+
+
+def digests_of_rows(features: NDArray[np.generic]) -> Contents:
+    """The digests (n, SIZE) of features (n, d) as they were given, in little-endian float64."""
+    return np.concatenate(
+        [digests_of(row.tobytes() for row in block.astype("<f8")) for block in blocks_of(features)]
+    )
+
+
+def digest_of_set(contents: Contents) -> str:
+    """The digest of a set in 32 hexadecimal digits."""
+    total = sum(int.from_bytes(row.tobytes(), "big") for row in contents) % (1 << 8 * SIZE)
+    return f"{total:0{2 * SIZE}x}"
+
+
+def summed(contents: Contents) -> Contents:
+    """The same in one row (1, SIZE), for a file that keeps no sample apart."""
+    return np.frombuffer(bytes.fromhex(digest_of_set(contents)), np.uint8)[None]
+
+
+class ImageRecords:
+    """An `ImageNetwork` that sees what an image is: its digest, its size, and its JPEG quality.
+
+    Beside a network that looks at the same images in the same pass it decodes nothing, and the
+    cache knows what it has seen like any features. Files of one picture have one digest, whatever
+    their format, as long as that loses nothing.
+    """
+
+    #: Images at once: it changes nothing.
+    batch_size = 32
+    #: It has no weights.
+    sha256 = ""
+
+    @property
+    def space(self) -> Space:
+        """Pillow's version counts: it decodes."""
+        return Space("digests of images", what="image record", pillow=PIL.__version__)
+
+    def prepare(self, image: Image.Image) -> NDArray[np.uint8]:
+        """The record of a decoded image, as bytes: (SIZE + 6,)."""
+        quality = jpeg_quality(image)
+        if image.mode in _PLAIN:
+            image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+        header = f"{image.mode} {image.width} {image.height}\n".encode()
+        (digest,) = digests_of([header + image.tobytes()])
+        looks = np.array([min(*pair) for pair in ((image.width, _MOST), (image.height, _MOST))])
+        return np.concatenate([digest, np.append(looks, quality).astype("<u2").view(np.uint8)])
+
+    def encode(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Records (n, SIZE + 6) as features."""
+        return pixels.astype(np.float32)
+
+    def provenance(self, source: str) -> None:
+        """None: these features are no moments of anything."""
+
+
+def split_records(records: NDArray[np.float32]) -> tuple[Contents, Looks]:
+    """What `ImageRecords` gives (n, SIZE + 6), as digests and looks."""
+    rows = records.astype(np.uint8)
+    looks: Looks = np.ascontiguousarray(rows[:, SIZE:]).view("<u2").astype(np.uint16)
+    return np.ascontiguousarray(rows[:, :SIZE]), looks
+
+
+def jpeg_quality(image: Image.Image) -> int:
+    """The quality, 1 to 100, that a JPEG was saved with by libjpeg's scale; 0 for other images.
+
+    It is read off the table of the brightness, whose sum at quality 50 is that of the example in
+    Annex K of the standard (ITU-T T.81).
+    """
+    tables = getattr(image, "quantization", None)
+    if not tables or 0 not in tables:
+        return 0
+    scale = 100 * sum(tables[0]) / _ANNEX_K
+    quality = (200 - scale) / 2 if scale <= 100 else 5000 / scale
+    return min(100, max(1, round(quality)))

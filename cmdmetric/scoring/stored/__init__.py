@@ -1,0 +1,1 @@
+"""Files of moments: sets and shards that are made, and put together."""
