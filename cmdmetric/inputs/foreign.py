@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cmdmetric.errors import InputError
-from cmdmetric.files import read_header, remote
+from cmdmetric.files import named_path, read_header, remote
 
 _TRUST = (
     "Opening a pickle runs whatever code is in it, so none is opened here. Where you trust its "
@@ -66,7 +66,7 @@ def _file(source: Any) -> Path | None:
     """The local file that a source names; None where it names none."""
     if not isinstance(source, (str, os.PathLike)):
         return None
-    path = Path(remote.local(os.fspath(source))).expanduser()
+    path = named_path(remote.local(os.fspath(source)))
     return path if os.path.isfile(path) else None
 
 

@@ -134,7 +134,7 @@ def test_help_is_quick_and_complete() -> None:
         ({"--weights": "absent.pt"}, "absent.pt"),
         ({"--protocol": "grgn"}, "it is grgan, clip"),
         ({"--device": "toaster"}, "toaster"),
-        ({"--batch-size": "0"}, "batch size"),
+        ({"--batch-size": "0"}, "batch_size is 0"),
         ({"-o": "absent/score.json"}, "cannot write"),
     ],
 )

@@ -30,7 +30,7 @@ def closed(tmp_path: Path) -> Iterator[Path]:
         (folder / name).write_bytes(b"x")
     folder.chmod(0o000)
     with modes_hold():
-        if os.access(folder, os.X_OK):
+        if os.path.exists(folder / "p.json"):
             pytest.skip("whoever runs this may enter any folder")
         yield folder
     folder.chmod(0o700)

@@ -1,6 +1,7 @@
 """Files that appear whole or not at all."""
 
 import os
+import zlib
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,7 @@ def test_links(tmp_path: Path) -> None:
     target, link = tmp_path / "there" / "a", tmp_path / "link"
     link.symlink_to(target)
     # What somebody else laid where the unfinished file will be is not written through.
-    trap = tmp_path / "there" / f".a.{os.getpid()}.part"
+    trap = tmp_path / "there" / f".a.{zlib.crc32(b'a'):08x}.{os.getpid()}.part"
     trap.symlink_to(tmp_path / "victim")
     (tmp_path / "victim").write_bytes(b"precious")
     with whole_file(link) as file:
