@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,25 +20,6 @@ needs_proc = pytest.mark.skipif(
 needs_interrupts = pytest.mark.skipif(
     os.name != "posix", reason="here one process cannot interrupt another as Ctrl-C does"
 )
-
-
-@contextlib.contextmanager
-def modes_hold() -> Iterator[None]:
-    """Within it the modes of files hold for root too, where the system is Linux."""
-    if not sys.platform.startswith("linux") or os.geteuid() != 0:
-        yield
-        return
-    libc = ctypes.CDLL(None, use_errno=True)
-    # Of the third version of the calls: effective, permitted and inheritable, in two words each.
-    header, held = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
-    libc.capget(header, held)
-    fewer = (ctypes.c_uint32 * 6)(*held)
-    fewer[0] &= ~0b110  # CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH
-    libc.capset(header, fewer)
-    try:
-        yield
-    finally:
-        libc.capset(header, held)
 
 
 def without_privileges() -> None:
