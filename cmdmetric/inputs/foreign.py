@@ -51,8 +51,11 @@ def refuse_adm_reference(source: Any) -> None:
     path = _file(source)
     if path is None or path.suffix.lower() != ".npz" or not zipfile.is_zipfile(path):
         return
-    with zipfile.ZipFile(path) as archive:
-        names = set(archive.namelist())
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = set(archive.namelist())
+    except (OSError, zipfile.BadZipFile):  # whoever reads it says what is wrong
+        return
     if "mu_s.npy" in names:
         raise InputError(
             f"{source}: a reference batch of ADM. Its mu and sigma are of Inception, not of CLIP: "
@@ -74,5 +77,5 @@ def _holds_objects(path: Path) -> bool:
     try:
         with path.open("rb") as file:
             return read_header(file)[2].hasobject
-    except (OSError, ValueError):  # whoever reads it says what is wrong
+    except Exception:  # broken headers raise anything; whoever reads the file says what is wrong
         return False

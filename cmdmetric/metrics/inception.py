@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import log_softmax, logsumexp
 
 from cmdmetric.errors import InputError
 from cmdmetric.metrics.vectors import Array, as_vectors
@@ -56,6 +55,8 @@ def _splits(logits: ArrayLike, splits: int, seed: int) -> Iterator[tuple[NDArray
     x = as_vectors(logits, "logits", at_least=splits)
     n = len(x)
     order = np.random.RandomState(seed).permutation(n)
+    from scipy.special import log_softmax, logsumexp
+
     log_p = log_softmax(x, axis=1)
     for i in range(splits):
         rows = order[i * n // splits : (i + 1) * n // splits]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import linalg
-from scipy.special import entr
 
 from cmdmetric.metrics.vectors import Array, as_vectors, unit
 
@@ -21,6 +19,9 @@ def vendi_score(features: ArrayLike) -> float:
     >>> round(vendi_score([[1, 0], [0, 2], [5, 0], [0, 1]]), 12)
     2.0
     """
+    from scipy import linalg
+    from scipy.special import entr
+
     x = unit(as_vectors(features, "images"), "images")
     n, d = x.shape
     gram = x @ x.T if n <= d else x.T @ x
@@ -34,6 +35,9 @@ def vendi_influence(features: ArrayLike) -> Array:
     The entropy H = -Tr C log C of the second moments C of unit vectors x has the derivative
     -x.log(C) x - H, and the score is exp H. Arguments and errors as there.
     """
+    from scipy import linalg
+    from scipy.special import entr
+
     x = unit(as_vectors(features, "images"), "images")
     _, s, axes = linalg.svd(x, full_matrices=False, check_finite=False)
     shares = s**2 / len(x)

@@ -53,7 +53,7 @@ def test_a_constant_in_any_module_is_another_code(copy: Path) -> None:
         ("metrics/vectors.py", "BLOCK", "512"),
         ("encoders/tokens.py", "CONTEXT", "78"),
         ("features/stored_moments.py", "WORTH", "5"),
-        ("uncertainty/extrapolation.py", "NOISE", "5.0"),
+        ("uncertainty/excess.py", "DRAWS_A_DIMENSION", "2.5"),
     ):
         change(copy / "cmdmetric" / file, name, value)
         seen.add(said(copy, DIGEST).stdout)

@@ -189,9 +189,9 @@ def test_missing_paths(tmp_path):
         open_images(tmp_path / "generate")
     with pytest.raises(InputError, match=f"of that path only {tmp_path}"):
         open_images(tmp_path / "x" / "y" / "z")
-    with pytest.raises(InputError, match="does not exist"):
+    with pytest.raises(InputError, match=r"^a+…"):
         open_images("a" * 5000)
-    with pytest.raises(InputError, match="does not exist"):
+    with pytest.raises(InputError, match="no path: embedded null byte"):
         open_images("a\0b")
 
 

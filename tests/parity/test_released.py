@@ -22,6 +22,7 @@ from grgan_ref.files import load_strictly, read_model
 from grgan_ref.model import TextToImage
 from grgan_ref.networks import Generator
 from grgan_ref.sample import Job, sample
+from tests.conftest import shared
 from tests.support import golden
 from tests.support.grgan_runs import grgan, succeed
 
@@ -200,7 +201,7 @@ def test_the_real_sizes_are_read_off_the_file():
     from grgan_ref.files.checkpoint import rename_generator
     from grgan_ref.released import released_config
 
-    lines = (golden.FOLDER / "state_keys_real_config.txt").read_text().splitlines()
+    lines = shared("golden/state_keys_real_config.txt").read_text().splitlines()
     shapes = {}
     for line in lines:
         if line.startswith("netG/"):

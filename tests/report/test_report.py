@@ -208,9 +208,9 @@ def test_images_are_looked_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     opened: list[Any] = []
 
-    def open_once(source: Any) -> ImageSet:
+    def open_once(source: Any, *rest: Any, **options: Any) -> ImageSet:
         opened.append(source)
-        return open_images(source)
+        return open_images(source, *rest, **options)
 
     monkeypatch.setattr("cmdmetric.scoring.opening.open_images", open_once)
     first = findings()

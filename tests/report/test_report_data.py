@@ -163,7 +163,7 @@ def test_only_scores_of_one_setting_are_compared() -> None:
         score, protocol="grgan", model="ViT-B-32/openai", real="coco2014-val",
         signature="CMD|proto:grgan|model:x|f:9|r:coco2014-val|l:9|dtype:fp32|v:1",
     )  # fmt: skip
-    assert Published("GR-GAN", 1, 8.04, None) in comparable(same)
+    assert Published("GR-GAN", 1, 8.04, 0.8) in comparable(same)
     assert comparable(dataclasses.replace(same, protocol="clip")) == ()
     # A folder of that name is not the reference.
     assert comparable(dataclasses.replace(same, signature="CMD|f:9|r:9|l:9")) == ()
