@@ -277,7 +277,7 @@ are read at {store}/s.
 | bytes read | {read_30k} | {read_1M} | {read_1B}, {store_fp32}/s in all |
 | cache | {cache_30k} | {cache_1M} | {cache_1B}, {cache_1M} in each job (limit: 10 GB) |
 | features, in memory or a file | {features_30k} | {features_1M} | {features_1M} in each job |
-| what is merged | nothing | nothing | 1,000 files of {moments} (`--no-features`), or {features_1B} |
+| what is merged | nothing | nothing | 1,000 files of {moments} (`--no-features`) or {features_1B} |
 
 ## What breaks first
 
