@@ -236,9 +236,6 @@ def open_cache(cache: bool | str | Path) -> FeatureCache | None:
         return None
     if cache is not True and not isinstance(cache, (str, os.PathLike)):
         raise InputError(f"cache is {cache!r}: it is True, False, or the folder of a cache")
-    if cache is not True and any(len(os.fsencode(part)) > 255 for part in Path(cache).parts):
-        # Where its parents are not there yet, the system does not refuse it by itself.
-        raise InputError(f"{os.fspath(cache)[:100]}…: no path: a name is longer than 255 bytes")
     return FeatureCache(None if cache is True else cache)
 
 

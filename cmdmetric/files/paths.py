@@ -18,6 +18,9 @@ T = TypeVar("T")
 _DIGITS = re.compile(r"([0-9]+)")
 _ZEROS = str.maketrans("123456789", "000000000")
 
+#: Bytes of a file or folder name, as usual file systems have it.
+LONGEST_NAME = 255
+
 
 def natural_key(name: str) -> tuple[Any, ...]:
     """Sort key in which img2 comes before img10; a total order, so that sorting is stable.
@@ -77,6 +80,10 @@ def named_path(value: str | os.PathLike[str], advice: str = "") -> Path:
         # What is not there is for the caller to tell; a pattern is no name at all on Windows.
         if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.EINVAL):
             raise InputError(f"{_told(value)}: {error.strerror}. {advice}".rstrip()) from None
+        # Where a parent is missing the system says that first, and not that the name is too long.
+        if any(len(os.fsencode(part)) > LONGEST_NAME for part in path.parts):
+            reason = os.strerror(errno.ENAMETOOLONG)
+            raise InputError(f"{_told(value)}: {reason}. {advice}".rstrip()) from None
     except ValueError as error:
         raise InputError(f"{_told(value)}: no path: {error}. {advice}".rstrip()) from None
     return path
