@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,8 +23,55 @@ from grgan_ref.cli.options import (
 from grgan_ref.compose import presets
 from grgan_ref.config import Config
 
+if TYPE_CHECKING:
+    from grgan_ref.data import CaptionedImages
+
+
+@dataclass(frozen=True)
+class Training:
+    """What the three trainings are asked for alike, by the options of `_training_options`."""
+
+    preset: str
+    base: str | None
+    out: Path
+    data: Path | None
+    val: Path | None
+    steps: int | None
+    settings: tuple[str, ...]
+    device: str | None
+    workers: int
+    tensorboard: bool
+
+    def config(self, changes: Mapping[str, object]) -> Config:
+        """Give the configuration, with the changes of a command upon those of --set.
+
+        Raises:
+            GrganError: The preset or a setting is none.
+        """
+        return Config.load(self.preset, {**settings_of(self.settings), **changes}, self.base)
+
+    def open_data(self, config: Config, smallest: int) -> tuple[CaptionedImages, CaptionedImages]:
+        """Open the training data and the held-out data, whose images have this size at least.
+
+        Raises:
+            GrganError: The data is not where it should be.
+        """
+        from grgan_ref.data import open_data
+
+        return (
+            open_data(config.data, self.data, "train", smallest),
+            open_data(config.data, self.val or self.data, "val", smallest),
+        )
+
 
 def _training_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of every training, which it gets as one `Training`."""
+
+    @functools.wraps(command)
+    def collected(**values: Any) -> None:
+        shared = {field.name: values.pop(field.name) for field in fields(Training)}
+        command(Training(**shared), **values)
+
     for option in reversed(
         [
             click.option(
@@ -56,60 +106,36 @@ def _training_options(command: Callable[..., None]) -> Callable[..., None]:
             ),
         ]
     ):
-        command = option(command)
-    return command
+        collected = option(collected)
+    return collected
 
 
-def _train_matcher(
-    kind: str,
-    preset: str,
-    base: str | None,
-    out: Path,
-    data: Path | None,
-    val: Path | None,
-    steps: int | None,
-    settings: tuple[str, ...],
-    device: str | None,
-    workers: int,
-    tensorboard: bool,
-) -> None:
-    from grgan_ref.data import open_data
+def _train_matcher(kind: str, asked: Training) -> None:
     from grgan_ref.training import distributed, of_matcher, train_matcher
 
-    changes: dict[str, object] = {**settings_of(settings), "model.matcher": kind}
-    if steps is not None:
-        changes[f"{kind}.steps"] = steps
-    config = Config.load(preset, changes, base)
-    smallest = config.matcher.image_size
-    training = open_data(config.data, data, "train", smallest)
-    held_out = open_data(config.data, val or data, "val", smallest)
-    place, start = distributed.start(device), time.monotonic()
+    changes: dict[str, object] = {"model.matcher": kind}
+    if asked.steps is not None:
+        changes[f"{kind}.steps"] = asked.steps
+    config = asked.config(changes)
+    training, held_out = asked.open_data(config, config.matcher.image_size)
+    place, start = distributed.start(asked.device), time.monotonic()
     losses = train_matcher(
         config,
         training,
         held_out,
-        out,
+        asked.out,
         device=place,
-        workers=workers,
-        tensorboard=tensorboard,
+        workers=asked.workers,
+        tensorboard=asked.tensorboard,
     )
-    _done(losses, out, lambda: of_matcher(config, losses, out, time.monotonic() - start))
+    _done(
+        losses, asked.out, lambda: of_matcher(config, losses, asked.out, time.monotonic() - start)
+    )
 
 
 @click.command("train-itm")
 @_training_options
-def train_itm_command(
-    preset: str,
-    base: str | None,
-    out: Path,
-    data: Path | None,
-    val: Path | None,
-    steps: int | None,
-    settings: tuple[str, ...],
-    device: str | None,
-    workers: int,
-    tensorboard: bool,
-) -> None:
+def train_itm_command(asked: Training) -> None:
     """Train the Image-Text Matcher on a frozen CLIP.
 
     \b
@@ -123,25 +149,12 @@ def train_itm_command(
 
     Killed at any moment, the same command goes on where the last checkpoint left off.
     """
-    _train_matcher(
-        "itm", preset, base, out, data, val, steps, settings, device, workers, tensorboard
-    )
+    _train_matcher("itm", asked)
 
 
 @click.command("train-damsm")
 @_training_options
-def train_damsm_command(
-    preset: str,
-    base: str | None,
-    out: Path,
-    data: Path | None,
-    val: Path | None,
-    steps: int | None,
-    settings: tuple[str, ...],
-    device: str | None,
-    workers: int,
-    tensorboard: bool,
-) -> None:
+def train_damsm_command(asked: Training) -> None:
     """Train DAMSM, the matcher of AttnGAN and DM-GAN.
 
     \b
@@ -154,9 +167,7 @@ def train_damsm_command(
 
     Killed at any moment, the same command goes on where the last checkpoint left off.
     """
-    _train_matcher(
-        "damsm", preset, base, out, data, val, steps, settings, device, workers, tensorboard
-    )
+    _train_matcher("damsm", asked)
 
 
 @click.command("train")
@@ -182,16 +193,7 @@ def train_damsm_command(
 )
 @click.option("--score-weights", type=PATH, help="A file with that encoder's weights.")
 def train_command(
-    preset: str,
-    base: str | None,
-    out: Path,
-    data: Path | None,
-    val: Path | None,
-    steps: int | None,
-    settings: tuple[str, ...],
-    device: str | None,
-    workers: int,
-    tensorboard: bool,
+    asked: Training,
     matcher: Path,
     score_every: int | None,
     score_model: str | None,
@@ -214,32 +216,32 @@ def train_command(
     Killed at any moment, the same command goes on where the last checkpoint left off, to the same
     numbers.
     """
-    from grgan_ref.data import open_data
     from grgan_ref.matching import load_matcher
     from grgan_ref.training import distributed, of_generator, train
 
-    given = {"train.steps": steps, "train.score_every": score_every}
-    changes = {key: value for key, value in given.items() if value is not None}
-    config = Config.load(preset, {**settings_of(settings), **changes}, base)
-    smallest = config.model.stages[-1].size
-    training = open_data(config.data, data, "train", smallest)
-    held_out = open_data(config.data, val or data, "val", smallest)
+    given = {"train.steps": asked.steps, "train.score_every": score_every}
+    config = asked.config({key: value for key, value in given.items() if value is not None})
+    training, held_out = asked.open_data(config, config.model.stages[-1].size)
     trained = load_matcher(matcher, config)
     if score_model is None and config.data.kind == "scenes":
         score_model = "scenes-toy"
-    place, start = distributed.start(device), time.monotonic()
+    place, start = distributed.start(asked.device), time.monotonic()
     losses = train(
         config,
         trained,
         training,
         held_out,
-        out,
+        asked.out,
         device=place,
-        workers=workers,
-        tensorboard=tensorboard,
+        workers=asked.workers,
+        tensorboard=asked.tensorboard,
         score_with=(score_model, None if score_weights is None else str(score_weights)),
     )
-    _done(losses, out, lambda: of_generator(config, losses, out, time.monotonic() - start))
+    _done(
+        losses,
+        asked.out,
+        lambda: of_generator(config, losses, asked.out, time.monotonic() - start),
+    )
 
 
 def _done(losses: dict[str, float], out: Path, summary: Callable[[], str]) -> None:
