@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import pytest
 
 from cmdmetric import CMDScore
@@ -22,6 +25,16 @@ def same_numbers(a: CMDScore, b: CMDScore, rel: float) -> bool:
         getattr(a, name) == pytest.approx(getattr(b, name), rel=rel, abs=rel * b.dis_rl)
         for name in ("cmd", "itdis")
     )
+
+
+def printed(text: str) -> Any:
+    """A score as a command printed it, without the second in which it was made.
+
+    Two runs that begin in one second and end in the next differ in that alone.
+    """
+    found = json.loads(text)
+    del found["run"]["date"]
+    return found
 
 
 def setting_in(signature: str) -> dict[str, str]:
