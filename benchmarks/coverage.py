@@ -201,6 +201,7 @@ def study(cell: Cell, sets: int, seed: int) -> dict[str, object]:
             "true": gap,
             **summary([(x.raw, x.debiased, x.standard_error, x.low, x.high) for x in found], gap),
             "rejected": share([x.p_value is not None and x.p_value < 0.05 for x in found]),
+            "student": share([x.p_student is not None and x.p_student < 0.05 for x in found]),
             "tested": share([x.p_value is not None for x in found]),
         }
         return record
@@ -238,29 +239,48 @@ def share(of: list[bool] | NDArray[np.bool_]) -> float:
     return float(np.mean(of))
 
 
+#: Sets of a cell by its number of images over its dimensions: what costs more is drawn less often.
+SETS = {"64": 400, "256": 100, "coco": 40}
+#: Fewer draws a dimension than this have no interval, whatever they are: so many sets show it.
+NO_INTERVAL, FEW = 1.9, 10
+
+
+def sets_of(cell: Cell, d: int) -> int:
+    """How many sets of a cell are drawn."""
+    draws = int(cell.drawn[:-1]) if cell.drawn.endswith("x") else cell.n
+    if not cell.versus and draws <= NO_INTERVAL * d:
+        return FEW
+    return SETS[cell.space] // (1 if cell.n < 20 * d else 4)
+
+
 def cells() -> Iterator[Cell]:
     """The grid, what is cheap first."""
-    for space, sizes in (("64", (0.6, 1.2, 1.6, 2, 4, 10, 100)), ("256", (1.6, 2, 4))):
-        d = int(space)
+    ways = [(f"{k}x", m) for k, m in ((8, 64), (16, 32), (30, 20), (100, 8), (160, 4), (640, 2))]
+    for space, sizes in (
+        ("64", (4, 10, 2, 0.6, 1.2, 1.6, 100)),
+        ("coco", (2, 4, 0.6, 1.2, 1.6)),
+        ("256", (2, 4, 10, 0.6, 1.2, 1.6)),
+    ):
+        d = 512 if space == "coco" else int(space)
         for size in sizes:
-            for features in DISTRIBUTIONS:
+            for way in ("images", "captions", "paired"):
+                for features in DISTRIBUTIONS:
+                    for generator in GENERATORS:
+                        yield Cell(space, features, generator, way, int(size * d))
+        if space != "64":
+            continue
+        for features in DISTRIBUTIONS:
+            for way, m in ways:
                 for generator in GENERATORS:
-                    yield Cell(space, features, generator, "images", int(size * d))
-    for features in DISTRIBUTIONS:
-        for generator in ("perfect", "far"):
-            for way, n in (("paired", 128), ("paired", 640), ("captions", 128), ("captions", 640),
-                           ("8x", 512), ("16x", 512), ("30x", 600), ("100x", 800),
-                           ("160x", 640)):  # fmt: skip
-                yield Cell("64", features, generator, way, n)
-        for versus in ("same", "other"):
-            for way, n in (("images", 128), ("images", 640), ("paired", 128), ("paired", 640),
-                           ("8x", 512), ("100x", 800), ("160x", 640)):  # fmt: skip
-                for generator in ("perfect", "near") if versus == "same" else ("near",):
-                    yield Cell("64", features, generator, way, n, versus)
-    for n in (1000, 2000, 5000):
-        for features in ("gauss", "t6"):
-            for generator in ("perfect", "far", "two-se"):
-                yield Cell("coco", features, generator, "images", n)
+                    yield Cell(space, features, generator, way, int(way[:-1]) * m)
+            for versus in ("same", "other"):
+                for way, n in (
+                    *((way, size * d) for way in ("images", "paired", "captions")
+                      for size in (2, 10)),
+                    *((way, int(way[:-1]) * m) for way, m in ways),
+                ):  # fmt: skip
+                    for generator in ("perfect", "near") if versus == "same" else ("near",):
+                        yield Cell(space, features, generator, way, n, versus)
 
 
 def table(header: list[str], rows: list[list[str]]) -> str:
@@ -280,7 +300,7 @@ def main() -> None:
 
 @main.command()
 @click.option("--cells", "pattern", default="", help="Only those whose name this is found in.")
-@click.option("--sets", default=400)
+@click.option("--sets", default=0, help="Sets of each cell, if not as many as it takes.")
 @click.option("--seed", default=0)
 @click.option("--out", type=click.Path(path_type=Path), default=RESULTS)
 def run(pattern: str, sets: int, seed: int, out: Path) -> None:
@@ -289,7 +309,8 @@ def run(pattern: str, sets: int, seed: int, out: Path) -> None:
     for cell in cells():
         if not re.search(pattern, cell.name) or (cell.name, seed) in there:
             continue
-        record = study(cell, sets, seed)
+        d = world(cell.space, "perfect", 0).r.d
+        record = study(cell, sets or sets_of(cell, d), seed)
         with out.open("a") as file:
             file.write(json.dumps(record) + "\n")
         click.echo(cell.name, err=True)

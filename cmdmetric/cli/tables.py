@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from cmdmetric.compare import Against, Comparison, Versus
     from cmdmetric.scoring import CMDScore, Harm
-    from cmdmetric.uncertainty import Estimate, Gap, Value
+    from cmdmetric.uncertainty import Estimate, Gap, Parts, Value
 
 #: The most characters of a model's or an image's name and of a caption, and of a path.
 NAME, PATH = 60, 300
@@ -46,6 +46,7 @@ def score_table(result: CMDScore) -> list[str]:
         error = f" ± {bar.standard_error:.4f}" if bar is not None and sampled else ""
         lines.append(f"{title:<10}{value:>10.4f}{error:<12} {_ABOUT[name]}")
     if bars is not None:
+        lines += _parts(bars.parts)
         lines += ["", f"± one standard error, of the sampling of {', '.join(bars.sides)}"]
     if bars is not None and bars.cmd.debiased is not None:
         lines += [
@@ -63,6 +64,20 @@ def score_table(result: CMDScore) -> list[str]:
         f"captions l   {shown(result.captions, PATH)} ({count(result.n_captions, 'captions')})",
         f"signature    {result.signature}",
     ]
+    return lines
+
+
+def _parts(parts: Mapping[str, Parts]) -> list[str]:
+    """What the means and the covariances have in the numbers, as scored."""
+    from cmdmetric.metrics import QUANTITIES
+
+    lines = [""] if parts else []
+    for name, of in parts.items():
+        means, covariances = (
+            f"{part.raw:.4f} ± {part.standard_error:.4f}" for part in (of.means, of.covariances)
+        )
+        of_title = f"of {QUANTITIES[name]}"
+        lines.append(f"{of_title:<12} {means} is the means', {covariances} the covariances'")
     return lines
 
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         frechet_influence as frechet_influence,
         harmonic as harmonic,
         influence_of_form as influence_of_form,
+        influence_of_gap as influence_of_gap,
         quadratic as quadratic,
     )
     from cmdmetric.metrics.fid import DIMENSIONS as DIMENSIONS, fid_influence as fid_influence
@@ -80,7 +81,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "distance_influence": (
             "Aligned DistanceInfluence End aligned_influence curvature "
             "frechet_influence harmonic "
-            "influence_of_form quadratic"
+            "influence_of_form influence_of_gap quadratic"
         ),
         "fid": "DIMENSIONS fid_influence",
         "fjd": "fjd_influence",

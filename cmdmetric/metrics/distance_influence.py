@@ -90,6 +90,10 @@ class DistanceInfluence(NamedTuple):
     second_order: float
     #: The finite-sample excess to second order, of the ends with features.
     bias: float
+    #: The part of the means, |mean_a - mean_b|^2; the covariances have the rest.
+    of_means: float = 0.0
+    #: The variance of the second-order term of that part.
+    second_order_of_means: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,12 +135,17 @@ class Aligned:
         per_a, per_b: 1 over the number of independent samples of each end, 0 for a known one. That
         is all the variance there is where the two sets are draws of one distribution.
         """
-        one, two, s = self.a.gaussian, self.b.gaussian, self.s
+        s = self.s
+        curved = float(np.sum(harmonic(s) ** 2) + np.sum(s**2) / 4)
+        return self.second_order_of_means(per_a, per_b) + curved * (per_a + per_b) ** 2
+
+    def second_order_of_means(self, per_a: float, per_b: float) -> float:
+        """The part of `second_order` that the noise of the means has, in |mean_a - mean_b|^2."""
+        one, two = self.a.gaussian, self.b.gaussian
         covs = per_a * np.sum((one.root @ one.root.T) ** 2) * per_a
-        covs += 2 * per_a * per_b * np.sum(s**2)
+        covs += 2 * per_a * per_b * np.sum(self.s**2)
         covs += per_b * np.sum((two.root @ two.root.T) ** 2) * per_b
-        curved = np.sum(harmonic(s) ** 2) + np.sum(s**2) / 4
-        return float(2 * covs + curved * (per_a + per_b) ** 2)
+        return float(2 * covs)
 
 
 def frechet_influence(a: End, b: End) -> DistanceInfluence:
@@ -170,7 +179,20 @@ def aligned_influence(pair: Aligned) -> DistanceInfluence:
         of.append(influence_of_form(end, np.eye(half.shape[1]) - half.T @ half, sign * pair.gap))
         bias += float(np.sum(this.root**2) / n + curvature(s) / (n - 1))
     per_a, per_b = (1 / end.count if end.count else 0.0 for end in (pair.a, pair.b))
-    return DistanceInfluence(pair.distance, of[0], of[1], pair.second_order(per_a, per_b), bias)
+    return DistanceInfluence(
+        pair.distance, of[0], of[1], pair.second_order(per_a, per_b), bias,
+        float(pair.gap @ pair.gap), pair.second_order_of_means(per_a, per_b),
+    )  # fmt: skip
+
+
+def influence_of_gap(end: End, gap: Array) -> Array:
+    """(n,) 2 y.gap of the centred features y of an end: what each does to |gap|^2, gap (d,)."""
+    assert end.rows is not None
+    found = np.empty(len(end.rows))
+    for start in range(0, len(found), _ROWS):
+        found[start : start + _ROWS] = end.rows[start : start + _ROWS] @ (2 * gap)
+        release(end.rows)
+    return found - found.mean()
 
 
 def influence_of_form(end: End, form: Array, gap: Array) -> Array:

@@ -153,6 +153,7 @@ def render(data: ReportData) -> str:
         figures=_markup(figures),
         texts=texts,
         quantities=quantities,
+        titles=QUANTITIES,
         sections=sections,
         names=sides,
         points={"points": points, "names": sides},

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         Debiasing as Debiasing,
         Difference as Difference,
         Estimate as Estimate,
+        Parts as Parts,
         Uncertainty as Uncertainty,
         paired_difference as paired_difference,
         uncertainty as uncertainty,
@@ -60,7 +61,9 @@ __getattr__, __dir__, __all__ = lazy_exports(
             "Array Drawn apart groups_of_images number_of_draws numbers_of_draws "
             "replicated sections units"
         ),
-        "error_bars": "Debiasing Difference Estimate Uncertainty paired_difference uncertainty",
+        "error_bars": (
+            "Debiasing Difference Estimate Parts Uncertainty paired_difference uncertainty"
+        ),
         "estimate": "Gap Groups Measured Sizes Value differ gap gap_of",
         "influence": "Sample SideLike influences",
         "permutation": "permutation_p",

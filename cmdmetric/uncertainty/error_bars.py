@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -53,6 +53,31 @@ class Estimate:
 
 
 @dataclass(frozen=True)
+class Part:
+    """What the means, or the covariances, have in a number; it may be below zero in ITDis."""
+
+    raw: float
+    #: None where the number's is.
+    debiased: float | None
+    standard_error: float
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A number by what it is made of: both parts add up to it, raw or debiased."""
+
+    #: |mean_a - mean_b|^2, or the difference of two of these.
+    means: Part
+    #: Tr(cov_a + cov_b - 2 (cov_a cov_b)^(1/2)), or the difference of two of these.
+    covariances: Part
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Parts:
+        """The inverse of `dataclasses.asdict`."""
+        return cls(Part(**values["means"]), Part(**values["covariances"]))
+
+
+@dataclass(frozen=True)
 class Uncertainty:
     """CMD and its parts with error bars."""
 
@@ -74,6 +99,8 @@ class Uncertainty:
     second_order: float
     #: Why there are no debiased values and no intervals; None where there are.
     withheld: str | None = None
+    #: What Dis(f,r) and ITDis ("dis_fr", "itdis") are made of; empty in results of old versions.
+    parts: Mapping[str, Parts] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """All fields, for JSON."""
@@ -84,7 +111,8 @@ class Uncertainty:
         """The inverse of `to_dict`."""
         estimates = ("cmd", "itdis", "dis_fr", "dis_fl", "dis_rl")
         made = {name: Estimate(**values[name]) for name in estimates}
-        return cls(**{**values, **made, "sides": tuple(values["sides"])})
+        parts = {name: Parts.from_dict(of) for name, of in values.get("parts", {}).items()}
+        return cls(**{**values, **made, "sides": tuple(values["sides"]), "parts": parts})
 
 
 @dataclass(frozen=True)
@@ -167,6 +195,10 @@ def uncertainty(
         debiasing=errors.debiasing,
         second_order=errors.second_order_share(),
         withheld=errors.withheld,
+        parts={
+            "dis_fr": errors.parts(_FR, _FR),
+            "itdis": errors.parts(cmd_weights(d.dis_fl - d.dis_rl) - _FR, errors.weights - _FR),
+        },
     )
 
 
@@ -259,6 +291,8 @@ class _Errors:
     withheld: str | None
     #: (g, 3) how much each draw raises the distances of `used`.
     sums: Array
+    #: (g, 3) the part of the means in that.
+    sums_of_means: Array
     #: The draws of the side that has fewest.
     fewest: int
     #: The numbers of generated images and of draws among them; None where only moments are known.
@@ -301,10 +335,13 @@ class _Errors:
                     f"are worth {worth:,.0f} independent ones, in {d:,} dimensions"
                 )  # fmt: skip
         used = raw if clean is None else clean
-        shares = [used.of[key] / len(sample.features) for key, sample in samples.items()]
+        sums, of_means = (
+            sums_by_draw(drawn, [of[key] / len(x.features) for key, x in samples.items()])
+            for of in (used.of, used.of_means.of)
+        )
         sizes = (sides.moments[0].n, draws_of.get("f"))
         made: Debiasing = "none" if clean is None else "spectral"
-        return cls(samples, raw, used, made, withheld, sums_by_draw(drawn, shares), fewest, sizes)
+        return cls(samples, raw, used, made, withheld, sums, of_means, fewest, sizes)
 
     @property
     def draws(self) -> int:
@@ -343,6 +380,29 @@ class _Errors:
         value = float(weights @ self.used.distances)
         low, high = variance.interval(value, square=True)
         return Estimate(raw, value, variance.standard_error, low, high)
+
+    def parts(self, raw: Array, weights: Array) -> Parts:
+        """What means and covariances have in a combination of the distances.
+
+        Of the raw distances and of those without excess the signs may differ, where ITDis is small.
+        """
+        means, used = self.raw.of_means.distances, self.used.of_means.distances
+        noise, both = self.used.of_means.second_order, self.used.second_order
+        made = []
+        for of_raw, of_used, second_order, sums in (
+            (means, used, noise, self.sums_of_means),
+            (
+                np.array(self.raw.distances) - means,
+                np.array(self.used.distances) - used,
+                both - noise,
+                self.sums - self.sums_of_means,
+            ),
+        ):
+            twice = 0.0 if self.withheld else float(weights**2 @ second_order)
+            error = Variance.of_draws(sums @ weights, self.fewest, noise=twice).standard_error
+            known = float(weights @ of_used) if self.knows(weights) else None
+            made.append(Part(float(raw @ of_raw), known, error))
+        return Parts(*made)
 
     def folded(self, base: Array, raw: float) -> Estimate:
         """Of base + |Dis(f,l) - Dis(r,l)|, the larger of two linear quantities."""

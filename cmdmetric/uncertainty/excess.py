@@ -149,6 +149,9 @@ class DebiasedDistance(NamedTuple):
     second_order: float
     #: How much heavier than a Gaussian's the tails are, 0 to 1: of the ends' `spread`, less one.
     tails: float = 0.0
+    #: The part of the means in the distance, and the variance of its second-order term.
+    of_means: float = 0.0
+    second_order_of_means: float = 0.0
 
 
 def debiased_distance(pair: Aligned, a: Sampled | None, b: Sampled | None) -> DebiasedDistance:
@@ -161,18 +164,22 @@ def debiased_distance(pair: Aligned, a: Sampled | None, b: Sampled | None) -> De
     ends = [side for side in (a, b) if side is not None]
     trace, slope = spectral_trace(pair.s**2, [(side.freedom, side.weights) for side in ends])
     of_cov = 2 * (trace - float(pair.s.sum()))
-    lost = of_cov + sum(_noise_of_mean(side) for side in ends)
+    of_noise = sum(_noise_of_mean(side) for side in ends)
+    lost = of_cov + of_noise
+    mean = float(pair.gap @ pair.gap) - of_noise
     distance = pair.distance - lost
     per_a, per_b = (0.0 if side is None else side.spread / len(side) for side in (a, b))
     second_order = pair.second_order(per_a, per_b)
+    second_order_of_means = pair.second_order_of_means(per_a, per_b)
     if a is not None and b is not None and np.isin(a.units, b.units).any():
         # Of what covariances lose, second order is only a part: what is shared is as much more. A
         # set against itself loses nothing.
         second = sum(curvature(pair.s) * side.spread / (len(side) - 1) for side in ends)
         of_means, of_covs = _shared(pair, a, b)
         shared = of_means + of_covs * of_cov / second
-        distance -= shared
+        distance, mean = distance - shared, mean - of_means
         second_order *= max(0.0, 1 + shared / lost) ** 2
+        second_order_of_means *= max(0.0, 1 + of_means / of_noise) ** 2
     of: list[Array | None] = []
     for side, basis, sign in ((a, pair.left.T, 1), (b, pair.right, -1)):
         if side is None:
@@ -182,7 +189,9 @@ def debiased_distance(pair: Aligned, a: Sampled | None, b: Sampled | None) -> De
         form = np.eye(moved.shape[1]) - moved.T @ (2 * slope[:, None] * moved)
         of.append(influence_of_form(side.end, form, sign * pair.gap))
     tails = min(1.0, max(side.spread for side in ends) - 1)
-    return DebiasedDistance(distance, of[0], of[1], second_order, tails)
+    return DebiasedDistance(
+        distance, of[0], of[1], second_order, tails, mean, second_order_of_means
+    )
 
 
 def spectral_trace(squares: Array, ends: list[tuple[float, Array]]) -> tuple[float, Array]:

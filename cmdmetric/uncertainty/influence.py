@@ -18,6 +18,7 @@ from cmdmetric.metrics import (
     Moments,
     aligned_influence,
     frechet_distance,
+    influence_of_gap,
 )
 from cmdmetric.uncertainty.draws import Drawn, numbers_of_draws, units
 from cmdmetric.uncertainty.excess import DebiasedDistance, Sampled, debiased_distance
@@ -107,6 +108,18 @@ class Sides(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
+class OfMeans:
+    """The part |mean_a - mean_b|^2 of each distance; the rest is the covariances'.
+
+    distances (3,) are the parts, `of` and `second_order` as in `Influences`.
+    """
+
+    distances: Array
+    of: dict[str, Array]
+    second_order: Array
+
+
+@dataclass(frozen=True, eq=False)
 class Influences:
     """The influence of each sample on the three distances, for the sides with features.
 
@@ -122,6 +135,7 @@ class Influences:
     bias: Array
     #: (3,) by distance, how much heavier than a Gaussian's the tails are, 0 to 1.
     tails: Array
+    of_means: OfMeans
     #: By side, as many independent Gaussian samples have as much excess; where that was looked for.
     worth: dict[str, float] = field(default_factory=dict)
 
@@ -170,27 +184,36 @@ def influences_of(sides: Sides, *, debiased: bool = False) -> tuple[Influences, 
         for (name, sample), unit in zip(samples.items(), units(drawn)[0], strict=True)
     }
     raw, clean = [], []
+    of_gap = {name: np.zeros((len(sample.features), 3)) for name, sample in samples.items()}
+    for column, (a, b) in enumerate((("f", "r"), ("f", "l"), ("r", "l"))):
+        gap = ends[a].moments.mean - ends[b].moments.mean
+        for name, sign in ((a, 1), (b, -1)):
+            if name in samples:
+                of_gap[name][:, column] = influence_of_gap(ends[name], sign * gap)
     for a, b in (("f", "r"), ("f", "l"), ("r", "l")):
         if a not in samples and b not in samples:
             distance = frechet_distance(ends[a].moments, ends[b].moments)
-            raw.append(DistanceInfluence(distance, None, None, 0.0, 0.0))
-            clean.append(DebiasedDistance(distance, None, None, 0.0))
+            gap = ends[a].moments.mean - ends[b].moments.mean
+            mean = float(gap @ gap)
+            raw.append(DistanceInfluence(distance, None, None, 0.0, 0.0, mean))
+            clean.append(DebiasedDistance(distance, None, None, 0.0, of_means=mean))
             continue
         pair = Aligned.of(ends[a], ends[b])
         raw.append(aligned_influence(pair))
         if debiased:
             clean.append(debiased_distance(pair, sampled.get(a), sampled.get(b)))
-    found = _collected(samples, raw, np.array([pair.bias for pair in raw]))
+    found = _collected(samples, raw, np.array([pair.bias for pair in raw]), of_gap)
     if not debiased:
         return found, None
     worth = {name: side.worth for name, side in sampled.items()}
-    return found, replace(_collected(samples, clean, np.zeros(3)), worth=worth)
+    return found, replace(_collected(samples, clean, np.zeros(3), of_gap), worth=worth)
 
 
 def _collected(
     samples: dict[str, Sample],
     pairs: Sequence[DistanceInfluence | DebiasedDistance],
     bias: Array,
+    of_gap: dict[str, Array],
 ) -> Influences:
     of = {name: np.zeros((len(sample.features), 3)) for name, sample in samples.items()}
     ends = (("f", "r"), ("f", "l"), ("r", "l"))
@@ -204,4 +227,9 @@ def _collected(
         np.array([pair.second_order for pair in pairs]),
         bias,
         np.array([getattr(pair, "tails", 0.0) for pair in pairs]),
+        OfMeans(
+            np.array([pair.of_means for pair in pairs]),
+            of_gap,
+            np.array([pair.second_order_of_means for pair in pairs]),
+        ),
     )

@@ -472,3 +472,40 @@ def test_influences_of_many_samples_are_those_of_float64(
     for name, values in exact.of.items():
         error = np.abs(found.of[name] - values).max(axis=0)
         assert (error <= 3e-4 * values.std(axis=0)).all()
+
+
+def test_parts_of_means_and_covariances_add_up_and_are_right_on_average() -> None:
+    """In closed form: Gaussians whose covariances are multiples of one."""
+    rng, d, n = np.random.default_rng(7), 8, 120
+    scales, places = {"f": 1.0, "r": 1.3, "l": 0.5}, {"f": 0.2, "r": 0.0, "l": 1.0}
+    found = []
+    for _ in range(150):
+        f, r, l = (scales[s] * rng.standard_normal((n, d)) + places[s] for s in "frl")
+        found.append(uncertainty(f, r, l))
+    true = {"dis_fr": (d * 0.2**2, d * 0.3**2)}
+    # Dis(f,l) - Dis(r,l) is below zero: ITDis is its negative, part by part.
+    true["itdis"] = (d * (1.0**2 - 0.8**2), d * (0.8**2 - 0.5**2))
+    for name, expected in true.items():
+        for part, value in zip(("means", "covariances"), expected, strict=True):
+            each = [getattr(u.parts[name], part) for u in found]
+            debiased = np.array([e.debiased for e in each])
+            spread = debiased.std(ddof=1)
+            # Within four standard errors of a mean of 150, and their spread to 25 %.
+            assert abs(debiased.mean() - value) < 4 * spread / np.sqrt(len(found)), (name, part)
+            assert np.mean([e.standard_error for e in each]) == pytest.approx(spread, rel=0.25)
+    one = found[0]
+    for name in true:
+        whole, of = getattr(one, name), one.parts[name]
+        assert of.means.raw + of.covariances.raw == pytest.approx(whole.raw, rel=1e-10)
+        together = (of.means.debiased or 0) + (of.covariances.debiased or 0)
+        assert together == pytest.approx(whole.debiased, rel=1e-10)
+    assert Uncertainty.from_dict(json.loads(json.dumps(one.to_dict()))) == one
+
+
+def test_parts_are_raw_where_the_excess_is_withheld() -> None:
+    f, r, l = three_sides(2, 12, 12).values()
+    found = uncertainty(f, r, l)
+    means = found.parts["dis_fr"].means
+    assert found.withheld and means.debiased is None
+    gap = f.mean(axis=0) - r.mean(axis=0)
+    assert means.raw == pytest.approx(float(gap @ gap), rel=1e-10)
