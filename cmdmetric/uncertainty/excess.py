@@ -29,6 +29,9 @@ DRAWS_A_DIMENSION = 1.9
 #: dimensions: below, the excess that heavy tails bring is not known well enough.
 WORTH_A_DIMENSION = 1.5
 
+#: The power of `Sampled.lengthened`.
+TAKEN = 0.2
+
 #: The integral of `spectral_trace`: steps of the logarithm, and how far beyond the eigenvalues. The
 #: integrand falls like the root of its argument, and is analytic within pi of the real line.
 _STEP, _BEYOND = 0.5, 60.0
@@ -104,8 +107,7 @@ class Sampled:
     @cached_property
     def _odds(self) -> Array:
         """(n,) h / (1 - h) of the leverages h, over their mean."""
-        leverage = self._leverages()
-        odds = leverage / (1 - leverage)
+        odds = self.leverages / (1 - self.leverages)
         return odds / odds.mean() if odds.any() else np.ones(len(odds))  # a collapsed set
 
     @property
@@ -113,28 +115,52 @@ class Sampled:
         """As many independent Gaussian samples have as much excess."""
         return len(self) / self.spread
 
-    def _leverages(self) -> Array:
+    @cached_property
+    def of_spread(self) -> Array:
+        """(n,) the influence of each sample on `spread`, as a share of it, with mean zero."""
+        odds = self._odds
+        square = float(np.mean(odds**2))
+        of = odds**2 / square - 1 - 2 * (odds - 1)
+        draw = np.bincount(self.units, of) / np.maximum(1, np.bincount(self.units))
+        return draw[self.units]
+
+    def lengthened(self, white: Array) -> Array:
+        """Whitened samples (k, d), less what each has done to the metric that it is measured in.
+
+        A sample of leverage h is shorter in the metric of a set that it is part of than in that of
+        the other samples, by the root of 1 - h. Left as it is, what samples at both ends share
+        comes out too small where tails are heavy; with all of that root it comes out too large and
+        hangs on a few samples. In simulations of Student's t of 6 degrees the power TAKEN of
+        1 / (1 - h) leaves the least bias.
+        """
+        leverage = np.einsum("nd,nd->n", white, white) / (len(self) - 1)
+        inside = self.leverages.mean() / (self.leverages / (1 - self.leverages)).mean()
+        longer = (inside / (1 - np.minimum(leverage, 1 - 1e-9))) ** TAKEN
+        found: Array = white * longer[:, None]
+        return found
+
+    @cached_property
+    def leverages(self) -> Array:
         """(n,) the leverages of the samples; of a draw of several the eigenvalues of theirs."""
-        found = []
+        found = np.empty(len(self))
         for rows, size in self.draws():
-            white = rows @ self.end.gaussian.inverse.T / np.sqrt(len(self) - 1)
+            white = self.centred(rows) @ self.end.gaussian.inverse.T / np.sqrt(len(self) - 1)
             if size == 1:
-                found.append(np.einsum("nd,nd->n", white, white))
+                found[rows] = np.einsum("nd,nd->n", white, white)
             else:
                 white = white.reshape(-1, size, white.shape[1])
-                found.append(np.linalg.eigvalsh(white @ white.transpose(0, 2, 1)).ravel())
-        return np.clip(np.concatenate(found), 0.0, 1 - 1e-9)
+                found[rows] = np.linalg.eigvalsh(white @ white.transpose(0, 2, 1)).ravel()
+        return np.clip(found, 0.0, 1 - 1e-9)
 
-    def draws(self) -> Iterator[tuple[Array, int]]:
-        """Centred features (m k, d), those of one draw in a row, and the samples k of each draw."""
+    def draws(self) -> Iterator[tuple[NDArray[np.intp], int]]:
+        """Places (m k,) of samples, those of one draw in a row, and the samples k of each draw."""
         order = np.argsort(self.units, kind="stable")
         _, start, count = np.unique(self.units[order], return_index=True, return_counts=True)
         for size in np.unique(count):
             places = start[count == size][:, None] + np.arange(size)
             step = max(1, _ROWS // int(size))
             for block in range(0, len(places), step):
-                rows = order[places[block : block + step].ravel()]
-                yield self.centred(rows), int(size)
+                yield order[places[block : block + step].ravel()], int(size)
 
 
 class DebiasedDistance(NamedTuple):
@@ -169,14 +195,14 @@ def debiased_distance(pair: Aligned, a: Sampled | None, b: Sampled | None) -> De
     mean = float(pair.gap @ pair.gap) - of_noise
     distance = pair.distance - lost
     per_a, per_b = (0.0 if side is None else side.spread / len(side) for side in (a, b))
+    noise = sum(side.spread / (len(side) - 1) for side in ends)
     second_order = pair.second_order(per_a, per_b)
     second_order_of_means = pair.second_order_of_means(per_a, per_b)
     if a is not None and b is not None and np.isin(a.units, b.units).any():
         # Of what covariances lose, second order is only a part: what is shared is as much more. A
         # set against itself loses nothing.
-        second = sum(curvature(pair.s) * side.spread / (len(side) - 1) for side in ends)
         of_means, of_covs = _shared(pair, a, b)
-        shared = of_means + of_covs * of_cov / second
+        shared = of_means + of_covs * of_cov / (curvature(pair.s) * noise)
         distance, mean = distance - shared, mean - of_means
         second_order *= max(0.0, 1 + shared / lost) ** 2
         second_order_of_means *= max(0.0, 1 + of_means / of_noise) ** 2
@@ -187,7 +213,11 @@ def debiased_distance(pair: Aligned, a: Sampled | None, b: Sampled | None) -> De
             continue
         moved = basis @ side.end.gaussian.inverse
         form = np.eye(moved.shape[1]) - moved.T @ (2 * slope[:, None] * moved)
-        of.append(influence_of_form(side.end, form, sign * pair.gap))
+        share = side.spread / (len(side) - 1) / noise
+        # A heavy sample raises what is taken off, with the spread of the weights, as it raises the
+        # distance.
+        taken = of_cov * share * side.of_spread
+        of.append(influence_of_form(side.end, form, sign * pair.gap) - taken)
     tails = min(1.0, max(side.spread for side in ends) - 1)
     return DebiasedDistance(
         distance, of[0], of[1], second_order, tails, mean, second_order_of_means
@@ -263,7 +293,8 @@ def _inflation(h: Array, weights: Array) -> tuple[Array, Array]:
 def _noise_of_mean(side: Sampled) -> float:
     """The mean squared distance of a set's mean from its distribution's."""
     total = 0.0
-    for rows, size in side.draws():
+    for places, size in side.draws():
+        rows = side.centred(places)
         total += float(np.sum(rows.reshape(-1, size, rows.shape[1]).sum(axis=1) ** 2))
     count = len(np.unique(side.units))
     return total / len(side) ** 2 * count / (count - 1)
@@ -285,7 +316,7 @@ def _shared(pair: Aligned, a: Sampled, b: Sampled) -> tuple[float, float]:
     means = covs = 0.0
     for start in range(0, len(of_a), _ROWS):
         x, y = a.centred(of_a[start : start + _ROWS]), b.centred(of_b[start : start + _ROWS])
-        g, h = x @ to_a, y @ to_b
+        g, h = a.lengthened(x @ to_a), b.lengthened(y @ to_b)
         means -= 2 * float(np.sum(x * y))
         covs -= float(quadratic(g * h, weights).sum())
         covs += float(((g**2 + h**2 - 1) @ s).sum()) / 2

@@ -83,8 +83,8 @@ class Variance:
         if not square:
             return value - t * self.standard_error
         measured, rate = self.measured, 0.0
-        if t < 0:  # where a distance happens to be low, its variance does: one standard error more
-            measured *= 1 + min(0.2, math.sqrt(2 / self.freedom))
+        if t < 0:  # where a distance happens to be low, its variance does: three standard errors
+            measured *= 1 + min(0.3, 3 * math.sqrt(2 / self.freedom))
         if self.noise < measured / 2:
             rate = (measured - 2 * self.noise) / max(value, math.sqrt(self.noise))
         noise = min(self.noise, measured)
