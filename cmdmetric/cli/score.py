@@ -55,6 +55,7 @@ Examples:
               help="What every image does to CMD.")  # fmt: skip
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table",
               show_default=True, help="What goes to stdout.")  # fmt: skip
+@click.option("--short", is_flag=True, help="Print the signature in its short form.")
 @click.option("-o", "--output", metavar="FILE", shell_complete=completion.paths,
               help="Write the JSON to a file as well.")  # fmt: skip
 @click.option("--report", metavar="FILE", shell_complete=completion.paths,
@@ -75,6 +76,7 @@ def score(
     worst: int | None,
     worst_csv: str | None,
     form: str,
+    short: bool,
     output: str | None,
     report: str | None,
 ) -> None:
@@ -103,7 +105,7 @@ def score(
 
         wanted = Wanted.of(metrics, inception_weights, inception_real)
         content, lines = _scores(
-            generated, captions, real, options, wanted, worst, worst_csv, report
+            generated, captions, real, options, wanted, worst, worst_csv, report, short=short
         )
     else:
         from cmdmetric.compare import versus as compare
@@ -118,7 +120,7 @@ def score(
             inception_real=inception_real,
             **options,
         )
-        content, lines = both.to_dict(), versus_table(both)
+        content, lines = both.to_dict(), versus_table(both, short=short)
     from cmdmetric.scoring import run_record
 
     verdict = gate.verdict(content)
@@ -139,6 +141,8 @@ def _scores(
     worst: int | None,
     worst_csv: str | None,
     report: str | None,
+    *,
+    short: bool,
 ) -> tuple[dict[str, Any], list[str]]:
     """The result of one generator or of several, for JSON and as lines of text."""
     from cmdmetric.scoring import encoding_of, scored
@@ -159,7 +163,7 @@ def _scores(
         return {**ranking.to_dict(), "scores": scores}, compare_table(ranking)
     (only,) = found
     result = only.score
-    content, lines = result.to_dict(), score_table(result)
+    content, lines = result.to_dict(), score_table(result, short=short)
     if worst or worst_csv:
         from cmdmetric.scoring import harm, harm_csv
 

@@ -28,8 +28,8 @@ _ABOUT = {
 }
 
 
-def score_table(result: CMDScore) -> list[str]:
-    """The numbers of one score, with what they are of."""
+def score_table(result: CMDScore, *, short: bool = False) -> list[str]:
+    """The numbers of one score, with what they are of, and one form of its signature."""
     from cmdmetric.metrics import QUANTITIES
 
     def count(n: int | None, noun: str) -> str:
@@ -62,7 +62,7 @@ def score_table(result: CMDScore) -> list[str]:
         f"generated f  {shown(result.generated, PATH)} ({count(result.n, 'images')}{paired})",
         f"real r       {shown(result.real, PATH)} ({count(result.n_real, 'images')})",
         f"captions l   {shown(result.captions, PATH)} ({count(result.n_captions, 'captions')})",
-        f"signature    {result.signature}",
+        f"signature    {result.short_signature if short else result.signature}",
     ]
     return lines
 
@@ -81,11 +81,11 @@ def _parts(parts: Mapping[str, Parts]) -> list[str]:
     return lines
 
 
-def versus_table(result: Versus) -> list[str]:
+def versus_table(result: Versus, *, short: bool = False) -> list[str]:
     """Two generators as text: what was compared, and whether they differ."""
     difference = result.difference
     tested = "not known: a set is moments alone"
-    interval = ", no interval: too few independent images for their dimensions"
+    interval = f", no interval: {difference.withheld or 'the excess is not known'}"
     if difference.p_value is not None:
         verdict = "significant" if difference.p_value < 0.05 else "not significant"
         tested = f"{difference.p_value:.3g}, {verdict} at 5 %, if images change places"
@@ -98,10 +98,10 @@ def versus_table(result: Versus) -> list[str]:
         best, how = difference.debiased, ", without the excess of finite samples"
     return [
         "first",
-        *score_table(result.first),
+        *score_table(result.first, short=short),
         "",
         "second",
-        *score_table(result.second),
+        *score_table(result.second, short=short),
         "",
         f"CMD first - second  {_fixed(difference.raw)} as scored",
         f"                    {_fixed(best)} ± {difference.standard_error:.4f}{how}{interval}",

@@ -19,7 +19,7 @@ from cmdmetric.gate import (
     setting_of,
 )
 from cmdmetric.metrics import QUANTITIES
-from cmdmetric.scoring import METRIC_OF, METRICS
+from cmdmetric.scoring import METRIC_OF, METRICS, SCHEMA
 from cmdmetric.uncertainty import Gap, Sizes, Value, differ, gap_of, holm
 
 
@@ -101,6 +101,7 @@ class Comparison:
     def to_dict(self) -> dict[str, Any]:
         """All fields, for JSON."""
         return {
+            "schema": SCHEMA,
             "ranked_by": self.ranked_by,
             "models": [asdict(entry) for entry in self.entries],
             "against_best": [asdict(each) for each in self.against_best],
@@ -147,12 +148,23 @@ def _differing_networks(entries: Sequence[Entry]) -> Iterator[str]:
     """Warn of networks beside CLIP that differ between scores in weights or real side."""
     for network in dict.fromkeys(name for entry in entries for name in entry.networks):
         sides = [entry.networks[network] for entry in entries if network in entry.networks]
-        if any(side != sides[0] for side in sides):
+        if any(_differ_there(side, sides[0]) for side in sides):
             made = [metric.name for metric in METRICS.values() if metric.network == network]
             yield (
                 f"the scores are of several real sides or weights of {network}: "
                 f"{', '.join(made)} do not compare"
             )
+
+
+def _differ_there(one: Any, two: Any) -> bool:
+    """Whether a network has other weights or another real side in two scores.
+
+    Real sides are known by what is in them, or by their names where a score does not record that.
+    """
+    if not isinstance(one, Mapping) or not isinstance(two, Mapping):
+        return bool(one != two)
+    by = "contents" if one.get("contents") and two.get("contents") else "real"
+    return any(one.get(key) != two.get(key) for key in ("weights", "n_real", by))
 
 
 def ranking_of(entries: Sequence[Entry]) -> tuple[list[int], str, list[str]]:
@@ -245,8 +257,8 @@ def _gaps(one: Entry, two: Entry) -> dict[str, Gap]:
         metric = METRIC_OF.get(name)
         unbiased = metric and name in metric.unbiased and (single or metric.of_pairs)
         network = metric and metric.network
-        differ_there = network and one.networks.get(network) != two.networks.get(network)
-        if not (alike or unbiased) or differ_there:
+        sides = one.networks.get(network or ""), two.networks.get(network or "")
+        if not (alike or unbiased) or (network and _differ_there(*sides)):
             se = None
         found[name] = gap_of(
             ours.value - theirs.value, se, scale=max(abs(ours.value), abs(theirs.value))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from cmdmetric.errors import InputError
 from cmdmetric.scoring import (
+    SCHEMA,
     CMDScore,
     Scored,
     Source,
@@ -17,6 +18,7 @@ from cmdmetric.scoring import (
     as_samples,
     encoding_of,
     groups_of,
+    pairing_is_lost,
     scored,
 )
 from cmdmetric.uncertainty import Difference, Gap, gap, holm, paired_difference
@@ -42,6 +44,7 @@ class Versus:
     def to_dict(self) -> dict[str, Any]:
         """All fields, for JSON."""
         return {
+            "schema": SCHEMA,
             "first": self.first.to_dict(),
             "second": self.second.to_dict(),
             "difference": {
@@ -97,19 +100,39 @@ def versus(
 
 
 def difference_of(one: Scored, two: Scored) -> Difference:
-    """Compute CMD of one minus CMD of two, which were scored together and have their features."""
+    """Compute CMD of one minus CMD of two, which were scored together and have their features.
+
+    Where either score has no value without the excess of finite samples, the difference has none.
+    """
     (of_one, of_two, of_r), of_l = as_samples([one.f, two.f, one.r], one.l)
-    return paired_difference(of_one, of_two, of_r, of_l)
+    why = _withheld(one) or _withheld(two)
+    found = paired_difference(of_one, of_two, of_r, of_l, debiasing=None if why is None else "none")
+    return found if why is None else replace(found, withheld=why)
+
+
+def _withheld(of: Scored) -> str | None:
+    """Why a score has no value without the excess of finite samples; None where it has one."""
+    bars = of.score.uncertainty
+    return "there are no error bars" if bars is None else bars.withheld
 
 
 def gaps_of(one: Scored, two: Scored) -> dict[str, Gap]:
-    """Compute the family's numbers of one minus those of two, which were scored together."""
+    """Compute the family's numbers of one minus those of two, which were scored together.
+
+    Where it is lost what was drawn together, none is given without the excess of finite samples.
+    """
     groups = dict(zip(("f1", "f2", "r"), groups_of([one.f, two.f, one.r], one.l), strict=True))
-    return {
+    gaps = {
         name: gap(measured, two.measured[name], groups)
         for name, measured in one.measured.items()
         if name in two.measured
     }
+    if pairing_is_lost(one.f, one.l) or pairing_is_lost(two.f, two.l):
+        gaps = {
+            name: of if of.debiased is None else Gap(of.value, None, of.standard_error)
+            for name, of in gaps.items()
+        }
+    return gaps
 
 
 def _adjusted(difference: Difference, gaps: Mapping[str, Gap]) -> dict[str, Gap]:

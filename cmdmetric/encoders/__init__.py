@@ -23,7 +23,11 @@ if TYPE_CHECKING:
     )
     from cmdmetric.encoders.preprocess import to_pixels as to_pixels
     from cmdmetric.encoders.rgb import to_rgb as to_rgb
-    from cmdmetric.encoders.tokens import CONTEXT as CONTEXT, cut_words as cut_words
+    from cmdmetric.encoders.tokens import (
+        CONTEXT as CONTEXT,
+        NOT_THERE as NOT_THERE,
+        cut_words as cut_words,
+    )
     from cmdmetric.encoders.towers import (
         encode_causal_text as encode_causal_text,
         encode_text as encode_text,
@@ -51,7 +55,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "lazy_encoder": "LazyEncoder recall_checkpoint",
         "preprocess": "to_pixels",
         "rgb": "to_rgb",
-        "tokens": "CONTEXT cut_words",
+        "tokens": "CONTEXT NOT_THERE cut_words",
         "towers": "encode_causal_text encode_text reading_order",
         "weights": "BUNDLED Checkpoint DEFAULT_MODEL Dtype find_checkpoint name_of",
     },

@@ -1,15 +1,70 @@
-"""What a caption may cost before it is tokenised, and whether its end is read."""
+"""Tokenisers: what they are known by, what a caption may cost them, and whether its end is read."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 #: Tokens that a CLIP reads of a caption.
 CONTEXT = 77
 #: Bytes of the longest token in CLIP's vocabulary (emoji; of letters it is half as long).
 _LONGEST_TOKEN = 32
+#: Files that a tokeniser of transformers may be made of.
+_FILES = ("tokenizer*", "vocab*", "merges*", "special_tokens*", "added_tokens*", "*.model")
+#: Stands in the place of a digest where the tokeniser is not on this machine yet.
+NOT_THERE = "@?"
+
+
+def tokeniser_of(architecture: str, config: Mapping[str, Any]) -> str:
+    """Name the tokeniser that open_clip takes for a network, with what is in it.
+
+    Args:
+        architecture: As `Checkpoint.architecture`.
+        config: The network's configuration.
+
+    Returns:
+        "CLIP" for open_clip's own; of others the name and a sha256 (hex) of their files and
+        options, or `NOT_THERE` behind the name where they have not been downloaded.
+    """
+    text = config.get("text_cfg", {})
+    name, options = text.get("hf_tokenizer_name"), text.get("tokenizer_kwargs") or {}
+    if not name:
+        return f"CLIP@{_digest((), options)}" if options else "CLIP"
+    _, of_folder, folder = architecture.partition("local-dir:")
+    place = Path(folder) if of_folder else _hub_folder(name)
+    if place is None:
+        return f"{name}{NOT_THERE}"
+    files = sorted({file for pattern in _FILES for file in place.glob(pattern)})
+    return f"{name}@{_digest(tuple(files), options)}"
+
+
+def _hub_folder(repository: str) -> Path | None:
+    """Where the Hub's cache has a tokeniser."""
+    from huggingface_hub import try_to_load_from_cache
+
+    for file in ("tokenizer_config.json", "tokenizer.json", "config.json"):
+        if isinstance(found := try_to_load_from_cache(repository, file), str):
+            return Path(found).parent
+    return None
+
+
+def _digest(files: tuple[Path, ...], options: Mapping[str, Any]) -> str:
+    digest = hashlib.sha256(json.dumps(options, sort_keys=True).encode())
+    for file in files:
+        status = file.stat()
+        digest.update(f"{file.name} {_sha256(file, status.st_size, status.st_mtime_ns)}\n".encode())
+    return digest.hexdigest()
+
+
+@lru_cache(maxsize=64)
+def _sha256(file: Path, size: int, changed: int) -> str:
+    """The sha256 of a file of this size and time of change; it is asked for by every set."""
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def cut_words(text: str, context_length: int) -> str:

@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeAlias
 
 import PIL
 
+from cmdmetric.encoders.tokens import tokeniser_of
 from cmdmetric.errors import InputError, NotAtHandError
 from cmdmetric.files import cache_folder, download, expanded, forbidden, named_path, sha256_of
 from cmdmetric.metrics import Provenance
@@ -43,7 +44,7 @@ _FOLDER_FILES = (
 #: A model of timm's own list; what has a colon or a slash in it is looked for elsewhere.
 _TIMM_NAME = re.compile(r"[\w.-]+")
 #: Of weights that many ask for.
-_SIZES = {DEFAULT_MODEL: "354 MB"}
+_SIZES = {DEFAULT_MODEL: "354 MB"}  # 353,976,522 bytes
 #: sha256 (hex) of a file: read, or remembered.
 Digest: TypeAlias = Callable[[Path], str]
 
@@ -97,9 +98,14 @@ class Checkpoint:
             dtype=dtype,
             side=side,
             source=source,
-            tokeniser=self.config.get("text_cfg", {}).get("hf_tokenizer_name") or "CLIP",
+            tokeniser=self.tokeniser if side == "text" else "none",
             pillow=PIL.__version__,
         )
+
+    @property
+    def tokeniser(self) -> str:
+        """What its tokeniser is known by: `cmdmetric.encoders.tokens.tokeniser_of`."""
+        return tokeniser_of(self.architecture, self.config)
 
     @property
     def is_torchscript(self) -> bool:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from cmdmetric.cache import FeatureCache, Space, remembered
-from cmdmetric.encoders import text_space
+from cmdmetric.encoders import NOT_THERE, text_space
 from cmdmetric.features.failures import NoWords
 from cmdmetric.features.rows import FeatureRows, Features
 from cmdmetric.features.stored_moments import recall_moments, remember_moments
@@ -64,6 +64,8 @@ def encode_captions(
     kept = tuple(i for i, text in enumerate(cleaned) if text.strip())
     if not kept:
         raise NoWords(captions.source)
+    if encoder.checkpoint.tokeniser.endswith(NOT_THERE):
+        encoder.build()  # it is downloaded with the network, and what is in it is known then
     provenance = encoder.provenance("text", captions.source)
     space = text_space(encoder.checkpoint, encoder.protocol, provenance.dtype)
     texts, known_by = ([of[i] for i in kept] for of in (captions.texts, cleaned))

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -124,6 +124,29 @@ class Captions:
         """Whether every caption is one of an image of COCO val2014, by the image's name."""
         return None not in self.images and all(map(_COCO_VAL2014.fullmatch, self.image_names))
 
+    def of(self, rows: Sequence[int]) -> Captions:
+        """Those of these places alone, with their images and fields."""
+        return replace(
+            self,
+            texts=tuple(self.texts[i] for i in rows),
+            images=tuple(self.images[i] for i in rows),
+            fields={name: tuple(own[i] for i in rows) for name, own in self.fields.items()},
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence[Captions], source: str) -> Captions:
+        """Several sets of captions as one; a field that a set does not have is None there."""
+        names = dict.fromkeys(name for part in parts for name in part.fields)
+        return cls(
+            tuple(text for part in parts for text in part.texts),
+            tuple(image for part in parts for image in part.images),
+            source,
+            fields={
+                name: tuple(v for part in parts for v in part.fields.get(name, (None,) * len(part)))
+                for name in names
+            },
+        )
+
     def listing(self) -> Listing:
         """The captions and their images, in order."""
         pairs = zip(self.images, self.texts, strict=True)
@@ -131,10 +154,7 @@ class Captions:
 
     def shard(self, shard: Shard) -> Captions:
         """One share of them, which may be empty."""
-        mine = shard.range(len(self))
-        own = slice(mine.start, mine.stop)
-        fields = {key: values[own] for key, values in self.fields.items()}
-        return replace(self, texts=self.texts[own], images=self.images[own], fields=fields)
+        return self.of(shard.range(len(self)))
 
 
 def _words(text: str) -> str:

@@ -44,8 +44,8 @@ class Provenance:
     source: str
     #: The cmdmetric that made it.
     version: str = __version__
-    #: The tokeniser of captions, and the Pillow that decoded and resized images; "?" in files of
-    #: releases that did not record them.
+    #: The tokeniser of captions ("none" of images), and the Pillow that decoded and resized images;
+    #: "?" in files of releases that did not record them.
     tokeniser: str = "?"
     pillow: str = "?"
 
@@ -58,6 +58,9 @@ class Provenance:
                 found[field] = (ours, theirs)
         if "weights" not in found and "architecture" not in found:
             found.pop("model", None)  # one network under two names is one network
+        ours, theirs = self.tokeniser, other.tokeniser
+        if self.side == other.side == "text" and "?" not in (ours, theirs) and ours != theirs:
+            found["tokeniser"] = ours, theirs
         return found
 
     def to_json(self) -> str:

@@ -16,6 +16,7 @@ from cmdmetric.cache import FeatureCache, open_cache
 from cmdmetric.encoders import Checkpoint, Dtype, LazyEncoder, recall_checkpoint
 from cmdmetric.errors import InputError
 from cmdmetric.features import (
+    Contents,
     ImageRecords,
     OnError,
     PassedImages,
@@ -124,18 +125,27 @@ class Encoding:
             contents=digests_of(opened.texts[i].encode() for i in found.kept),
         )
 
-    def seen_by(self, network: ImageNetwork, images: ImageSet) -> tuple[Rows, ...]:
-        """The features of images under a network alone, none in a process that gets none.
+    def seen_by(
+        self, network: ImageNetwork, images: ImageSet
+    ) -> tuple[Rows | None, Contents | None]:
+        """The features of images under a network alone, and the images' digests.
 
-        Raises InputError as `pass_images` does.
+        Both are None in a process that gets no features. Raises InputError as `pass_images` does.
         """
         see: Callable[..., PassedImages | None] = pass_images
         if self.workers is not None:
             see = partial(shared_pass, workers=self.workers)
         found = see(
-            images, [network], on_error=self.on_error, progress=self.progress, cache=self.cache
+            images,
+            [network, ImageRecords()],
+            on_error=self.on_error,
+            progress=self.progress,
+            cache=self.cache,
         )
-        return found.features if found is not None else ()
+        if found is None:
+            return None, None
+        rows, records = found.features
+        return rows, split_records(records)[0]
 
     def _count(self, what: str, cached: int, total: int) -> None:
         before = self._counts.get(what, (0, 0))

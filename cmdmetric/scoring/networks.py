@@ -14,7 +14,7 @@ from cmdmetric.scoring.family.catalogue import METRICS
 from cmdmetric.scoring.family.metric import Seen
 from cmdmetric.scoring.family.wanted import Wanted
 from cmdmetric.scoring.side import Side
-from cmdmetric.scoring.stored_sets import read_stored
+from cmdmetric.scoring.stored_sets import digest_of_moments, read_stored
 
 if TYPE_CHECKING:
     from cmdmetric.encoders import ImageNetwork
@@ -108,14 +108,15 @@ class Networks:
         for name, network in self.networks.items():
             weights = network.sha256
             if name in same:
-                seen[name] = Seen(None, rows.get(name), False, weights, side.source)
+                seen[name] = Seen(None, rows.get(name), False, weights, side.source, side.contents)
                 continue
             own, source = self.real[name]
+            of_own: Rows | Moments | None = None
             if isinstance(own, ImageSet):
-                of_own: Rows | Moments | None = next(iter(encoding.seen_by(network, own)), None)
+                of_own, contents = encoding.seen_by(network, own)
             else:
-                of_own = own
-            seen[name] = Seen(None, of_own, True, weights, source)
+                of_own, contents = own, digest_of_moments(own)
+            seen[name] = Seen(None, of_own, True, weights, source, contents)
         return side, seen
 
 

@@ -10,13 +10,15 @@ from cmdmetric.encoders import BUNDLED
 from cmdmetric.features import digest_of_set, list_failures
 from cmdmetric.inputs import LOSSY_ENDINGS, Pairing
 from cmdmetric.metrics import Provenance
+from cmdmetric.scoring.grouping import pairing_of
 from cmdmetric.scoring.references import REFERENCES
 from cmdmetric.scoring.side import Side
 
 #: Images of so many times as many pixels, or of JPEG qualities so far apart, are told of.
 _LARGER, _QUALITY = 1.5, 5
-#: Scenes are drawn at 64 pixels, and may be at twice that.
-_SCENES = 128
+#: Scenes are drawn at 64 pixels, and may be at twice that; a tenth of their neighbouring samples
+#: differ, of a photograph's half (in thousandths; 21 photographs at 64 to 512 pixels: 310 to 720).
+_SCENES, _TEXTURE = 128, 250
 
 
 def notes_on(f: Side, r: Side, l: Side, made: Provenance | None) -> Iterator[str]:
@@ -86,12 +88,27 @@ def what_is_lost(f: Side, r: Side, l: Side, pairing: Pairing | None) -> str | No
                 f"{side.source} holds moments alone, which do not tell what a finite sample adds "
                 "(cmdmetric moments keeps features unless --no-features is given)"
             )
-    if l.texts is not None and l.texts.image_names and not (pairing and any(pairing.caption_of)):
+    if _names_no_image(l, pairing):
+        if l.texts is not None and l.texts.places is not None:
+            return (
+                f"the captions are listed image by image, and {f.source} is no list in such an "
+                "order: which images and captions were drawn together is lost"
+            )
         return (
             "the captions name images, and no generated image is one of them by its name: which "
             "images and captions were drawn together is lost"
         )
     return None
+
+
+def pairing_is_lost(images: Side, captions: Side) -> bool:
+    """Whether the captions name images, and none of these is one of them."""
+    return _names_no_image(captions, pairing_of(images, captions))
+
+
+def _names_no_image(l: Side, pairing: Pairing | None) -> bool:
+    named = l.texts is not None and bool(l.texts.image_names)
+    return named and not (pairing and any(pairing.caption_of))
 
 
 def _same_images(f: Side, r: Side) -> Iterator[str]:
@@ -121,7 +138,7 @@ def _other_looks(f: Side, r: Side) -> Iterator[str]:
     if f.looks is None or r.looks is None or not len(f.looks) or not len(r.looks):
         return
     middle = [np.median(looks, axis=0).tolist() for looks in (f.looks, r.looks)]
-    (w, h, quality), (real_w, real_h, real_quality) = middle
+    (w, h, quality, _), (real_w, real_h, real_quality, _) = middle
     if max(w * h, real_w * real_h) > _LARGER * min(w * h, real_w * real_h):
         yield (
             f"generated images are of {w:.0f}x{h:.0f} pixels in the middle, real ones of "
@@ -139,10 +156,15 @@ def _other_looks(f: Side, r: Side) -> Iterator[str]:
 def _photographs(model: str, *sides: Side) -> Iterator[str]:
     """Tell of images that the bundled encoder was not made for."""
     for side in sides:
-        if side.looks is not None and float(np.median(side.looks[:, :2].min(axis=1))) > _SCENES:
+        if side.looks is None or not len(side.looks):
+            continue
+        size = float(np.median(side.looks[:, :2].min(axis=1)))
+        texture = float(np.median(side.looks[:, 3]))
+        if size > _SCENES or texture > _TEXTURE:
+            what = "are larger" if size > _SCENES else "have the texture of photographs or of noise"
             yield (
-                f"{side.source}: {model} has seen nothing but drawn scenes of 64x64 pixels; of "
-                "photographs and larger images its numbers mean nothing"
+                f"{model} has seen nothing but drawn scenes of 64x64 pixels, and the images of "
+                f"{side.source} {what}: of these its numbers mean nothing"
             )
             return
 

@@ -26,6 +26,7 @@ _LIBRARIES = (
     "numpy",
     "scipy",
     "pillow",
+    "transformers",
 )
 #: Of the JSON that results are written as; docs/json.md says what each version is.
 SCHEMA = 2
@@ -87,7 +88,7 @@ class CMDScore:
         """Give all fields, for JSON: docs/json.md."""
         bars = self.uncertainty and self.uncertainty.to_dict()
         metrics = {
-            name: {**dataclasses.asdict(value), "signature": self.signatures.get(name)}
+            name: {**dataclasses.asdict(value), **_both_forms(self.signatures.get(name))}
             for name, value in self.metrics.items()
         }
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
@@ -95,6 +96,11 @@ class CMDScore:
         fields["short_signature"] = self.short_signature
         own = {"uncertainty": bars, "warnings": list(self.warnings), "metrics": metrics}
         return {"schema": SCHEMA, **fields, **own}
+
+
+def _both_forms(signature: str | None) -> dict[str, str | None]:
+    short = None if signature is None else Signature.read(signature).short
+    return {"signature": signature, "short_signature": short}
 
 
 def run_record(command: Sequence[str]) -> dict[str, Any]:

@@ -47,7 +47,7 @@ class Side:
     identity: bytes | None = None
     #: Digests of what the side is made of: (n, 16) uint8, a row a sample, or (1, 16) of them all.
     contents: Contents | None = None
-    #: Of images (n, 3): width, height, JPEG quality or 0; None where they were not seen.
+    #: How images look (`cmdmetric.features.Looks`); None where they were not seen.
     looks: Looks | None = None
 
     @property

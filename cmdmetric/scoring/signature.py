@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
-from cmdmetric.features import digest_of_set, digests_of
+from cmdmetric.features import Contents, digest_of_set, digests_of
 from cmdmetric.inputs import Pairing
-from cmdmetric.metrics import Moments, Provenance
+from cmdmetric.metrics import Provenance
 from cmdmetric.protocol import CLIP, GRGAN, Protocol
 from cmdmetric.scoring.side import Side
-from cmdmetric.scoring.stored_sets import digest_of_moments
 from cmdmetric.terminal import shown
 from cmdmetric.version import __version__
 
 if TYPE_CHECKING:
+    from cmdmetric.scoring.family.metric import Seen
     from cmdmetric.uncertainty import Uncertainty
 
 #: Hexadecimal digits of a digest: two sets of one size have equal ones once in four billion times.
@@ -90,9 +90,9 @@ def signature_of(
         pairings: Those of the generated and of the real images with the captions.
         bars: The error bars; None where there are none.
     """
-    proto = model = dtype = tokeniser = "?"
+    proto = model = dtype = "?"
     if made is not None:
-        proto, dtype, tokeniser = _protocol_label(made.protocol), made.dtype, made.tokeniser
+        proto, dtype = _protocol_label(made.protocol), made.dtype
         model = f"{made.model}@{made.weights[:DIGITS]}"
     sampled = bars.sides if bars is not None else ()
     letters = {"generated": "f", "real": "r", "captions": "l"}
@@ -109,7 +109,7 @@ def signature_of(
         "se": "".join(letters[side] for side in sampled) or "none",
         "debias": bars.debiasing if bars is not None else "none",
         "dtype": dtype,
-        "tok": tokeniser,
+        "tok": _tokeniser_label(l.moments.provenance),
         "pillow": ",".join(sorted(decoders)) or "?",
         "v": __version__,
     }
@@ -123,8 +123,20 @@ def label(side: Side) -> str:
     """
     if side.reference:
         return side.reference
-    n = "?" if side.moments.n is None else str(side.moments.n)
-    return n if side.contents is None else f"{n}@{digest_of_set(side.contents)[:DIGITS]}"
+    return _set_label(side.moments.n, side.contents)
+
+
+def _set_label(n: int | None, contents: Contents | None) -> str:
+    count = "?" if n is None else str(n)
+    return count if contents is None else f"{count}@{digest_of_set(contents)[:DIGITS]}"
+
+
+def _tokeniser_label(made: Provenance | None) -> str:
+    """Name the tokeniser of captions, with the first digits of the digest of what is in it."""
+    if made is None:
+        return "?"
+    name, at, digest = made.tokeniser.rpartition("@")
+    return f"{name}@{digest[:DIGITS]}" if at else made.tokeniser
 
 
 def _pairs_label(
@@ -149,22 +161,16 @@ def _pairs_label(
     return f"{letters}@{hashlib.sha256(' '.join(found).encode()).hexdigest()[:DIGITS]}"
 
 
-def fields_of_network(
-    name: str, weights: str, real: Moments | None = None, apart: int | None = None
-) -> dict[str, str]:
+def fields_of_network(name: str, seen: Seen) -> dict[str, str]:
     """What the signature of a metric of a network beside CLIP has in other words than CMD's.
 
     Args:
         name: The network's name.
-        weights: The sha256 of its weights.
-        real: The moments of its real side, where only these are given.
-        apart: The number of its real images, where they are others than CLIP's.
+        seen: What it makes of the images.
     """
-    fields = {"proto": "none", "model": f"{name}@{weights[:DIGITS]}", "tok": "none"}
-    if real is not None:
-        fields["r"] = label(Side(real, "", contents=digest_of_moments(real)))
-    elif apart is not None:
-        fields["r"] = str(apart)
+    fields = {"proto": "none", "model": f"{name}@{seen.weights[:DIGITS]}", "tok": "none"}
+    if seen.apart:
+        fields["r"] = _set_label(seen.n_real, seen.contents)
     return fields
 
 

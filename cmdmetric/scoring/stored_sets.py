@@ -75,7 +75,8 @@ class StoredSet:
             if self.names is not None:
                 contents["names"] = _packed(self.names)
             if self.captions is not None:
-                contents["captions"] = _packed([self.captions.texts, self.captions.images])
+                own = self.captions
+                contents["captions"] = _packed([own.texts, own.images, own.fields])
         write_npz(path, contents)
 
     @classmethod
@@ -105,7 +106,9 @@ class StoredSet:
         features = arrays.get("features")
         moments = _moments(arrays, features)
         names = _unpacked(arrays, "names")
-        texts, images = _unpacked(arrays, "captions") or (None, None)
+        # Files of earlier releases have no fields.
+        texts, images, *rest = _unpacked(arrays, "captions") or (None, None)
+        fields = _fields(rest[0] if rest else {}, len(texts or ()))
         skipped, truncated, *more = _unpacked(arrays, "left_out") or ((), 0)
         for values in (names, texts, images):
             if values is not None and (features is None or len(values) != len(features)):
@@ -117,7 +120,9 @@ class StoredSet:
             record,
             features,
             None if names is None else tuple(names),
-            None if texts is None else Captions(tuple(texts), tuple(images or ()), source),
+            None
+            if texts is None
+            else Captions(tuple(texts), tuple(images or ()), source, fields=fields),
             tuple((name, reason) for name, reason in skipped),
             int(truncated),
             int(more[0]) if more else 0,
@@ -155,9 +160,21 @@ def _contents(arrays: Mapping[str, Any], n: int | None) -> Contents | None:
     return contents
 
 
+def _fields(fields: Any, count: int) -> dict[str, tuple[Any, ...]]:
+    """The fields of captions as `Captions.fields`; lists of texts were tuples."""
+    if not isinstance(fields, dict) or any(
+        not isinstance(own, list) or len(own) != count for own in fields.values()
+    ):
+        raise InputError("the fields of its captions are not as many as its captions")
+    return {
+        name: tuple(tuple(value) if isinstance(value, list) else value for value in own)
+        for name, own in fields.items()
+    }
+
+
 def _looks(arrays: Mapping[str, Any]) -> Looks | None:
     looks = arrays.get("looks")
-    if looks is not None and (looks.dtype != np.uint16 or looks.shape[1:] != (3,)):
+    if looks is not None and (looks.dtype != np.uint16 or looks.shape[1:] != (4,)):
         raise InputError("its record of how images look (`looks`) is damaged")
     return looks
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 
 from cmdmetric.cache import FeatureCache
 from cmdmetric.inputs import ImageSet, captions_along
-from cmdmetric.metrics import Moments
 from cmdmetric.scoring.encoding import Encoding
 from cmdmetric.scoring.family.catalogue import METRIC_OF
 from cmdmetric.scoring.family.computed import family_of
@@ -125,11 +124,7 @@ def with_family(
         metric = METRIC_OF[number]
         network = {}
         if metric.network is not None:
-            seen = found.seen[metric.network]
-            moments = seen.r if isinstance(seen.r, Moments) else None
-            own = None if seen.r is None or isinstance(seen.r, Moments) else len(seen.r)
-            apart = own if seen.apart else None
-            network = fields_of_network(metric.network, seen.weights, moments, apart)
+            network = fields_of_network(metric.network, found.seen[metric.network])
         signatures[number] = str(made.of_metric(number, {**network, **metric.parameters}))
     score = replace(
         found.score,

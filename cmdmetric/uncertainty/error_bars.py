@@ -137,6 +137,8 @@ class Difference:
     sides: tuple[str, ...]
     #: The number of independent draws.
     draws: int
+    #: Why the excess is not known; None where it is.
+    withheld: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """All fields, for JSON."""
@@ -263,6 +265,7 @@ def paired_difference(
         p_student=gap.p_value,
         sides=_names({**one.samples, **two.samples}),
         draws=len(sums),
+        withheld=(one.withheld or two.withheld) if debiased is None else None,
     )
 
 

@@ -78,3 +78,27 @@ def test_the_family_is_compared_too(
     assert own[1].standard_error < own[0].standard_error, "images of one caption are paired"
     assert own[1].p_value < 0.05 and own[1].low > 0, "what is dimmed fits its caption less"
     assert result.to_dict()["difference"]["metrics"]["cmmd"]["high"] == result.metrics["cmmd"].high
+
+
+@pytest.mark.filterwarnings("ignore:.*(no generated image|is not given):UserWarning")
+def test_a_lost_pairing_takes_the_debiased_difference_with_it(encoder: Encoder) -> None:
+    """As of one score: what a finite sample adds follows from what was drawn together."""
+    scenes = [draw_scene(seed) for seed in range(150)]
+    good, real = pictures.scenes(range(150)), pictures.scenes(range(200, 350))
+    dim = (good * 0.8).astype(np.uint8)
+    named = {f"scene-{i:03}.png": scene.captions(1)[0] for i, scene in enumerate(scenes)}
+    renamed = [f"other{chr(97 + i // 26)}{chr(97 + i % 26)}.png" for i in range(150)]
+
+    def difference(names: list[str]) -> tuple:
+        first, second = (dict(zip(names, images, strict=True)) for images in (dim, good))
+        found = versus(first, second, named, real, encoder=encoder, metrics="cmmd,vendi")
+        return found.difference, found.metrics
+
+    kept, _ = difference(list(named))
+    assert kept.debiased is not None and kept.low is not None and kept.withheld is None
+    lost, family = difference(renamed)
+    assert lost.raw == pytest.approx(kept.raw, abs=1e-6)
+    assert lost.debiased is None and lost.low is None and lost.p_student is None
+    assert "drawn together is lost" in str(lost.withheld) and lost.p_value is not None
+    assert all(gap.debiased is None for gap in family.values())
+    assert lost.standard_error > kept.standard_error, "what both have in common no longer cancels"

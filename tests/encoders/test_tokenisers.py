@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from cmdmetric import Encoder, InputError
+from cmdmetric import CMDScore, Encoder, InputError, cmd
+from cmdmetric.encoders.tokens import NOT_THERE, tokeniser_of
+from cmdmetric.gate import differences_of, setting_of
+from cmdmetric.scoring import fields_of
 
 pytest.importorskip("transformers")
 
@@ -89,3 +93,34 @@ def test_what_is_not_installed_is_named(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setitem(__import__("sys").modules, "transformers", None)
     with pytest.raises(InputError, match=r"needs transformers, .*cmdmetric\[transformers\]"):
         Encoder(folder, protocol="clip", device="cpu")
+
+
+def test_a_tokeniser_is_signed_by_what_is_in_it(tmp_path: Path) -> None:
+    """Two models of one name and weights may read captions with other words."""
+    pixels = np.random.default_rng(0).integers(0, 256, (30, 32, 32, 3), np.uint8)
+    texts = ["a red cat", "ein roter hund", "un chat"] * 10
+
+    def signed(folder: Path) -> CMDScore:
+        encoder = Encoder(folder, protocol="clip", device="cpu")
+        return cmd(pixels, texts, pixels[::-1, ::-1], encoder=encoder, cache=False)
+
+    folder = folder_of(tmp_path, TOWERS["siglip"])
+    before = signed(folder)
+    file = folder / "tokenizer.json"
+    file.write_text(file.read_text().replace('"cat"', '"kitten"'))
+    after = signed(folder)
+    assert after.dis_fl != before.dis_fl
+    ours, theirs = fields_of(before.signature), fields_of(after.signature)
+    assert {key for key in ours if ours[key] != theirs[key]} == {"tok"}
+    assert re.fullmatch("own@[0-9a-f]{8}", ours["tok"])
+    assert differences_of(setting_of(before.to_dict()), setting_of(after.to_dict())) == [
+        "tokeniser"
+    ]
+
+
+def test_a_tokeniser_that_is_not_there_is_known_by_name_alone(tmp_path: Path) -> None:
+    config = {"text_cfg": {"hf_tokenizer_name": "someone/words"}}
+    assert tokeniser_of("some-model", config) == f"someone/words{NOT_THERE}"
+    assert tokeniser_of("some-model", {"text_cfg": {}}) == "CLIP"
+    canonical = {"text_cfg": {"tokenizer_kwargs": {"clean": "canonicalize"}}}
+    assert tokeniser_of("some-model", canonical).startswith("CLIP@")

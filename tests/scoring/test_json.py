@@ -8,6 +8,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+import referencing
 
 from cmdmetric import InputError
 from cmdmetric.compare import compare
@@ -15,7 +16,19 @@ from cmdmetric.gate import check
 from tests.conftest import ROOT
 from tests.support.commands import run
 
-SCHEMA = json.loads((ROOT / "cmdmetric/scoring/score.schema.json").read_text(encoding="utf-8"))
+SCHEMAS = {
+    Path(place).name.partition(".")[0]: json.loads((ROOT / place).read_text(encoding="utf-8"))
+    for place in (
+        "cmdmetric/scoring/score.schema.json",
+        "cmdmetric/compare/ranking.schema.json",
+        "cmdmetric/compare/versus.schema.json",
+    )
+}
+SCHEMA = SCHEMAS["score"]
+#: The last two refer to the first.
+REGISTRY = referencing.Registry().with_resources(
+    (schema["$id"], referencing.Resource.from_contents(schema)) for schema in SCHEMAS.values()
+)
 BASELINE = ROOT / "tests/gate/baselines/scenes-small.json"
 
 
@@ -37,6 +50,56 @@ def test_a_score_is_as_its_schema_says(result: dict) -> None:
     assert record["platform"]["python"].startswith("3.") and record["date"].endswith("+00:00")
 
 
+def validate(result: dict, name: str) -> None:
+    jsonschema.Draft202012Validator.check_schema(SCHEMAS[name])
+    jsonschema.Draft202012Validator(
+        SCHEMAS[name], registry=REGISTRY, format_checker=jsonschema.FormatChecker()
+    ).validate(result)
+
+
+def of_several(example: Path, *more: object) -> dict:
+    done = run("cmd-score", example / "generated", *more, example / "captions.json", "--model",
+               "scenes-toy", "--metrics", "clipscore,vendi", "--format", "json", "-q")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_rankings_and_two_generators_have_schemas_too(
+    example: Path, result: dict, tmp_path: Path
+) -> None:
+    ranking = of_several(example, example / "real")
+    validate(ranking, "ranking")
+    assert ranking["run"]["date"] and len(ranking["scores"]) == 2
+    files = [tmp_path / name for name in ("a.json", "b.json")]
+    for file in files:
+        file.write_text(json.dumps(result))
+    stored = compare(files).to_dict()
+    validate(json.loads(json.dumps(stored)), "ranking")
+    both = of_several(example, "--versus", example / "real")
+    validate(both, "versus")
+    for name, good in (("ranking", ranking), ("versus", both)):
+        for wrong in ({"more": 1}, {"schema": 1}):
+            with pytest.raises(jsonschema.ValidationError):
+                validate({**good, **wrong}, name)
+
+
+def test_every_printed_number_has_both_forms_of_its_signature(result: dict) -> None:
+    for each in (result, *result["metrics"].values()):
+        fields, short = (
+            [part.partition(":")[0] for part in each[key].split("|")]
+            for key in ("signature", "short_signature")
+        )
+        assert short[0] == fields[0] and short[1:] == ["proto", "model", "f", "r", "l", "v"]
+        assert set(short) < set(fields)
+
+
+def test_the_short_form_on_the_command_line(example: Path, result: dict) -> None:
+    done = run("cmd-score", example / "generated", example / "captions.json", "--model",
+               "scenes-toy", "--short", "-q")  # fmt: skip
+    assert f"signature    {result['short_signature']}\n" in done.stdout
+    assert result["signature"] not in done.stdout
+
+
 def test_the_schema_tells_a_wrong_result(result: dict) -> None:
     for wrong in ({"cmd": None}, {"signature": "CMD|a"}, {"more": 1}, {"schema": 1}):
         with pytest.raises(jsonschema.ValidationError):
@@ -45,7 +108,10 @@ def test_the_schema_tells_a_wrong_result(result: dict) -> None:
 
 def test_every_field_is_documented() -> None:
     text = (ROOT / "docs/json.md").read_text(encoding="utf-8")
-    assert [key for key in SCHEMA["properties"] if f"`{key}`" not in text] == []
+    fields = [key for schema in SCHEMAS.values() for key in schema["properties"]]
+    fields += SCHEMAS["versus"]["properties"]["difference"]["properties"]
+    fields += SCHEMAS["ranking"]["$defs"]["against"]["properties"]
+    assert [key for key in fields if f"`{key}`" not in text] == []
 
 
 def test_the_baseline_is_of_this_schema() -> None:

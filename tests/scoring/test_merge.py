@@ -255,3 +255,20 @@ def test_commands(example: Path, tmp_path: Path) -> None:
         done = run(main, wrong)
         assert done.exit_code == 2 and message in done.stderr and not done.stdout
     assert not (tmp_path / "x.npz").exists()
+
+
+def test_fields_of_captions_are_kept(tmp_path: Path, tiny_encoder: Encoder) -> None:
+    """A set by category can be had from stored files as from the captions' own."""
+    records = [
+        {"prompt": f"a thing {i}", "image": f"{i}.png", "category": "ab"[i % 2], "tags": ["x", "y"]}
+        for i in range(12)
+    ]
+    kept = stored_set([*records[:1], {"prompt": "..."}, *records[1:]], "text", encoder=tiny_encoder)
+    kept.save(tmp_path / "whole.npz")
+    found = StoredSet.load(tmp_path / "whole.npz").captions
+    assert found is not None and found.texts == tuple(record["prompt"] for record in records)
+    assert found.fields["category"] == tuple("ab" * 6) and found.fields["tags"][3] == ("x", "y")
+    plain = stored_set(["one thing", "two things"], "text", encoder=tiny_encoder)
+    plain.save(tmp_path / "plain.npz")
+    both = merge([tmp_path / "plain.npz", tmp_path / "whole.npz"]).captions
+    assert both is not None and both.fields["category"] == (None, None, *"ab" * 6)

@@ -115,7 +115,8 @@ def test_another_network_looks_in_the_same_pass(
     monkeypatch.undo()
     assert found.metrics["fd_colours"].value == pytest.approx(expected(*folders), rel=1e-9)
     record = {"weights": Colours.sha256, "real": str(folders[1]), "n_real": N}
-    assert found.networks == {"colours": record}
+    record["contents"] = found.networks["colours"]["contents"]
+    assert found.networks == {"colours": record} and len(record["contents"]) == 32
     assert found.to_dict()["networks"] == {"colours": record}
 
 

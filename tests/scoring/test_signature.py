@@ -16,7 +16,7 @@ from cmdmetric.features.contents import digest_of_set, digests_of, jpeg_quality,
 from cmdmetric.gate import differences_of, setting_of
 from cmdmetric.scoring import fields_of, merge, stored_set
 from cmdmetric.scoring.signature import Signature
-from tests.support.pictures import noisy_colours
+from tests.support.pictures import noisy_colours, scenes
 
 #: Features of other batches differ by the rounding of float32.
 ROUNDING = 1e-6
@@ -226,4 +226,19 @@ def test_other_sizes_and_qualities_are_told(
 def test_the_toy_encoder_on_photographs_is_told(encoder: Encoder, sides: Path) -> None:
     photographs = [Image.fromarray(x).resize((300, 200)) for x in noisy_colours(40)]
     told = notes(photographs, sides / "captions.csv", sides / "real", encoder=encoder)
-    assert "nothing but drawn scenes" in told
+    assert "nothing but drawn scenes" in told and "are larger" in told
+
+
+def test_photographs_are_known_by_their_texture_at_any_size(encoder: Encoder, sides: Path) -> None:
+    """Fields of noise with the spectrum of photographs, 1/f (Field 1987), of the scenes' size."""
+    rng, n = np.random.default_rng(0), 64
+    frequency = np.hypot(*np.meshgrid(np.fft.fftfreq(n), np.fft.fftfreq(n)))
+    frequency[0, 0] = np.inf
+    spectra = np.fft.fft2(rng.standard_normal((40, n, n))) / frequency
+    fields = np.fft.ifft2(spectra).real
+    grey = np.clip(128 + 50 * fields / fields.std(), 0, 255).astype(np.uint8)
+    photographs = np.repeat(grey[..., None], 3, axis=3)
+    captions, drawn = sides / "captions.csv", scenes(range(40))
+    told = notes(photographs, captions, drawn, encoder=encoder)
+    assert "the texture of photographs" in told
+    assert "nothing but drawn" not in notes(drawn, captions, scenes(range(40, 80)), encoder=encoder)

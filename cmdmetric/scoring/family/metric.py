@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmdmetric.errors import InputError
+from cmdmetric.features import Contents, digest_of_set
 from cmdmetric.metrics import Moments
 from cmdmetric.scoring.side import Side
 from cmdmetric.uncertainty import Drawn, Measured, apart
@@ -40,6 +41,7 @@ class Seen:
         apart: Whether its real images are others than CLIP's.
         weights: The sha256 (hex) of its weights.
         real: The name of its real side.
+        contents: Digests of its real side, as in `Side.contents`; None without any.
     """
 
     f: Features | None
@@ -47,11 +49,22 @@ class Seen:
     apart: bool = False
     weights: str = ""
     real: str = ""
+    contents: Contents | None = None
+
+    @property
+    def n_real(self) -> int | None:
+        """The number of its real images; None where there are none, or it is not known."""
+        return self.r.n if isinstance(self.r, Moments) else None if self.r is None else len(self.r)
 
     def record(self) -> dict[str, str | int | None]:
-        """Tell what its metrics are made with: weights, and the real side by name and number."""
-        n = self.r.n if isinstance(self.r, Moments) else None if self.r is None else len(self.r)
-        return {"weights": self.weights, "real": self.real, "n_real": n}
+        """Tell what its metrics are made with: weights, and the real side by name and contents."""
+        contents = None if self.contents is None else digest_of_set(self.contents)
+        return {
+            "weights": self.weights,
+            "real": self.real,
+            "n_real": self.n_real,
+            "contents": contents,
+        }
 
 
 @dataclass(frozen=True)

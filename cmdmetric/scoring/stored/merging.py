@@ -219,6 +219,4 @@ def _captions(sets: list[StoredSet], source: str) -> Captions | None:
     captions = [part.captions for part in sets if part.captions is not None]
     if len(captions) < len(sets):
         return None
-    texts = (text for part in captions for text in part.texts)
-    images = (image for part in captions for image in part.images)
-    return Captions(tuple(texts), tuple(images), source)
+    return Captions.joined(captions, source)

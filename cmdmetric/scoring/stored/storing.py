@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from cmdmetric.errors import InputError
-from cmdmetric.inputs import Captions, Shard, ShardRecord
+from cmdmetric.inputs import Shard, ShardRecord
 from cmdmetric.scoring.encoding import encoding_of
 from cmdmetric.scoring.notes import left_out
 from cmdmetric.scoring.opening import open_image_side, open_text_side, side_of
@@ -61,12 +61,7 @@ def stored_set(
         made = encoding.side(opened)
     for note in left_out(made):
         warnings.warn(note, UserWarning, stacklevel=2)
-    captions = None
-    if made.texts is not None:
-        texts, images = made.texts.texts, made.texts.images
-        captions = Captions(
-            tuple(texts[i] for i in made.kept), tuple(images[i] for i in made.kept), made.source
-        )
+    captions = None if made.texts is None else made.texts.of(made.kept)
     return StoredSet(
         made.moments,
         record,
