@@ -37,14 +37,22 @@ def explain(command: Callable[..., None]) -> Callable[..., None]:
 
         first = distributed.place()[0] == 0
 
+        told = set()
+
         def show(message: Warning | str, *_: Any, **__: Any) -> None:
-            if first:
-                tell(f"warning: {message}")
+            from cmdmetric.inputs import overheard  # imports Pillow
+
+            text = str(message)
+            if not overheard(text) and text not in told and first:
+                tell(f"warning: {text}")
+            told.add(text)
 
         status = 0
         try:
             with distributed.command(), warnings.catch_warnings():
                 warnings.simplefilter("default", UserWarning)
+                # Every one of a decoder's is counted, with the name of its image.
+                warnings.filterwarnings("always", category=UserWarning, module=r"PIL\b")
                 warnings.showwarning = show
                 try:
                     command(*args, **kwargs)

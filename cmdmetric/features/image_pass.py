@@ -164,7 +164,8 @@ class ImagePass:
         """Read what is left, decode what is new, and run it through the networks that lack it."""
         lookahead = 4 * max(way.network.batch_size for way in ways)
         prepare = partial(self._prepare, ways)
-        for (position, item), seen in prepared(self._left(ways), prepare, lookahead):
+        found = prepared(self._left(ways), prepare, lookahead, self._images.source)
+        for position, item, seen in found:
             bar.update()
             if isinstance(seen, Failure):
                 self._failures[position] = (item.name, seen.reason)
@@ -192,9 +193,8 @@ class ImagePass:
             if not all(way.filled[position] for way in ways):
                 yield position, item
 
-    def _prepare(self, ways: Sequence[_Way], entry: tuple[int, ImageItem]) -> _Seen:
+    def _prepare(self, ways: Sequence[_Way], position: int, item: ImageItem) -> _Seen:
         """What a thread makes of an image. Raises whatever reading and decoding it raises."""
-        position, item = entry
         nothing = [None] * len(ways)
         lacking = [not way.filled[position] for way in ways]
         if self._cache is None or item.read is None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from cmdmetric.inputs.decoding import (
         Failure as Failure,
         decoded as decoded,
+        overheard as overheard,
         prepared as prepared,
     )
     from cmdmetric.inputs.endings import (
@@ -43,7 +44,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
         "captions": "Captions captions_along read_captions",
-        "decoding": "Failure decoded prepared",
+        "decoding": "Failure decoded overheard prepared",
         "endings": "CAPTION_ENDINGS IMAGE_ENDINGS LOSSY_ENDINGS is_image_name",
         "foreign": "refuse_adm_reference refuse_pickled",
         "image_set": "ImageItem ImageSet",

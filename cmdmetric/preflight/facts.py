@@ -54,14 +54,13 @@ def look_over(images: ImageSet, protocol: Protocol, progress: bool = False) -> L
     facts: list[ImageFacts] = []
     failures: list[tuple[str, str]] = []
 
-    def look(numbered: tuple[int, ImageItem]) -> ImageFacts:
-        number, item = numbered
+    def look(number: int, item: ImageItem) -> ImageFacts:
         return facts_of(item, protocol, blocks=number < _BLOCKS)
 
     bar = tqdm(total=images.count, desc=f"looking at {shown(images.source, 32)}", unit="image",
                disable=not progress, mininterval=0.5)  # fmt: skip
     with bar:
-        for (_, item), result in prepared(enumerate(images), look, _LOOKAHEAD):
+        for _, item, result in prepared(enumerate(images), look, _LOOKAHEAD, images.source):
             bar.update()
             if isinstance(result, Failure):
                 failures.append((item.name, result.reason))
