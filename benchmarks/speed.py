@@ -50,7 +50,7 @@ from grgan_ref.networks.discriminator import Discriminator, build_discriminators
 from grgan_ref.networks.generator import Generator
 from grgan_ref.networks.layers import DoublingResidualBlock, ResidualBlock, UpBlock
 from grgan_ref.networks.spectral_norm import SpectralNormConv2d
-from grgan_ref.training.gan_step import Batch, gan_step
+from grgan_ref.training.gan_step import Batch, Models, gan_step
 
 MODEL = "ViT-B-32"
 Row = list[str]
@@ -355,13 +355,14 @@ class Training:
         self.config, self.matcher = config, matcher
         self.word_loss = loop_over_captions if plain else losses.word_loss
         self.glu = plain_glu if plain else F.glu
-        self.generator, self.discriminators = Generator(config), build_discriminators(config)
-        self.optimisers = [
+        generator, discriminators = Generator(config), build_discriminators(config)
+        optimisers = [
             torch.optim.Adamax(net.parameters(), config.train.generator_rate, config.train.betas)
-            for net in (self.generator, *self.discriminators)
+            for net in (generator, *discriminators)
         ]
+        self.models = Models(generator, discriminators, optimisers[0], optimisers[1:])
         if plain:
-            for net in [*self.generator.modules(), *self.discriminators.modules()]:
+            for net in [*generator.modules(), *discriminators.modules()]:
                 net.__class__ = PLAIN.get(type(net), type(net))
         model, slots = config.model, config.data.words
         lengths = torch.randint(7, slots + 1, (batch,))
@@ -371,18 +372,16 @@ class Training:
             torch.randn(batch, model.embedding_dim, slots),
             torch.arange(slots) >= lengths[:, None],
             lengths,
+            torch.randn(batch, model.noise_dim),
+            torch.randn(batch, model.condition_dim),
         )
-        self.z, self.eps = (torch.randn(batch, n) for n in (model.noise_dim, model.condition_dim))
 
     def __call__(self) -> dict[str, Tensor]:
         with (
             mock.patch.object(losses, "word_loss", self.word_loss),
             mock.patch.object(F, "glu", self.glu),
         ):
-            return gan_step(
-                self.generator, self.discriminators, self.matcher, self.optimisers[0],
-                self.optimisers[1:], self.batch, self.z, self.eps, self.config,
-            )  # fmt: skip
+            return gan_step(self.models, self.matcher, self.batch, self.config)
 
 
 def training_steps(turns: int) -> list[Row]:

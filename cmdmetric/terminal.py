@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cmdmetric.errors import InputError
@@ -73,7 +73,7 @@ def tell(message: str) -> None:
     say(first, *(other if other.startswith(" ") else f"  {other}" for other in others), err=True)
 
 
-def as_json(content: Mapping[str, Any]) -> str:
+def as_json(content: Mapping[str, Any] | Sequence[Any]) -> str:
     r"""The content as JSON of ASCII characters, in which no service finds a command.
 
     Raises:

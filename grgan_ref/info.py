@@ -14,7 +14,7 @@ from grgan_ref.compose import presets
 from grgan_ref.config import Config
 from grgan_ref.errors import GrganError
 from grgan_ref.files import RELEASED, manifests, read_json, read_model, read_released
-from grgan_ref.matching import matcher_config
+from grgan_ref.matching import is_released, matcher_config, read_vocabulary
 from grgan_ref.networks import Generator, build_discriminators
 from grgan_ref.released import read_released_model
 
@@ -27,7 +27,7 @@ KINDS = {
 
 
 def describe(what: str, settings: Mapping[str, str], base: str | None = None) -> str:
-    """Tell what a preset, a TOML file, a run folder, a model folder or a released file is.
+    """Tell what a preset, a TOML file, a run's or a model's folder, or a released file is.
 
     Args:
         what: Its name or path.
@@ -37,27 +37,35 @@ def describe(what: str, settings: Mapping[str, str], base: str | None = None) ->
     Raises:
         GrganError: It is none of them.
     """
-    if Path(what).suffix in RELEASED:
-        return _describe_released(Path(what))
     folder = Path(what)
+    if folder.suffix in RELEASED:
+        return _describe_released(folder)
+    if folder.suffix == ".pickle":
+        return f"{what}: a vocabulary of {len(read_vocabulary(folder)) - 1:,} words"
     if what in presets() or not folder.is_dir():
         return _describe_config(Config.load(what, settings, base))
     if settings or base:
         raise GrganError(f"--set and --base change a preset; {what} is trained already")
+    if is_released(folder):  # DAMSM's
+        return "\n".join(_describe_released(path) for path in sorted(folder.glob("*_encoder*.pth")))
     lines = [
         f"checkpoint at step {read_json(path)['step']}: {path.with_suffix('.pt')}"
         for path in manifests(folder / "checkpoints")
     ]
-    config = None
+    models: dict[str, Config] = {}
     for name in ("itm", "damsm", "generator"):
         for file in (folder / f"{name}.safetensors", folder / "model" / f"{name}.safetensors"):
             if file.is_file():
-                state, config = read_model(file)
+                state, models[name] = read_model(file)
                 count = sum(tensor.numel() for tensor in state.values())
                 lines.append(f"{file}: {count:,} numbers, {file.stat().st_size:,} bytes")
-    if config is None:
+    if not models:
         raise GrganError(f"{what} holds no model: give a preset, a TOML file or a run's folder")
-    return "\n".join([*lines, "", _describe_config(config)])
+    if "generator" in models:
+        return "\n".join([*lines, "", _describe_config(models["generator"])])
+    (kind, config), *_ = models.items()
+    told = f"{kind}: text of {config.model.embedding_dim} dimensions"
+    return "\n".join([*lines, "", told, "", _settings(config)])
 
 
 def _describe_released(path: Path) -> str:
@@ -88,7 +96,11 @@ def _describe_config(config: Config) -> str:
             f"stage {k}: {stage.size}x{stage.size}, {KINDS[stage.kind]}; "
             f"discriminator {_parameters(network):,} parameters"
         )
-    return "\n".join([*lines, "", json.dumps(_flat(config.to_dict()), indent=2)])
+    return "\n".join([*lines, "", _settings(config)])
+
+
+def _settings(config: Config) -> str:
+    return json.dumps(_flat(config.to_dict()), indent=2)
 
 
 def _parameters(module: nn.Module) -> int:

@@ -129,6 +129,9 @@ def load_model(
         folder = model_folder(path, "generator.safetensors")
         origin = str(folder / "generator.safetensors")
         weights, config = read_model(origin)
+        if matcher is None and not (folder / f"{config.model.matcher}.safetensors").is_file():
+            wanted = MATCHER_FILES[config.model.matcher]
+            raise GrganError(f"{path}: imported without its matcher; give --matcher {wanted}")
         own = folder if matcher is None else matcher
     generator = Generator(config)
     load_strictly(generator, weights, origin)

@@ -120,8 +120,10 @@ def missing(path: str | os.PathLike[str], advice: str = "") -> InputError:
     if not os.path.isdir(parent):
         while not os.path.isdir(parent) and parent != parent.parent:
             parent = parent.parent
-        there = _told(parent)
-        return MissingError(f"{name}: does not exist, of that path only {there}. {advice}".rstrip())
+        there = _told(parent.absolute())
+        return MissingError(
+            f"{name}: does not exist, only the folder {there} does. {advice}".rstrip()
+        )
     try:
         near = difflib.get_close_matches(path.name, os.listdir(parent), n=3, cutoff=0.5)
     except OSError:

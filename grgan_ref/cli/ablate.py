@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from cmdmetric.cli import completion
+from cmdmetric.terminal import as_json, say
 from grgan_ref.ablation import TABLES
 from grgan_ref.cli.options import (
     PATH,
@@ -162,8 +162,10 @@ def ablate_command(
         inception=inception_at_hand(inception_weights, device),
     )
     if distributed.is_main():
-        whole = json.dumps(result) if form == "json" else to_markdown(result)
-        click.echo(whole, nl=form == "json")
+        if form == "json":
+            print(as_json(result))
+        else:
+            say(*to_markdown(result).splitlines())
 
 
 def _numbers(text: str) -> list[int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import click
 
 from cmdmetric.cli import completion
+from cmdmetric.terminal import as_json, say
 from grgan_ref.cli.options import (
     PATH,
     base_option,
@@ -105,9 +105,9 @@ def retrieval_command(
     results.sort(key=lambda each: order.index(each[0].published))
     if form == "json":
         rows = [{"model": embedder.name, **found.to_dict()} for embedder, found in results]
-        click.echo(json.dumps(rows[0] if len(rows) == 1 else rows))
+        print(as_json(rows[0] if len(rows) == 1 else rows))
     else:
-        click.echo(to_markdown(results))
+        say(*to_markdown(results).splitlines())
 
 
 @click.command("info")
@@ -125,4 +125,4 @@ def info_command(what: str, settings: tuple[str, ...], base: str | None) -> None
     """
     from grgan_ref.info import describe
 
-    click.echo(describe(what, settings_of(settings), base))
+    say(*describe(what, settings_of(settings), base).splitlines())

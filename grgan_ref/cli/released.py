@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from cmdmetric.terminal import tell
 from grgan_ref.cli.options import (
     PATH,
     complete_presets,
@@ -63,9 +64,7 @@ def import_gan_command(
         save_matcher(load_matcher(matcher, config), config, out)
     save_model(out / "generator.safetensors", state, config)
     more = "" if matcher is not None else " --matcher ..."
-    click.echo(
-        f"{out}: the generator, for grgan sample {out} captions.json images/{more}", err=True
-    )
+    tell(f"{out}: the generator, for grgan sample {out} captions.json images/{more}")
 
 
 @click.command("import-itm")
@@ -85,7 +84,7 @@ def import_itm_command(itm: Path, out: Path) -> None:
     if config.model.matcher != "itm":
         raise GrganError(f"{itm}: an encoder of DAMSM, which grgan import-damsm takes")
     save_matcher(load_matcher(itm, config), config, out)
-    click.echo(f"{out}: the ITM, for --matcher {out}", err=True)
+    tell(f"{out}: the ITM, for --matcher {out}")
 
 
 @click.command("import-damsm")
@@ -115,7 +114,7 @@ def import_damsm_command(
 
     config = Config.load(preset, {"model.matcher": "damsm"})
     save_matcher(load_released_damsm(text_encoder, image_encoder, vocabulary, config), config, out)
-    click.echo(f"{out}: DAMSM, for --matcher {out}", err=True)
+    tell(f"{out}: DAMSM, for --matcher {out}")
 
 
 def _file(path: Path) -> Path:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from cmdmetric.cli import completion
+from cmdmetric.terminal import tell
 from grgan_ref.cli.options import PATH, device_option, preset_of_file_option
 
 
@@ -85,6 +86,6 @@ def sample_command(
     model = load_model(checkpoint, place, matcher=matcher, preset=preset)
     identity = {"model": model.fingerprint(), "seed": seed}
     if model.config.quirks.mixed_memory_mask:
-        click.echo("note: images depend on their batch (released mask bug); see --help", err=True)
+        tell("note: images depend on their batch (released mask bug); see --help")
     made = sample(model, jobs, out, identity, stage, batch)
-    click.echo(f"{made} images made, {len(jobs) - made} were there: {out}", err=True)
+    tell(f"{made} images made, {len(jobs) - made} were there: {out}")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cmdmetric.cli import completion
+from cmdmetric.terminal import say, tell
 from grgan_ref.cli.options import (
     PATH,
     base_option,
@@ -250,6 +251,6 @@ def _done(losses: dict[str, float], out: Path, summary: Callable[[], str]) -> No
     if not distributed.is_main():
         return
     if losses:
-        click.echo(summary())
+        say(*summary().splitlines())
     else:
-        click.echo(f"{out}: already trained that far; --steps continues it", err=True)
+        tell(f"{out}: already trained that far; --steps continues it")

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from grgan_ref.matching.itm import ITM as ITM, build_itm as build_itm
     from grgan_ref.matching.matcher import (
         Matcher as Matcher,
+        is_released as is_released,
         load_matcher as load_matcher,
         load_released_damsm as load_released_damsm,
         load_released_itm as load_released_itm,
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
         new_matcher as new_matcher,
         save_matcher as save_matcher,
     )
+    from grgan_ref.matching.vocabulary import read_vocabulary as read_vocabulary
 
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
@@ -25,8 +27,9 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "damsm": "DAMSM",
         "itm": "ITM build_itm",
         "matcher": (
-            "Matcher load_matcher load_released_damsm load_released_itm matcher_config "
+            "Matcher is_released load_matcher load_released_damsm load_released_itm matcher_config "
             "new_matcher save_matcher"
         ),
+        "vocabulary": "read_vocabulary",
     },
 )

@@ -102,12 +102,17 @@ def load_matcher(path: Path, config: Config) -> ITM | DAMSM:
         GrganError: There is no such matcher, or it was trained with another configuration.
     """
     kind = config.model.matcher
-    if _is_released(path):
+    if is_released(path):
         made_with = matcher_config(path)
         if made_with.model.matcher != kind:
-            raise GrganError(f"{path} is of a {made_with.model.matcher}, the preset wants {kind}")
+            raise GrganError(
+                f"{path} holds the matcher {made_with.model.matcher}; {kind} is wanted here"
+            )
         _same("model", "embedding_dim", config.model, made_with.model, path)
         return _load_released(path, config)
+    others = _files(path)
+    if others and kind not in others:
+        raise GrganError(f"{path} holds the matcher {next(iter(others))}; {kind} is wanted here")
     folder = model_folder(path, f"{kind}.safetensors")
     file = folder / f"{kind}.safetensors"
     weights, made_with = read_model(file)
@@ -130,7 +135,7 @@ def matcher_config(path: Path) -> Config:
     Raises:
         GrganError: There is no matcher.
     """
-    if _is_released(path):
+    if is_released(path):
         kind, state = read_released(_text_encoder(path) if path.is_dir() else path)
         if kind == "itm":
             size = state["MLP.dense_sent.weight"].shape[0]
@@ -139,10 +144,8 @@ def matcher_config(path: Path) -> Config:
             size = 2 * state["rnn.weight_hh_l0"].shape[1]
             return Config.load("dmgan-released", {"model.embedding_dim": size})
         raise GrganError(f"{path}: holds a released {kind}, and a matcher is wanted here")
-    for name in KINDS:
-        for folder in (path, path / "model"):
-            if (folder / f"{name}.safetensors").is_file():
-                return read_model(folder / f"{name}.safetensors")[1]
+    for file in _files(path).values():
+        return read_model(file)[1]
     return read_model(model_folder(path, "itm.safetensors") / "itm.safetensors")[1]
 
 
@@ -181,7 +184,14 @@ def load_released_damsm(text: Path, image: Path, vocabulary: Path, config: Confi
     return damsm
 
 
-def _is_released(path: Path) -> bool:
+def _files(path: Path) -> dict[str, Path]:
+    """The files of matchers in a model's or a run's folder, by their kind."""
+    places = [path, path / "model"]
+    files = [(kind, at / f"{kind}.safetensors") for kind in KINDS for at in places]
+    return {kind: file for kind, file in files if file.is_file()}
+
+
+def is_released(path: Path) -> bool:
     """Whether the path is a file of the authors, or a folder with DAMSM's encoders as they are."""
     if path.is_dir():
         ours = any((path / f"{kind}.safetensors").is_file() for kind in KINDS)

@@ -25,13 +25,13 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from grgan_ref.errors import GrganError
+from cmdmetric.encoders import choose_device
 
 M = TypeVar("M", bound=nn.Module)
 
 
 def start(device: str | None = None) -> torch.device:
-    """Join the processes that torchrun started, if it did, by nccl or, on the CPU, by gloo.
+    """Join the processes that torchrun started, if it did, by nccl on CUDA, by gloo on the CPU.
 
     Args:
         device: "cpu", "cuda" or "cuda:1"; None takes CUDA where there is any.
@@ -40,19 +40,14 @@ def start(device: str | None = None) -> torch.device:
         This process's device.
 
     Raises:
-        GrganError: CUDA is asked for and not there.
+        InputError: There is no such device here.
     """
-    available = torch.cuda.is_available()
-    if device is None:
-        device = "cuda" if available else "cpu"
-    if device.startswith("cuda") and not available:
-        raise GrganError(f"device {device!r}: no CUDA device is available here; use --device cpu")
-    chosen = torch.device(device)
+    chosen = choose_device(device)
     if "WORLD_SIZE" in os.environ and not dist.is_initialized():
         if chosen.type == "cuda":
             chosen = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
             torch.cuda.set_device(chosen)
-        dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+        dist.init_process_group("cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo")
     return chosen
 
 
@@ -114,19 +109,12 @@ class _Sum(torch.autograd.Function):
 def gather(local: Tensor) -> Tensor:
     """Join the (B, ...) of all processes into (N*B, ...), in rank order, differentiably.
 
-    All processes must pass the same shape.
+    All processes must pass the same shape. What is on the CPU is exchanged there, so that no device
+    is waited for.
     """
     if world_size() == 1:
         return local
     return _Gather.apply(local)
-
-
-def gather_lengths(lengths: Tensor, device: torch.device) -> Tensor:
-    """Join the lengths of all captions, which a single process keeps on the CPU.
-
-    Several processes exchange them by way of the device, which then has to be waited for.
-    """
-    return lengths if world_size() == 1 else gather(lengths.to(device))
 
 
 def following(condition: Tensor) -> tuple[Tensor, float]:

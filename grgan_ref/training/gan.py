@@ -10,8 +10,7 @@ any moment, the same command goes on from the last checkpoint to the same number
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +33,10 @@ from grgan_ref.errors import GrganError
 from grgan_ref.files import Stateful, resume, save
 from grgan_ref.matching import DAMSM, ITM, Matcher, save_matcher
 from grgan_ref.model import TextToImage
-from grgan_ref.networks import Discriminators, Generator, build_discriminators
+from grgan_ref.networks import Generator, build_discriminators
 from grgan_ref.noise import noise
 from grgan_ref.training import distributed, ema
-from grgan_ref.training.gan_step import Batch as StepBatch, gan_step
+from grgan_ref.training.gan_step import Batch as StepBatch, Models, gan_step
 from grgan_ref.training.log import Log, write_grid
 from grgan_ref.training.monitor import Monitor
 from grgan_ref.training.scoring import Scorer
@@ -59,29 +58,19 @@ CADENCE = (
 )
 
 
-@dataclass(frozen=True)
-class Models:
-    """What is trained: the generator, its average, the discriminators, and their optimisers."""
-
-    generator: Generator
-    average: Generator
-    discriminators: Discriminators
-    generator_optimiser: Optimizer
-    discriminator_optimisers: Sequence[Optimizer]
-
-    def parts(self) -> dict[str, Stateful]:
-        """All that the next step depends on, by the names that a checkpoint has."""
-        named = {
-            f"discriminator_optimiser_{k}": optimiser
-            for k, optimiser in enumerate(self.discriminator_optimisers, start=1)
-        }
-        return {
-            "generator": self.generator,
-            "average": self.average,
-            "discriminators": self.discriminators,
-            "generator_optimiser": self.generator_optimiser,
-            **named,
-        }
+def checkpoint_parts(models: Models, average: Generator) -> dict[str, Stateful]:
+    """Return all that the next step depends on, by the names that a checkpoint has."""
+    named = {
+        f"discriminator_optimiser_{k}": optimiser
+        for k, optimiser in enumerate(models.discriminator_optimisers, start=1)
+    }
+    return {
+        "generator": models.generator,
+        "average": average,
+        "discriminators": models.discriminators,
+        "generator_optimiser": models.generator_optimiser,
+        **named,
+    }
 
 
 def train(
@@ -122,34 +111,24 @@ def train(
     matcher = matcher.to(device).eval().requires_grad_(False)
     models = build_models(config, device)
     identity = identity_of(config) | {"matcher": matcher.fingerprint()}
-    start = resume(out / "checkpoints", models.parts(), identity)
+    average = ema.average_copy(models.generator)
+    parts = checkpoint_parts(models, average)
+    start = resume(out / "checkpoints", parts, identity)
     batches = run_batches(config, data, start, total, workers, device)
     if options.compile:
         compile_networks(models, matcher, config)
     observer = None
     if distributed.is_main():
-        model = TextToImage(config, models.average, matcher)
+        model = TextToImage(config, average, matcher)
         observer = Observer(
-            model, models.parts(), identity, held_out, out, start, total, tensorboard, score_with
+            model, parts, identity, held_out, out, start, total, tensorboard, score_with
         )
     monitor, losses = Monitor(), dict[str, float]()
-    models.generator.train()
-    models.discriminators.train()
     bar = tqdm(batches, "GAN", total, initial=start, disable=observer is None)
     for step, batch in enumerate(bar, start + 1):
-        z, eps = step_noise(config, step, device)
-        terms = gan_step(
-            models.generator,
-            models.discriminators,
-            matcher,
-            models.generator_optimiser,
-            models.discriminator_optimisers,
-            features_of(batch, matcher, config, device),
-            z,
-            eps,
-            config,
-        )
-        ema.update(models.average, models.generator, options.ema)
+        features = features_of(batch, step, matcher, config, device)
+        terms = gan_step(models, matcher, features, config)
+        ema.update(average, models.generator, options.ema)
         monitor.add(step, terms)
         if step == total or step % options.log_every == 0:
             losses = monitor.look()
@@ -170,16 +149,14 @@ def build_models(config: Config, device: torch.device) -> Models:
     torch.manual_seed(options.seed)  # of the initial weights; what follows draws from (seed, step)
     generator = Generator(config).to(device)
     discriminators = build_discriminators(config).to(device)
-    average = ema.average_copy(generator)
-    generator = distributed.with_global_statistics(generator)
-    discriminators = distributed.with_global_statistics(discriminators)
+    generator = distributed.with_global_statistics(generator).train()
+    discriminators = distributed.with_global_statistics(discriminators).train()
 
     def optimiser(parameters: Iterable[nn.Parameter], rate: float) -> Optimizer:
         return OPTIMISERS[options.optimiser](parameters, rate, options.betas)
 
     return Models(
         generator,
-        average,
         discriminators,
         optimiser(generator.parameters(), options.generator_rate),
         [optimiser(d.parameters(), options.discriminator_rate) for d in discriminators],
@@ -292,12 +269,15 @@ def run_batches(
     )
 
 
-def features_of(batch: Batch, matcher: Matcher, config: Config, device: torch.device) -> StepBatch:
-    """Turn a batch into what the step reads: images in [-1, 1] and the matcher's text features."""
+def features_of(
+    batch: Batch, step: int, matcher: Matcher, config: Config, device: torch.device
+) -> StepBatch:
+    """Turn a batch into what the step reads: images in [-1, 1], text features, and noise."""
     tokens, sentence, words = matcher.encode_captions(batch.captions, config.data.words)
     images = [to_unit(stage.to(device, non_blocking=True)) for stage in batch.images]
     classes = batch.classes.to(device, non_blocking=True)
-    return StepBatch(images, sentence, words, tokens.mask, tokens.lengths, classes)
+    noise_rows = step_noise(config, step, device)
+    return StepBatch(images, sentence, words, tokens.mask, tokens.lengths, *noise_rows, classes)
 
 
 def step_noise(config: Config, step: int, device: torch.device) -> tuple[Tensor, Tensor]:

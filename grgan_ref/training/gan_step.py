@@ -20,7 +20,7 @@ from grgan_ref.training.descent import descend, step_down
 
 @dataclass(frozen=True)
 class Batch:
-    """B images with one caption each, as this process sees them.
+    """B images with one caption each, and the noise of B more, as this process sees them.
 
     Attributes:
         images: One (B, 3, s, s) in [-1, 1] per stage.
@@ -28,6 +28,8 @@ class Batch:
         words: (B, E, L), the matcher's.
         mask: (B, L) bool, True at padding.
         lengths: (B,), the words of the word loss; on the CPU, else the device is waited for.
+        z: (B, noise_dim), standard normal.
+        eps: (B, condition_dim), standard normal, of conditioning augmentation.
         classes: (B,); samples of one class are not told apart by the matching losses; None: all
             differ.
     """
@@ -37,49 +39,46 @@ class Batch:
     words: Tensor
     mask: Tensor
     lengths: Tensor
+    z: Tensor
+    eps: Tensor
     classes: Tensor | None = None
 
     def parts(self, number: int) -> list[Batch]:
         """Divide the batch into so many equal parts."""
+        alike = (self.sentence, self.words, self.mask, self.lengths, self.z, self.eps)
         classes = [None] * number if self.classes is None else self.classes.chunk(number)
-        return [
-            Batch([stage.chunk(number)[i] for stage in self.images], *rest)
-            for i, rest in enumerate(
-                zip(
-                    *(x.chunk(number) for x in (self.sentence, self.words, self.mask)),
-                    self.lengths.chunk(number),
-                    classes,
-                    strict=True,
-                )
-            )
-        ]
+        rest = zip(*(x.chunk(number) for x in alike), classes, strict=True)
+        images = zip(*(stage.chunk(number) for stage in self.images), strict=True)
+        return [Batch(own, *others) for own, others in zip(images, rest, strict=True)]
 
 
-def gan_step(
-    generator: Generator,
-    discriminators: Discriminators | Sequence[Discriminator],
-    matcher: Matcher,
-    generator_optimiser: Optimizer,
-    discriminator_optimisers: Sequence[Optimizer],
-    batch: Batch,
-    z: Tensor,
-    eps: Tensor,
-    config: Config,
-) -> dict[str, Tensor]:
-    """Update all models in place, the discriminators first.
+@dataclass(frozen=True)
+class Models:
+    """The networks that a step trains, all in training mode, and their optimisers.
+
+    Attributes:
+        generator: Of all stages.
+        discriminators: One per stage.
+        generator_optimiser: Of the generator's parameters.
+        discriminator_optimisers: One per discriminator.
+    """
+
+    generator: Generator
+    discriminators: Discriminators
+    generator_optimiser: Optimizer
+    discriminator_optimisers: Sequence[Optimizer]
+
+
+def gan_step(models: Models, matcher: Matcher, batch: Batch, config: Config) -> dict[str, Tensor]:
+    """Update the discriminators, and then the generator.
 
     The fake images are made once: the discriminators see them detached, the generator is then
     judged by the updated discriminators. With `train.accumulate` see `accumulated_step`.
 
     Args:
-        generator: In training mode, as the discriminators.
-        discriminators: One per stage.
+        models: Are updated in place.
         matcher: Frozen.
-        generator_optimiser: Of the generator's parameters.
-        discriminator_optimisers: One per discriminator.
         batch: B samples.
-        z: Standard normal noise (B, noise_dim).
-        eps: Standard normal noise of conditioning augmentation (B, condition_dim).
         config: The losses' weights, the stages, the precision.
 
     Returns:
@@ -88,23 +87,16 @@ def gan_step(
         the norms of the gradients, `gradient_discriminator_k` and `gradient_generator`.
     """
     if config.train.accumulate > 1:
-        return accumulated_step(
-            generator,
-            discriminators,
-            matcher,
-            generator_optimiser,
-            discriminator_optimisers,
-            batch,
-            z,
-            eps,
-            config,
-        )
-    with _autocast(config, z.device):
-        output = generator(batch.sentence, batch.words, batch.mask, z, eps)
+        return accumulated_step(models, matcher, batch, config)
+    device = batch.z.device
+    with _autocast(config, device):
+        output = _generated(models.generator, batch)
     result = {}
-    steps = zip(config.model.stages, discriminators, discriminator_optimisers, strict=True)
+    steps = zip(
+        config.model.stages, models.discriminators, models.discriminator_optimisers, strict=True
+    )
     for k, (stage, discriminator, optimiser) in enumerate(steps):
-        with _autocast(config, z.device):
+        with _autocast(config, device):
             loss = discriminator_loss(
                 discriminator,
                 batch.images[k],
@@ -115,23 +107,17 @@ def gan_step(
         result[f"discriminator_{k + 1}"] = loss.detach()
         result[f"gradient_discriminator_{k + 1}"] = norm
 
-    with _frozen(discriminators):
-        terms = generator_losses(output, discriminators, matcher, batch, config)
-        norm = descend(terms["generator"], generator_optimiser, generator.parameters())
+    with _frozen(models.discriminators):
+        terms = generator_losses(output, models.discriminators, matcher, batch, config)
+        norm = descend(
+            terms["generator"], models.generator_optimiser, models.generator.parameters()
+        )
     result |= {name: term.detach() for name, term in terms.items()}
     return result | {"gradient_generator": norm}
 
 
 def accumulated_step(
-    generator: Generator,
-    discriminators: Discriminators | Sequence[Discriminator],
-    matcher: Matcher,
-    generator_optimiser: Optimizer,
-    discriminator_optimisers: Sequence[Optimizer],
-    batch: Batch,
-    z: Tensor,
-    eps: Tensor,
-    config: Config,
+    models: Models, matcher: Matcher, batch: Batch, config: Config
 ) -> dict[str, Tensor]:
     """Make the step of `gan_step` in `train.accumulate` parts, in the memory of one part.
 
@@ -141,7 +127,7 @@ def accumulated_step(
     fewer rivals then. Arguments and result are as for `gan_step`; losses are means over the parts.
     """
     number = config.train.accumulate
-    parts = list(zip(batch.parts(number), z.chunk(number), eps.chunk(number), strict=True))
+    parts, device = batch.parts(number), batch.z.device
     result: dict[str, Tensor] = {}
 
     def count(terms: dict[str, Tensor]) -> None:
@@ -149,34 +135,38 @@ def accumulated_step(
             share = term.detach() / number
             result[name] = result[name] + share if name in result else share
 
-    for optimiser in (generator_optimiser, *discriminator_optimisers):
+    for optimiser in (models.generator_optimiser, *models.discriminator_optimisers):
         optimiser.zero_grad()
-    for part, own_z, own_eps in parts:
-        with torch.no_grad(), _unchanged_statistics(generator), _autocast(config, z.device):
-            fakes = generator(part.sentence, part.words, part.mask, own_z, own_eps).images
+    for part in parts:
+        with torch.no_grad(), _unchanged_statistics(models.generator), _autocast(config, device):
+            fakes = _generated(models.generator, part).images
         for k, (stage, discriminator) in enumerate(
-            zip(config.model.stages, discriminators, strict=True)
+            zip(config.model.stages, models.discriminators, strict=True)
         ):
-            with _autocast(config, z.device):
+            with _autocast(config, device):
                 condition = condition_of(stage, part, config.quirks.mean_word_over_padding)
                 loss = discriminator_loss(discriminator, part.images[k], fakes[k], condition)
             (loss / number).backward()
             count({f"discriminator_{k + 1}": loss})
     for k, (discriminator, optimiser) in enumerate(
-        zip(discriminators, discriminator_optimisers, strict=True), start=1
+        zip(models.discriminators, models.discriminator_optimisers, strict=True), start=1
     ):
         norm = step_down(optimiser, discriminator.parameters())
         result[f"gradient_discriminator_{k}"] = norm
 
-    with _frozen(discriminators):
-        for part, own_z, own_eps in parts:
-            with _autocast(config, z.device):
-                output = generator(part.sentence, part.words, part.mask, own_z, own_eps)
-            terms = generator_losses(output, discriminators, matcher, part, config)
+    with _frozen(models.discriminators):
+        for part in parts:
+            with _autocast(config, device):
+                output = _generated(models.generator, part)
+            terms = generator_losses(output, models.discriminators, matcher, part, config)
             (terms["generator"] / number).backward()
             count(terms)
-        norm = step_down(generator_optimiser, generator.parameters())
+        norm = step_down(models.generator_optimiser, models.generator.parameters())
     return result | {"gradient_generator": norm}
+
+
+def _generated(generator: Generator, batch: Batch) -> GeneratorOutput:
+    return generator(batch.sentence, batch.words, batch.mask, batch.z, batch.eps)
 
 
 @contextlib.contextmanager
@@ -333,9 +323,8 @@ def matching_losses(
     sentence = to_text + to_image
     if stage.kind == "S":
         return sentence, None
-    lengths = distributed.gather_lengths(batch.lengths, regions.device)
     to_text, to_image = losses.word_loss(
-        gather(regions.to(kind)), gather(batch.words), lengths, config.loss, classes
+        gather(regions.to(kind)), gather(batch.words), gather(batch.lengths), config.loss, classes
     )
     return sentence, to_text + to_image
 

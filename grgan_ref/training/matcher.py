@@ -147,7 +147,7 @@ def matching_terms(
     words_lost = word_loss(
         gather(regions.float()),
         gather(words.float()),
-        distributed.gather_lengths(tokens.lengths, device),
+        gather(tokens.lengths),
         config.loss,
         classes,
     )

@@ -72,19 +72,17 @@ def one_step(config):
         words=torch.randn(B, dim, L),
         mask=torch.arange(L) >= lengths[:, None],
         lengths=lengths,
+        z=torch.randn(B, model.noise_dim),
+        eps=torch.randn(B, model.condition_dim),
     )
-    matcher = Eye(dim)
-    terms = gan_step.gan_step(
+    models = gan_step.Models(
         generator,
         discriminators,
-        matcher,
         torch.optim.Adam(generator.parameters(), 1e-3),
         [torch.optim.Adam(d.parameters(), 1e-3) for d in discriminators],
-        batch,
-        torch.randn(B, model.noise_dim),
-        torch.randn(B, model.condition_dim),
-        config,
     )
+    matcher = Eye(dim)
+    terms = gan_step.gan_step(models, matcher, batch, config)
     return terms, matcher, generator
 
 
@@ -151,7 +149,7 @@ def test_joint_generator_loss():
         {"model.stages": [{"kind": "J", "size": 8}], "order": "J", **settings()},
         "scenes-tiny",
     )
-    batch = gan_step.Batch([images], sentence, None, None, None)
+    batch = gan_step.Batch([images], sentence, None, None, None, None, None)
     found = gan_step.generator_losses(output, [discriminator], None, batch, one_stage)
     torch.testing.assert_close(found["adversarial_1"], expected)
 

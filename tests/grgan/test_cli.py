@@ -23,7 +23,9 @@ def test_info_of_presets_and_runs():
     text = succeed("info", gan_run()).stdout
     assert "checkpoint at step 12" in text
     assert "generator.safetensors" in text
-    assert "itm.safetensors" in succeed("info", itm_run()).stdout
+    text = succeed("info", itm_run()).stdout
+    assert "itm.safetensors" in text and "itm: text of" in text
+    assert "generator:" not in text  # it holds none
 
 
 def refused(message, *arguments):
@@ -69,7 +71,8 @@ def test_wrong_model(tmp_path):
     refused("was trained with itm.clip", *start, "--itm", itm_run())
     layer = flags(itm__region_layer=2)
     refused("itm.region_layer = 1, this configuration has 2", *start, "--itm", itm_run(), *layer)
-    refused("no CUDA device", *train_arguments(out), "--device=cuda:7")
+    for device in ("cuda:7", "nosuch", "meta"):
+        refused(f"no device '{device}'", *train_arguments(out), f"--device={device}")
     refused("3 images are fewer than one batch of 4", *train_arguments(out, data__scenes=3))
     refused("give --matcher FOLDER, --clip MODEL, or several", "retrieval")
     assert not (out / "checkpoints").exists()

@@ -311,6 +311,10 @@ def test_released_encoders_serve_as_they_are(tmp_path):
     folder = released_folder(tmp_path, words)
     told = succeed("info", folder / "text_encoder100.pth").stdout
     assert "a released damsm text encoder" in told and "text of 256 dimensions" in told
+    both = succeed("info", folder).stdout
+    assert told in both and "a released damsm image encoder" in both
+    vocabulary = succeed("info", folder / "captions.pickle").stdout
+    assert f"a vocabulary of {len(words)} words" in vocabulary
     look = ["retrieval", "--kind=scenes", "--num=3", "--device=cpu"]
     as_it_is = succeed(*look, "--matcher", folder, "--clip", f"{clip_folder()}").stdout
     lines = as_it_is.splitlines()

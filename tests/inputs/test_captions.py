@@ -289,7 +289,7 @@ def test_missing_file(tmp_path):
         InputError, match=r"caption\.json: does not exist\. Near it: captions\.json"
     ):
         read_captions(tmp_path / "caption.json")
-    with pytest.raises(InputError, match="of that path only"):
+    with pytest.raises(InputError, match="only the folder"):
         read_captions(tmp_path / "no" / "captions.json")
     with pytest.raises(InputError, match="pass them as a list"):
         read_captions("a cat on a mat " * 50)

@@ -187,7 +187,7 @@ def test_missing_paths(tmp_path):
     fill(tmp_path, ["generated/a.png", "generatd.zip"])
     with pytest.raises(InputError, match=r"generate: does not exist\. Near it: generated"):
         open_images(tmp_path / "generate")
-    with pytest.raises(InputError, match=f"of that path only {tmp_path}"):
+    with pytest.raises(InputError, match=f"only the folder {tmp_path} does"):
         open_images(tmp_path / "x" / "y" / "z")
     with pytest.raises(InputError, match=r"^a+…"):
         open_images("a" * 5000)

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from grgan_ref.config import LossConfig
 from grgan_ref.files import checkpoint
 from grgan_ref.training import ema
-from grgan_ref.training.gan_step import Batch, gan_step
+from grgan_ref.training.gan_step import Batch, Models, gan_step
 from tests.support import golden
 
 LEARNING_RATE, BETAS, EMA = 2e-5, (0.5, 0.999), 0.999
@@ -75,19 +75,14 @@ class Run:
             tensor("word_embs", self.dtype),
             tensor("mask"),
             tensor("cap_lens"),
-            torch.arange(len(images[0])),
-        )
-        losses = gan_step(
-            self.generator,
-            self.discriminators,
-            StandIn(self.data, self.dtype),
-            self.optimiser,
-            self.discriminator_optimisers,
-            batch,
             tensor("z", self.dtype)[number - 1],
             tensor("eps", self.dtype)[number - 1],
-            self.config,
+            torch.arange(len(images[0])),
         )
+        networks = Models(
+            self.generator, self.discriminators, self.optimiser, self.discriminator_optimisers
+        )
+        losses = gan_step(networks, StandIn(self.data, self.dtype), batch, self.config)
         ema.update(self.average, self.generator, EMA)
         return {
             "losses": {name: float(value) for name, value in losses.items()},

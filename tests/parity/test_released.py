@@ -24,7 +24,7 @@ from grgan_ref.networks import Generator
 from grgan_ref.sample import Job, sample
 from tests.conftest import shared
 from tests.support import golden
-from tests.support.grgan_runs import grgan, succeed
+from tests.support.grgan_runs import grgan, itm_run, succeed
 
 TOLERANCE = 2e-6
 
@@ -194,6 +194,14 @@ def test_a_released_generator_asks_for_its_matcher(tmp_path):
     )
     assert result.exit_code == 2 and "text_encoder100.pth" in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
+    succeed("import-gan", tmp_path / "coco_DMGAN.pth", "--out", tmp_path / "model")
+    result = grgan("sample", tmp_path / "model", tmp_path / "captions.json", tmp_path / "out")
+    assert result.exit_code == 2 and "imported without its matcher" in result.stderr
+    result = grgan(
+        "sample", tmp_path / "model", tmp_path / "captions.json", tmp_path / "out",
+        "--matcher", itm_run(),
+    )  # fmt: skip
+    assert result.exit_code == 2 and "holds the matcher itm; damsm is wanted here" in result.stderr
 
 
 def test_the_real_sizes_are_read_off_the_file():
