@@ -36,6 +36,8 @@ def cmd(
     metrics: str | Iterable[str] = (),
     inception_weights: str | Path | None = None,
     inception_real: Source | None = None,
+    by: str | Path | None = None,
+    train: Source | None = None,
     report: str | Path | None = None,
     **options: Unpack[EncodingOptions],
 ) -> CMDScore:
@@ -62,6 +64,10 @@ def cmd(
             `cmdmetric.encoders.find_inception_weights` does.
         inception_real: The real side of FID and KID, if it is another than CMD's: images, or an
             .npz of Inception's moments in pytorch-fid's format.
+        by: What to tell the score by slices of: a field of the captions' records, "caption-length",
+            or a file of columns id (an image's name) and label. It stands in `slices`.
+        train: The images that the generator was trained on, in any form that images take. How near
+            generated images are to these stands in `memorisation`.
         report: Where a report is to be written, a self-contained HTML page (docs/report.md).
         **options: How images and captions are encoded: `model`, `weights`, `protocol`, `device`,
             `encoder`, `batch_size`, `dtype`, `caption_column`, `image_column`, `on_error`,
@@ -86,7 +92,7 @@ def cmd(
 
         check_report(report)
     encoding = encoding_of(**options)
-    wanted = Wanted.of(metrics, inception_weights, inception_real)
+    wanted = Wanted.of(metrics, inception_weights, inception_real, by=by, train=train)
     (found,) = scored([generated], captions, real, encoding, wanted)
     for note in found.score.warnings:
         warnings.warn(note, UserWarning, stacklevel=2)

@@ -46,6 +46,11 @@ Examples:
               help="For fid, kid and is.")  # fmt: skip
 @click.option("--inception-real", metavar="PATH", shell_complete=completion.paths,
               help="Their real side: images, or an .npz.")  # fmt: skip
+@click.option("--by", metavar="FIELD|FILE",
+              help="The score by slices: a field of the captions, caption-length, or a file of "
+              "id,label.")  # fmt: skip
+@click.option("--train", metavar="PATH", shell_complete=completion.paths,
+              help="Training images: are generated ones copies?")  # fmt: skip
 @click.option("--versus", metavar="PATH", shell_complete=completion.paths,
               help="A second generator: do they differ?")  # fmt: skip
 @check_options
@@ -70,6 +75,8 @@ def score(
     metrics: str,
     inception_weights: str | None,
     inception_real: str | None,
+    by: str | None,
+    train: str | None,
     versus: str | None,
     check: tuple[str, ...],
     tolerance: str,
@@ -91,6 +98,8 @@ def score(
             raise click.UsageError(f"{option} is of one generator, {len(generated)} were given")
         if value and versus and option not in ("--versus", "--check"):
             raise click.UsageError(f"{option} is of one generator; leave out --versus")
+    if versus and (by or train):
+        raise click.UsageError("--by and --train take several GENERATED in place of --versus")
     if report and versus:
         raise click.UsageError("--report takes several GENERATED in place of --versus")
     for path in (output, worst_csv):
@@ -103,7 +112,7 @@ def score(
     if versus is None:
         from cmdmetric.scoring import Wanted
 
-        wanted = Wanted.of(metrics, inception_weights, inception_real)
+        wanted = Wanted.of(metrics, inception_weights, inception_real, by=by, train=train)
         content, lines = _scores(
             generated, captions, real, options, wanted, worst, worst_csv, report, short=short
         )
@@ -167,7 +176,7 @@ def _scores(
     if worst or worst_csv:
         from cmdmetric.scoring import harm, harm_csv
 
-        rows = harm(*only.sides)
+        rows = harm(*only.sides, only.copies)
         if worst:
             content["worst"] = [asdict(row) for row in rows[:worst]]
             lines += ["", *harm_table(rows[:worst])]

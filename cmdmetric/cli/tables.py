@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from cmdmetric.compare import Against, Comparison, Versus
-    from cmdmetric.scoring import CMDScore, Harm
+    from cmdmetric.scoring import CMDScore, Copying, Harm, Slices, SliceValue
     from cmdmetric.uncertainty import Estimate, Gap, Parts, Value
 
 #: The most characters of a model's or an image's name and of a caption, and of a path.
@@ -57,6 +57,7 @@ def score_table(result: CMDScore, *, short: bool = False) -> list[str]:
         why = bars.withheld or "the generated images are moments alone"
         lines += [f"the excess of finite samples is not known: {why}"]
     lines += _family(result.metrics)
+    lines += _slices(result.slices) + _copying(result.memorisation)
     lines += [
         "",
         f"generated f  {shown(result.generated, PATH)} ({count(result.n, 'images')}{paired})",
@@ -168,7 +169,28 @@ def compare_table(result: Comparison) -> list[str]:
             f"{shown(each.name, NAME):<{width}}  {each.difference:+9.4f} ± "
             f"{each.standard_error:.4f}  {verdict}{own}"
         )
-    return [*lines, *_families(result)]
+    return [*lines, *_families(result), *_slice_gaps(result)]
+
+
+def _slice_gaps(result: Comparison) -> list[str]:
+    """In which slices models differ from the best."""
+    best = result.entries[0]
+    rows: list[tuple[str, ...]] = []
+    for each in result.against_best:
+        for label, gaps in each.slices.items():
+            for name, gap in gaps.items():
+                error = "" if gap.standard_error is None else f" ± {gap.standard_error:.4f}"
+                verdict = "not known"
+                if gap.p_adjusted is not None:
+                    beyond = "significant" if gap.p_adjusted < 0.05 else "not significant"
+                    verdict = f"p {gap.p_adjusted:.3g} of all slices: {beyond}"
+                number = "adds to CMD" if name == "adds" else name
+                models = (shown(each.name, NAME), shown(label, NAME), number)
+                rows.append((*models, f"{gap.value:+.4f}{error}", verdict))
+    if not rows:
+        return []
+    head = ("model", f"by {shown(best.by or '', NAME)}", "", f"less {shown(best.name, NAME)}", "")
+    return ["", *_aligned([head, *rows])]
 
 
 def _how(each: Against) -> str:
@@ -219,6 +241,54 @@ def _family(metrics: Mapping[str, Value]) -> list[str]:
         error = "" if value.standard_error is None else f" ± {value.standard_error:.4f}"
         lines.append(f"{name:<14}{value.value:>10.4f}{error:<12} {better(name)} is better")
     return lines
+
+
+def _slices(found: Slices | None) -> list[str]:
+    """A line each slice; what it adds to CMD, and the pair metrics in it."""
+    if found is None:
+        return []
+    numbers = list(dict.fromkeys(name for each in found.slices for name in each.metrics))
+    alone = any(each.cmd is not None for each in found.slices)
+    head = (f"by {shown(found.by, NAME)}", "images", "adds to CMD", *numbers)
+    rows = [(*head, "CMD alone") if alone else head]
+    for each in found.slices:
+        values = [each.adds, *(each.metrics.get(name) for name in numbers)]
+        values += [each.cmd] if alone else []
+        rows.append((shown(each.label, NAME), f"{each.n}", *map(_with_interval, values)))
+    note = "intervals are of 95 % for all slices of a number together"
+    rest = f"; {found.unlabelled} images have no label" if found.unlabelled else ""
+    return ["", *_aligned(rows), note + rest]
+
+
+def _with_interval(value: SliceValue | None) -> str:
+    if value is None:
+        return "-"
+    if value.low is None or value.high is None:
+        return _fixed(value.value)
+    return f"{_fixed(value.value)} ({_fixed(value.low)} to {_fixed(value.high)})"
+
+
+def _copying(found: Copying | None) -> list[str]:
+    """How near generated images are to training images."""
+    if found is None:
+        return []
+
+    def share(value: float, error: float | None) -> str:
+        return f"{100 * value:.1f} %" + ("" if error is None else f" ± {100 * error:.1f}")
+
+    of = f"{found.n_train} training images of {shown(found.train, PATH)}"
+    authentic = share(found.authentic, found.authentic_standard_error)
+    lines = ["", f"against {of}", f"authentic      {authentic} (AuthPct; about half of new images)"]
+    if found.copied is not None:
+        lines.append(
+            f"close          {share(found.copied, found.copied_standard_error)} are nearer to one "
+            f"than all but 5 % of {found.n_held_out} held-out real images"
+        )
+    rows = [("nearest", "training image", "distance", "authentic")]
+    for each in found.nearest[:5]:
+        names = shown(each.name, NAME), shown(each.train, NAME)
+        rows.append((*names, f"{each.distance:.4f}", "yes" if each.is_authentic else "no"))
+    return [*lines, *_aligned(rows)]
 
 
 def harm_table(rows: Sequence[Harm]) -> list[str]:

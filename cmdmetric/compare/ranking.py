@@ -10,7 +10,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cmdmetric.compare.stored_scores import Comparison, against_best, entry_of, ranking_of, untested
+from cmdmetric.compare.stored_scores import (
+    Comparison,
+    against_best,
+    entry_of,
+    ranking_of,
+    untested,
+    with_slices,
+)
 from cmdmetric.compare.two_generators import difference_of, gaps_of
 from cmdmetric.scoring import Scored, groups_of
 from cmdmetric.uncertainty import Difference, Gap
@@ -38,6 +45,7 @@ def rank(found: Sequence[Scored]) -> Comparison:
             for i in tested
         ]
     )
+    against = with_slices(against, entries[best], {entries[i].name: entries[i] for i in others})
     told = dict.fromkeys([note for each in found for note in each.score.warnings] + notes)
     return Comparison(tuple(entries[i] for i in order), against, ranked_by, tuple(told))
 

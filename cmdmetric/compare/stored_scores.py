@@ -54,6 +54,10 @@ class Entry:
     metrics: Mapping[str, Value] = field(default_factory=dict)
     #: Weights and real side of the networks beside CLIP that metrics are made with, by name.
     networks: Mapping[str, Any] = field(default_factory=dict)
+    #: What the slices are by, and of each its numbers: what it adds to CMD ("adds") and means of
+    #: pair metrics. None and empty where the score has no slices.
+    by: str | None = None
+    slices: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
 
     @property
     def sizes(self) -> Sizes:
@@ -85,6 +89,9 @@ class Against:
     metrics: Mapping[str, Gap] = field(default_factory=dict)
     #: Whether images of one caption are paired in it: what they have in common cancels.
     paired: bool = False
+    #: By slice the differences of its numbers, as of independent samples, where both have slices by
+    #: the same field; `p_adjusted` is adjusted for the slices of a number.
+    slices: Mapping[str, Mapping[str, Gap]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -141,6 +148,7 @@ def compare(files: Sequence[str | os.PathLike[str]]) -> Comparison:
     tested = [other for other in others if other.has_errors and best.has_errors]
     notes += untested(best, others)
     against = against_best([(x.name, _gap(x, best), _gaps(x, best), False) for x in tested])
+    against = with_slices(against, best, {other.name: other for other in others})
     return Comparison((best, *others), against, ranked_by, tuple(notes))
 
 
@@ -165,6 +173,32 @@ def _differ_there(one: Any, two: Any) -> bool:
         return bool(one != two)
     by = "contents" if one.get("contents") and two.get("contents") else "real"
     return any(one.get(key) != two.get(key) for key in ("weights", "n_real", by))
+
+
+def with_slices(
+    against: Sequence[Against], best: Entry, others: Mapping[str, Entry]
+) -> tuple[Against, ...]:
+    """Tell in which slices models differ from the best, p-values adjusted for the slices (Holm)."""
+    found = []
+    for each in against:
+        other = others[each.name]
+        rows: list[dict[str, Gap]] = []
+        labels: list[str] = []
+        if other.by == best.by is not None:
+            labels = [label for label in best.slices if label in other.slices]
+        for label in labels:
+            ours, theirs = other.slices[label], best.slices[label]
+            rows.append(
+                {name: _of_slice(ours[name], theirs[name]) for name in ours if name in theirs}
+            )
+        slices = dict(zip(labels, adjusted_gaps(rows), strict=True))
+        found.append(replace(each, slices=slices))
+    return tuple(found)
+
+
+def _of_slice(one: Value, two: Value) -> Gap:
+    errors = [value.standard_error for value in (one, two) if value.standard_error is not None]
+    return gap_of(one.value - two.value, math.hypot(*errors) if len(errors) == 2 else None)
 
 
 def ranking_of(entries: Sequence[Entry]) -> tuple[list[int], str, list[str]]:
@@ -339,7 +373,38 @@ def entry_of(name: str, content: Mapping[str, Any]) -> Entry:
         sides=tuple(map(str, bounds.get("sides") or ())),
         metrics=_metrics(content, known),
         networks=content.get("networks") or {},
+        by=_by(content),
+        slices=_slices(name, content),
     )
+
+
+def _slices(name: str, content: Mapping[str, Any]) -> dict[str, dict[str, Value]]:
+    """The numbers of each slice of a score, by its label.
+
+    Raises:
+        InputError: They are not as cmdmetric writes them.
+    """
+    found = {}
+    try:
+        for each in (content.get("slices") or {}).get("slices", ()):
+            values = {"adds": each["adds"], **each["metrics"]}
+            found[str(each["label"])] = {
+                number: Value(float(value["value"]), _error(value["standard_error"]))
+                for number, value in values.items()
+                if value is not None
+            }
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise InputError(f"{name}: its slices are not as cmdmetric writes them") from None
+    return found
+
+
+def _by(content: Mapping[str, Any]) -> str | None:
+    slices = content.get("slices")
+    return str(slices.get("by")) if isinstance(slices, Mapping) else None
+
+
+def _error(value: Any) -> float | None:
+    return None if value is None else float(value)
 
 
 def _whole(number: float | None) -> int | None:

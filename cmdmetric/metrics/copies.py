@@ -11,7 +11,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cmdmetric.errors import InputError
 from cmdmetric.metrics.vectors import Array, as_vectors, blocks, require_same_dimension, unit
 
 #: Of the real images that were held out, as many are this close to a training image by chance.
@@ -30,6 +29,10 @@ class Memorisation(NamedTuple):
     #: The share of generated images that are nearer to a training image than all but CHANCE of the
     #: held-out real ones are; None without held-out images. About CHANCE where nothing is copied.
     copied: float | None
+    #: The distance that this is: CHANCE of the held-out images are nearer; and how many there are,
+    #: those that are training images themselves left out. None without held-out images.
+    chance: float | None
+    held_out: int | None
     #: (n,) by generated image the distance to the nearest training image, from 0 to 2.
     distance: Array
     #: (n,) which training image that is.
@@ -47,7 +50,8 @@ def memorisation(
         generated: (n, d) features of generated images.
         train: (m, d) features of the training images, two or more.
         held_out: (k, d) features of real images that were not trained on. How near those are to
-            training images tells what is near by chance.
+            training images tells what is near by chance. Those that are training images themselves
+            are none and left out; where all are, it is as if none were given.
 
     Returns:
         The shares, and every generated image's nearest training image. For an authentic image
@@ -55,8 +59,7 @@ def memorisation(
         training images are to each other; about half of all new images are authentic.
 
     Raises:
-        InputError: too few images, other dimensions, values that are not finite, zero vectors, or
-            held-out images of which all are training images themselves.
+        InputError: too few images, other dimensions, values that are not finite, or zero vectors.
 
     >>> train = [[1.0, 0.0], [0.8, 0.6], [0.0, 1.0]]
     >>> found = memorisation([[1.0, 0.01], [-1.0, 0.2]], train)
@@ -69,15 +72,18 @@ def memorisation(
     distance, nearest = nearest_of(f, t)
     among, _ = nearest_of(t, t, itself=False)
     authentic = distance > among[nearest]
-    copied = None
+    copied = chance = count = None
     if held_out is not None:
         h = unit(as_vectors(held_out, "held-out images"), "held-out images")
         require_same_dimension(h, "held-out images", t, "training images")
         of_held_out, _ = nearest_of(h, t)
-        if of_held_out.max() <= _SAME:
-            raise InputError("all held-out images are training images: they tell no chance")
-        copied = float((distance < np.quantile(of_held_out, CHANCE)).mean())
-    return Memorisation(float(authentic.mean()), copied, distance, nearest, authentic)
+        of_held_out = of_held_out[of_held_out > _SAME]
+        if len(of_held_out):
+            chance, count = float(np.quantile(of_held_out, CHANCE)), len(of_held_out)
+            copied = float((distance < chance).mean())
+    return Memorisation(
+        float(authentic.mean()), copied, chance, count, distance, nearest, authentic
+    )
 
 
 #: Distances of unit vectors below this are rounding of their products.

@@ -105,6 +105,18 @@ class Grid:
 
 
 @dataclass(frozen=True)
+class CopyPair:
+    """A generated image beside the training image that it is nearest to."""
+
+    name: str
+    image: str | None
+    train: str
+    train_image: str | None
+    distance: float
+    is_authentic: bool
+
+
+@dataclass(frozen=True)
 class ReportData:
     """All of a report; parts that could not be computed are empty, and `missing` says why."""
 
@@ -120,5 +132,7 @@ class ReportData:
     command: str
     versions: Mapping[str, str]
     hashes: Mapping[str, str]
+    #: Where training images were given.
+    copies: tuple[CopyPair, ...] = ()
     #: By part, in a sentence.
     missing: Mapping[str, str] = field(default_factory=dict)

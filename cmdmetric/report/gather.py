@@ -15,9 +15,9 @@ from cmdmetric.preflight import Finding, by_severity
 from cmdmetric.report.data import Grid, Published, ReportData, Spectrum
 from cmdmetric.report.hashes import content_hash
 from cmdmetric.report.projection import scale
-from cmdmetric.report.samples import clouds, grids as grids_of, names_of
+from cmdmetric.report.samples import clouds, copy_pairs, grids as grids_of, names_of
 from cmdmetric.report.similarity import similarity as similarity_of, why_unpaired
-from cmdmetric.scoring import CMDScore, Side, as_samples, harm
+from cmdmetric.scoring import CMDScore, Copies, Side, as_samples, harm
 from cmdmetric.uncertainty import SideLike, Step, growth
 
 NAMES = {"f": "generated images", "r": "real images", "l": "captions"}
@@ -32,10 +32,12 @@ def gather(
     command: str = "",
     findings: Sequence[Finding] = (),
     seed: int = 0,
+    copies: Copies | None = None,
 ) -> ReportData:
     """The data of a report on three sides and their score.
 
     command: how it was called. findings: of a preflight check. seed: of the samples that are shown.
+    copies: what is known of copies of training images.
     """
     sides = {"f": f, "r": r, "l": l}
     missing: dict[str, str] = {}
@@ -70,6 +72,7 @@ def gather(
         command=command,
         versions=versions(),
         hashes=_hashes(score, sides),
+        copies=() if copies is None else copy_pairs(copies, f),
         missing=missing,
     )
 

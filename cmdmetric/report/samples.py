@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from cmdmetric.report.data import Array, Clouds, Example, Grid, Point, Similarity
+from cmdmetric.report.data import Array, Clouds, CopyPair, Example, Grid, Point, Similarity
 from cmdmetric.report.projection import aligned_view, joint_view
 from cmdmetric.report.thumbnails import thumbnails
-from cmdmetric.scoring import Side, caption_texts
+from cmdmetric.scoring import Copies, Side, caption_texts
 from cmdmetric.uncertainty import Sample, SideLike
 
 #: What bounds the file's size: points of each cloud, pictures of each grid, and their pixels.
@@ -55,6 +55,29 @@ def grids(
             )
         grids.append(Grid(title, about, tuple(examples)))
     return tuple(grids)
+
+
+def copy_pairs(copies: Copies, f: Side) -> tuple[CopyPair, ...]:
+    """The generated images that are nearest to training images, each beside that one."""
+    rows = np.argsort(copies.found.distance, kind="stable")[:GRID].tolist()
+    nearest = [int(copies.found.nearest[row]) for row in rows]
+    ours = _pictures(f, set(rows), GRID_PIXELS)
+    theirs = _pictures(copies.train, set(nearest), GRID_PIXELS)
+    pairs = []
+    for row, place in zip(rows, nearest, strict=True):
+        told = copies.of_image(row)
+        names = short_name(told.name), short_name(told.train)
+        pairs.append(
+            CopyPair(
+                names[0],
+                ours.get(row),
+                names[1],
+                theirs.get(place),
+                told.distance,
+                told.is_authentic,
+            )
+        )
+    return tuple(pairs)
 
 
 def _pictures(side: Side, rows: set[int], pixels: int) -> dict[int, str]:

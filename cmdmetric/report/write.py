@@ -31,7 +31,7 @@ from cmdmetric.protocol import Protocol
 from cmdmetric.report.data import ReportData
 from cmdmetric.report.gather import gather
 from cmdmetric.report.page import check_report, page, shown, write_page
-from cmdmetric.scoring import Encoding, Scored, Side
+from cmdmetric.scoring import CMDScore, Encoding, Scored, Side
 
 
 def write_report(
@@ -49,7 +49,16 @@ def write_report(
     """
     check_report(path)
     write_page(
-        render(gather(found.score, *found.sides, command=_command(), findings=findings)), path
+        render(
+            gather(
+                found.score,
+                *found.sides,
+                command=_command(),
+                findings=findings,
+                copies=found.copies,
+            )
+        ),
+        path,
     )
 
 
@@ -135,6 +144,7 @@ def render(data: ReportData) -> str:
         ("diversity", "Diversity"),
         ("samples-n", "Sample size and fit"),
         ("samples", "Images"),
+        *([("copies", "Copies")] if score.memorisation else []),
         ("reproduce", "Reproduce"),
     ]
     sides = {"f": "Generated", "r": "Real", "l": "Caption"}
@@ -154,12 +164,19 @@ def render(data: ReportData) -> str:
         texts=texts,
         quantities=quantities,
         titles=QUANTITIES,
+        slice_numbers=_slice_numbers(score),
         sections=sections,
         names=sides,
         points={"points": points, "names": sides},
         dimensions=len(data.spectrum.r),
         folder_command=FOLDER_COMMAND,
     )
+
+
+def _slice_numbers(score: CMDScore) -> list[str]:
+    """The pair metrics that slices have."""
+    slices = score.slices.slices if score.slices is not None else ()
+    return list(dict.fromkeys(name for each in slices for name in each.metrics))
 
 
 def _title(source: str) -> str:

@@ -7,6 +7,13 @@ from typing import TYPE_CHECKING
 from cmdmetric.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from cmdmetric.scoring.detail.copies import Copies as Copies, Copying as Copying
+    from cmdmetric.scoring.detail.slices import (
+        Slice as Slice,
+        Slices as Slices,
+        SliceValue as SliceValue,
+    )
+    from cmdmetric.scoring.detail.worst import Harm as Harm, harm as harm, harm_csv as harm_csv
     from cmdmetric.scoring.encoding import Encoding as Encoding, encoding_of as encoding_of
     from cmdmetric.scoring.family.catalogue import (
         METRIC_OF as METRIC_OF,
@@ -59,7 +66,6 @@ if TYPE_CHECKING:
         scored as scored,
         with_family as with_family,
     )
-    from cmdmetric.scoring.worst import Harm as Harm, harm as harm, harm_csv as harm_csv
 
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
@@ -81,6 +87,8 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "stored_sets": "StoredSet",
         "stored.storing": "stored_set",
         "together": "Scored scored with_family",
-        "worst": "Harm harm harm_csv",
+        "detail.copies": "Copies Copying",
+        "detail.slices": "Slice SliceValue Slices",
+        "detail.worst": "Harm harm harm_csv",
     },
 )

@@ -14,6 +14,8 @@ from cmdmetric.scoring.signature import Signature
 from cmdmetric.version import __version__
 
 if TYPE_CHECKING:
+    from cmdmetric.scoring.detail.copies import Copying
+    from cmdmetric.scoring.detail.slices import Slices
     from cmdmetric.uncertainty import Uncertainty, Value
 
 
@@ -73,7 +75,11 @@ class CMDScore:
     #: Where some of them are made of the features of networks beside CLIP, by the network's name:
     #: the sha256 of its weights, and the real side by name and number of images.
     networks: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
-    #: Their signatures, by the names of the numbers.
+    #: By slices of the generated images, and how near these are to training images, where that
+    #: was asked for.
+    slices: Slices | None = None
+    memorisation: Copying | None = None
+    #: Signatures of the metrics, by the names of the numbers.
     signatures: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def __float__(self) -> float:
@@ -94,7 +100,13 @@ class CMDScore:
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         fields.pop("signatures")
         fields["short_signature"] = self.short_signature
-        own = {"uncertainty": bars, "warnings": list(self.warnings), "metrics": metrics}
+        own = {
+            "uncertainty": bars,
+            "warnings": list(self.warnings),
+            "metrics": metrics,
+            "slices": self.slices and self.slices.to_dict(),
+            "memorisation": self.memorisation and dataclasses.asdict(self.memorisation),
+        }
         return {"schema": SCHEMA, **fields, **own}
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from cmdmetric.cache import FeatureCache
 from cmdmetric.inputs import ImageSet, captions_along
+from cmdmetric.scoring.detail.copies import Copies, copies_of
+from cmdmetric.scoring.detail.slices import slices_of
 from cmdmetric.scoring.encoding import Encoding
 from cmdmetric.scoring.family.catalogue import METRIC_OF
 from cmdmetric.scoring.family.computed import family_of
@@ -15,11 +18,11 @@ from cmdmetric.scoring.family.metric import Given, Seen
 from cmdmetric.scoring.family.wanted import Wanted
 from cmdmetric.scoring.grouping import drawn_together, pairing_of, with_places
 from cmdmetric.scoring.networks import Networks, with_generated
-from cmdmetric.scoring.opening import Opened, open_sides
+from cmdmetric.scoring.opening import Opened, open_image_side, open_sides
 from cmdmetric.scoring.result import CMDScore
 from cmdmetric.scoring.side import Side, Source
 from cmdmetric.scoring.signature import Signature, fields_of_network
-from cmdmetric.scoring.statistics import score_of
+from cmdmetric.scoring.statistics import common_provenance, score_of
 from cmdmetric.uncertainty import Measured
 
 #: No metric beside CMD.
@@ -40,6 +43,8 @@ class Scored:
     measured: Mapping[str, Measured] = field(default_factory=dict)
     #: What networks beside CLIP make of the images, by the networks' names.
     seen: Mapping[str, Seen] = field(default_factory=dict)
+    #: What was found of copies of training images, where these were given.
+    copies: Copies | None = None
     #: Captions of the real images, where the score's are of the generated ones only.
     real_captions: Side | None = None
 
@@ -72,6 +77,9 @@ def scored(
         if isinstance(opened_l, ImageSet):  # its images have been read, and its captions are known
             opened_l = captions_along(opened_l)
         l = encoding.side(opened_l)
+        train = None
+        if wanted.train is not None:
+            train = encoding.side(open_image_side(wanted.train, encoding.columns))
     if l.texts is not None:
         f = tuple(with_places(side, l.texts) for side in f)
         if _is_one(real, captions) or r.source == l.texts.archive:
@@ -83,9 +91,25 @@ def scored(
         )
         for side, opened, of_f in zip(f, opened_f, rows, strict=True)
     ]  # fmt: skip
-    return [
-        with_family(each, networks, cache=encoding.cache, keep=len(found) > 1) for each in found
-    ]
+    keep = len(found) > 1 or wanted.by is not None
+    found = [with_family(each, networks, cache=encoding.cache, keep=keep) for each in found]
+    return [_with_detail(each, wanted.by, train) for each in found]
+
+
+def _with_detail(found: Scored, by: str | Path | None, train: Side | None) -> Scored:
+    """Add what is told of slices and of copies, where that is wanted."""
+    if by is None and train is None:
+        return found
+    of_images, _ = drawn_together(pairing_of(found.f, found.l), found.r, found.l)
+    groups = dict(zip("fr", of_images, strict=True))
+    score, copies = found.score, None
+    if by is not None:
+        score = replace(score, slices=slices_of(by, *found.sides, found.measured, groups))
+    if train is not None:
+        common_provenance(found.f, train)
+        copies = copies_of(found.f, found.r, train, groups, score.signature)
+        score = replace(score, memorisation=copies.told)
+    return replace(found, score=score, copies=copies)
 
 
 def _is_one(a: Source | None, b: Source | None) -> bool:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         numbers_of_draws as numbers_of_draws,
         replicated as replicated,
         sections as sections,
+        sums_by_draw as sums_by_draw,
         units as units,
     )
     from cmdmetric.uncertainty.error_bars import (
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
         SideLike as SideLike,
         influences as influences,
     )
+    from cmdmetric.uncertainty.interval import Variance as Variance
     from cmdmetric.uncertainty.permutation import permutation_p as permutation_p
     from cmdmetric.uncertainty.plan import (
         POWER as POWER,
@@ -52,6 +54,10 @@ if TYPE_CHECKING:
         gaussian_spread as gaussian_spread,
     )
     from cmdmetric.uncertainty.sample_size import Step as Step, growth as growth
+    from cmdmetric.uncertainty.slices import (
+        added_to_cmd as added_to_cmd,
+        mean_of_slice as mean_of_slice,
+    )
 
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
@@ -59,12 +65,14 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "adjust": "holm",
         "draws": (
             "Array Drawn apart groups_of_images number_of_draws numbers_of_draws "
-            "replicated sections units"
+            "replicated sections sums_by_draw units"
         ),
         "error_bars": (
             "Debiasing Difference Estimate Parts Uncertainty paired_difference uncertainty"
         ),
         "estimate": "Gap Groups Measured Sizes Value differ gap gap_of",
+        "interval": "Variance",
+        "slices": "added_to_cmd mean_of_slice",
         "influence": "Sample SideLike influences",
         "permutation": "permutation_p",
         "plan": "POWER Spread detectable draws_needed gaussian_spread",

@@ -51,6 +51,7 @@ class Measured:
         sizes: the numbers of samples that it depends on, such as images and draws among them.
 
         is_mean: whether it is the mean of a score of single images, which may change places.
+        weights: (n,) of such a mean, how much of it each generated image has; they add up to one.
 
     A share is NaN where a sample has no part in the number, as an image without a caption.
     """
@@ -64,6 +65,7 @@ class Measured:
     bias: float | None = 0.0
     sizes: Sizes = ()
     is_mean: bool = False
+    weights: Array | None = None
 
     @property
     def has_error(self) -> bool:

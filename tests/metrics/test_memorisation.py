@@ -40,11 +40,18 @@ def test_against_the_definition_one_image_at_a_time() -> None:
     assert found.copied is None
 
 
+def test_held_out_images_that_were_trained_on_tell_no_chance() -> None:
+    rng = np.random.default_rng(3)
+    train, held_out, new = (rng.standard_normal((n, 8)) for n in (200, 100, 50))
+    found = memorisation(new, train, np.concatenate([held_out, train[:150]]))
+    assert found.held_out == 100
+    assert found.copied == memorisation(new, train, held_out).copied
+
+
 def test_what_tells_nothing_is_refused() -> None:
     rng = np.random.default_rng(2)
     train = rng.standard_normal((10, 4))
-    with pytest.raises(InputError, match="held-out images are training images"):
-        memorisation(train, train, train[:5])
+    assert memorisation(train, train, train[:5]).copied is None  # nothing was held out
     with pytest.raises(InputError, match="training images are too few"):
         memorisation(train, train[:1])
     with pytest.raises(InputError, match="two encoders"):

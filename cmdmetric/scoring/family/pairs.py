@@ -88,8 +88,14 @@ class Pairs:
         """Take the mean of the scores (p,) of pairs of an image (p,) and a caption."""
         mean = float(scores.mean())
         of_images = np.bincount(image, scores - mean, minlength=len(self.rows))
-        of_images[np.bincount(image, minlength=len(self.rows)) == 0] = np.nan
-        return Measured(mean, {"f": self.of_side(of_images / len(scores))}, is_mean=True)
+        counts = np.bincount(image, minlength=len(self.rows))
+        of_images[counts == 0] = np.nan
+        return Measured(
+            mean,
+            {"f": self.of_side(of_images / len(scores))},
+            is_mean=True,
+            weights=self.of_side(counts / len(scores)),
+        )
 
     def mean_of_texts(self, scores: Array, own: NDArray[np.intp]) -> Measured:
         """Take the mean of the scores (t,) of captions, which the images in `own` (p, 2) share."""

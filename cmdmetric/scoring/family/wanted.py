@@ -21,12 +21,16 @@ class Wanted:
             where it is not to find them itself.
         real: By a network's name the real side of its metrics, where that is another than CMD's:
             images, or a file of the moments of its features.
+        by: The field of the captions, or the file of labels, that the score is told by slices of.
+        train: The training images, where copies of these are looked for.
     """
 
     metrics: tuple[str, ...] = ()
     lenient: bool = False
     weights: Mapping[str, str | Path] = field(default_factory=dict)
     real: Mapping[str, Source] = field(default_factory=dict)
+    by: str | Path | None = None
+    train: Source | None = None
 
     @classmethod
     def of(
@@ -34,6 +38,9 @@ class Wanted:
         metrics: str | Iterable[str],
         inception_weights: str | Path | None = None,
         inception_real: Source | None = None,
+        *,
+        by: str | Path | None = None,
+        train: Source | None = None,
     ) -> Wanted:
         """Take the words of a user.
 
@@ -44,6 +51,8 @@ class Wanted:
                 `cmdmetric.encoders.inception` finds it.
             inception_real: The real side of FID and KID: images, or an .npz of Inception's moments
                 in pytorch-fid's format.
+            by: A field of the captions' records, "caption-length", or a file of columns id, label.
+            train: The training images, in any form that images take.
 
         Raises:
             InputError: There is no metric of such a name.
@@ -51,4 +60,4 @@ class Wanted:
         names, lenient = metric_names(metrics)
         weights = {} if inception_weights is None else {"inception": inception_weights}
         real = {} if inception_real is None else {"inception": inception_real}
-        return cls(names, lenient, weights, real)
+        return cls(names, lenient, weights, real, by, train)

@@ -7,6 +7,7 @@ import io
 from dataclasses import dataclass, fields
 
 from cmdmetric.errors import InputError
+from cmdmetric.scoring.detail.copies import Copies
 from cmdmetric.scoring.grouping import as_samples, caption_texts
 from cmdmetric.scoring.side import Side
 from cmdmetric.uncertainty import influences
@@ -28,13 +29,24 @@ class Harm:
     share: float
     #: Captions of the image, or the caption itself.
     caption: str
+    #: The training image that a generated one is nearest to, how far it is, and whether the
+    #: generated one is authentic; where training images were given.
+    nearest: str | None = None
+    distance: float | None = None
+    is_authentic: bool | None = None
 
 
-def harm(f: Side, r: Side, l: Side) -> list[Harm]:
+def harm(f: Side, r: Side, l: Side, copies: Copies | None = None) -> list[Harm]:
     """List all generated images, and the captions where their features are at hand, worst first.
 
     A share is the sample's influence over the number of samples of its side. Those of a side add up
     to zero: a negative one is of a sample that CMD would be higher without.
+
+    Args:
+        f: The generated images.
+        r: The real images.
+        l: The captions.
+        copies: What is known of copies of training images.
 
     Raises:
         InputError: The features of the generated images are not at hand.
@@ -48,8 +60,16 @@ def harm(f: Side, r: Side, l: Side) -> list[Harm]:
     of_images = found.cmd("f")
     names = f.names or tuple(f"#{i}" for i in range(len(of_images)))
     rows = [
-        Harm("image", name, float(share) / len(names), " | ".join(captions))
-        for name, share, captions in zip(names, of_images, caption_texts(f, l), strict=True)
+        Harm(
+            "image",
+            name,
+            float(share) / len(names),
+            " | ".join(captions),
+            *(_nearest(copies, row) if copies is not None else ()),
+        )
+        for row, (name, share, captions) in enumerate(
+            zip(names, of_images, caption_texts(f, l), strict=True)
+        )
     ]
     if l.has_features and l.texts:
         of_captions = found.cmd("l")
@@ -65,17 +85,25 @@ def harm(f: Side, r: Side, l: Side) -> list[Harm]:
     return sorted(rows, key=lambda row: -row.share)
 
 
+def _nearest(copies: Copies, row: int) -> tuple[str, float, bool]:
+    found = copies.of_image(row)
+    return found.train, found.distance, found.is_authentic
+
+
 def harm_csv(rows: list[Harm]) -> str:
     """Write the rows as CSV, with a line of names.
 
     Text that a spreadsheet would run as a formula begins with an apostrophe.
     """
-    file = io.StringIO(",".join(field.name for field in fields(Harm)) + "\n")
+    names = [field.name for field in fields(Harm)]
+    trained = any(row.nearest is not None for row in rows)
+    file = io.StringIO(",".join(names if trained else names[:4]) + "\n")
     file.seek(0, io.SEEK_END)
     # All text is in quotes: a lone carriage return would else be the end of a row.
     writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     for row in rows:
-        writer.writerow((row.side, _cell(row.name), row.share, _cell(row.caption)))
+        more = (_cell(row.nearest or ""), row.distance, row.is_authentic) if trained else ()
+        writer.writerow((row.side, _cell(row.name), row.share, _cell(row.caption), *more))
     return file.getvalue()
 
 

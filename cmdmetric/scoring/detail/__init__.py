@@ -1,0 +1,1 @@
+"""What a score tells of single images and of slices of them."""
