@@ -121,18 +121,20 @@ def _gaps(metrics: Mapping[str, Gap]) -> list[str]:
     if not metrics:
         return []
     rows: list[tuple[str, ...]] = [
-        ("", "first - second", "without excess", "95 %", "p-value", "adjusted", "at 5 %")
+        ("", "first - second", "without excess", "95 %", "p-value", "by SE", "adjusted", "at 5 %")
     ]
     for name, gap in metrics.items():
         error = "" if gap.standard_error is None else f" ± {gap.standard_error:.4f}"
         debiased = "-" if gap.debiased is None else _fixed(gap.debiased)
-        tested = ["-", "-", "-", "not known"]
+        tested = ["-", "-", "-", "-", "not known"]
         if gap.p_value is not None:
             adjusted = gap.p_value if gap.p_adjusted is None else gap.p_adjusted
             verdict = "significant" if adjusted < 0.05 else "not significant"
-            assert gap.low is not None and gap.high is not None
-            interval = f"{_fixed(gap.low)} to {_fixed(gap.high)}"
-            tested = [interval, f"{gap.p_value:.3g}", f"{adjusted:.3g}", verdict]
+            interval = "-"
+            if gap.low is not None and gap.high is not None:
+                interval = f"{_fixed(gap.low)} to {_fixed(gap.high)}"
+            student = "-" if gap.p_student is None else f"{gap.p_student:.3g}"
+            tested = [interval, f"{gap.p_value:.3g}", student, f"{adjusted:.3g}", verdict]
         rows.append((name, f"{_fixed(gap.value)}{error}", debiased, *tested))
     return ["", *_aligned(rows)]
 

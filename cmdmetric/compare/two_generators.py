@@ -8,8 +8,11 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from cmdmetric.errors import InputError
 from cmdmetric.scoring import (
+    METRICS,
     SCHEMA,
     CMDScore,
     Scored,
@@ -21,7 +24,17 @@ from cmdmetric.scoring import (
     pairing_is_lost,
     scored,
 )
-from cmdmetric.uncertainty import Difference, Gap, gap, holm, paired_difference
+from cmdmetric.uncertainty import (
+    Difference,
+    Drawn,
+    Gap,
+    Groups,
+    gap,
+    holm,
+    paired_difference,
+    permutation_p,
+    replicated,
+)
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -127,12 +140,34 @@ def gaps_of(one: Scored, two: Scored) -> dict[str, Gap]:
         for name, measured in one.measured.items()
         if name in two.measured
     }
+    gaps = _exchanged(one, two, gaps, groups)
     if pairing_is_lost(one.f, one.l) or pairing_is_lost(two.f, two.l):
         gaps = {
             name: of if of.debiased is None else Gap(of.value, None, of.standard_error)
             for name, of in gaps.items()
         }
     return gaps
+
+
+def _exchanged(one: Scored, two: Scored, gaps: Mapping[str, Gap], groups: Groups) -> dict[str, Gap]:
+    """Give metrics whose images may change places the p-value of that, beside Student's."""
+    found = dict(gaps)
+    if one.given is None or two.given is None:
+        return found
+    for metric in METRICS.values():
+        names = [name for name in metric.values if name in gaps]
+        if metric.exchanged is None or not names:
+            continue
+        values, drawn = [], []
+        for side, of in zip(("f1", "f2"), metric.exchanged(one.given, two.given), strict=True):
+            there, own = ~np.isnan(of), groups.get(side)
+            values.append(of[there])
+            drawn.append(Drawn(int(there.sum()), None if own is None else own[there]))
+        if not replicated(drawn):
+            continue
+        p = permutation_p(values[0], values[1], (drawn[0], drawn[1]))
+        found |= {name: replace(gaps[name], p_value=p) for name in names}
+    return found
 
 
 def _adjusted(difference: Difference, gaps: Mapping[str, Gap]) -> dict[str, Gap]:

@@ -43,6 +43,8 @@ class Scored:
     measured: Mapping[str, Measured] = field(default_factory=dict)
     #: What networks beside CLIP make of the images, by the networks' names.
     seen: Mapping[str, Seen] = field(default_factory=dict)
+    #: What the family's numbers are made of, where several generators are scored.
+    given: Given | None = None
     #: What was found of copies of training images, where these were given.
     copies: Copies | None = None
     #: Captions of the real images, where the score's are of the generated ones only.
@@ -157,4 +159,4 @@ def with_family(
         signatures=signatures,
         warnings=(*found.score.warnings, *networks.notes, *family.notes),
     )
-    return replace(found, score=score, measured=family.measured)
+    return replace(found, score=score, measured=family.measured, given=given if keep else None)

@@ -120,8 +120,8 @@ class Gap:
     #: The 95 % interval, around `debiased` where that is known.
     low: float | None = None
     high: float | None = None
-    #: Two-sided. Of means over images: that images may change places (`permutation_p`). Of others:
-    #: that both have the same, as `p_student`.
+    #: Two-sided. Where images may change places, of that (`permutation_p`), which needs no standard
+    #: error. Of others: that both have the same, as `p_student`.
     p_value: float | None = None
     #: Two-sided, of the hypothesis that both have the same, by Student's distribution.
     p_student: float | None = None

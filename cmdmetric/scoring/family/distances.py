@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cmdmetric.metrics import DIMENSIONS, DistanceInfluence, Moments, fid_influence, fjd_influence
 from cmdmetric.scoring.family.inception import INCEPTION, pooled
@@ -29,21 +30,50 @@ def fjd(given: Given) -> list[Measured]:
     return [_distance(found, shares, d, single and apart(drawn))]
 
 
-FJD = Metric("fjd", {"fjd": "lower"}, fjd)
+def _fjd_together(one: Given, two: Given) -> tuple[Array, Array]:
+    first, second, r = Pairs.of_generated(one), Pairs.of_generated(two), Pairs.of_real(one)
+    found = fjd_influence(
+        np.concatenate([pairs.images[pairs.owner] for pairs in (first, second)]),
+        np.concatenate([first.captions, second.captions]),
+        r.images[r.owner],
+        r.captions,
+    )
+    assert found.of_a is not None
+    of_both = np.split(found.of_a, [len(first.owner)])
+    values = [
+        pairs.of_side(np.bincount(pairs.owner, of) * len(pairs.rows) / len(pairs.owner))
+        for pairs, of in zip((first, second), of_both, strict=True)
+    ]
+    return values[0], values[1]
+
+
+FJD = Metric("fjd", {"fjd": "lower"}, fjd, exchanged=_fjd_together)
 
 
 def fid(given: Given) -> list[Measured]:
     """The Fréchet Inception distance (Heusel et al. 2017)."""
-    f, r = given.seen_by(INCEPTION), given.seen[INCEPTION].r
-    if not isinstance(r, Moments):
-        r = pooled(given.both_seen_by(INCEPTION)[1])
-    found = fid_influence(pooled(f), r)
+    found = fid_influence(pooled(given.seen_by(INCEPTION)), _real_of_fid(given))
     of = {"f": found.of_a, given.real_of(INCEPTION): found.of_b}
     shares = {side: x / len(x) for side, x in of.items() if x is not None}
     return [_distance(found, shares, DIMENSIONS, given.apart_for(INCEPTION))]
 
 
-FID = Metric("fid", {"fid": "lower"}, fid, network=INCEPTION)
+def _real_of_fid(given: Given) -> Moments | NDArray[np.float32]:
+    r = given.seen[INCEPTION].r
+    return r if isinstance(r, Moments) else pooled(given.both_seen_by(INCEPTION)[1])
+
+
+def _fid_together(one: Given, two: Given) -> tuple[Array, Array]:
+    first, second = (pooled(given.seen_by(INCEPTION)) for given in (one, two))
+    # The moments of the real images do: only what generated images do is looked for.
+    r = _real_of_fid(one)
+    of_real = r if isinstance(r, Moments) else Moments.from_features(r)
+    found = fid_influence(np.concatenate([first, second]), of_real)
+    assert found.of_a is not None
+    return found.of_a[: len(first)], found.of_a[len(first) :]
+
+
+FID = Metric("fid", {"fid": "lower"}, fid, network=INCEPTION, exchanged=_fid_together)
 
 
 def _distance(

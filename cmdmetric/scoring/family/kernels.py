@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,11 +18,30 @@ from cmdmetric.metrics import (
     kid_of_subsets,
 )
 from cmdmetric.scoring.family.inception import INCEPTION, pooled
-from cmdmetric.scoring.family.metric import Given, Metric
-from cmdmetric.uncertainty import Measured, units
+from cmdmetric.scoring.family.metric import Features, Given, Metric
+from cmdmetric.uncertainty import Array, Measured, units
 
 #: KID's influences are found in parts of so many images: a fraction of its own time.
 _PART = 2000
+
+
+def _together(
+    influence: Callable[[Features, Features], Array], f: tuple[Features, Features], r: Features
+) -> tuple[Array, Array]:
+    """What images of two generators do to a discrepancy of both together, in random parts.
+
+    The mean difference of these values is that of the two discrepancies, with every image beside
+    itself among the pairs: E k(f1,f1) - E k(f2,f2) - 2 E k(f1,r) + 2 E k(f2,r) is linear in
+    the images' kernels with both sets and with the real one.
+    """
+    both = np.concatenate(f)
+    parts = max(1, min(max(len(both), len(r)) // (2 * _PART), len(r) // 2, len(both) // 2))
+    rng = np.random.default_rng(0)
+    of_both, of_r = rng.permutation(len(both)) % parts, rng.permutation(len(r)) % parts
+    values = np.empty(len(both))
+    for part in range(parts):
+        values[of_both == part] = influence(both[of_both == part], r[of_r == part])
+    return values[: len(f[0])], values[len(f[0]) :]
 
 
 def cmmd(given: Given) -> list[Measured]:
@@ -30,10 +51,16 @@ def cmmd(given: Given) -> list[Measured]:
     return [_discrepancy(found, unbiased), _discrepancy(found, biased, biased - unbiased)]
 
 
+def _cmmd_together(one: Given, two: Given) -> tuple[Array, Array]:
+    f = one.features("f"), two.features("f")
+    return _together(lambda x, y: cmmd_influence(x, y).of_x, f, one.features("r"))
+
+
 CMMD = Metric(
     "cmmd",
     {"cmmd": "lower", "cmmd_biased": "lower"},
     cmmd,
+    exchanged=_cmmd_together,
     unbiased=("cmmd",),
     parameters={"kernel": f"gauss-{SIGMA:g}", "scale": f"{SCALE:g}"},
 )
@@ -45,10 +72,16 @@ def clip_kid(given: Given) -> list[Measured]:
     return [_discrepancy(found, found.mmd.unbiased)]
 
 
+def _clip_kid_together(one: Given, two: Given) -> tuple[Array, Array]:
+    f = one.features("f"), two.features("f")
+    return _together(lambda x, y: clip_kid_influence(x, y).of_x, f, one.features("r"))
+
+
 CLIP_KID = Metric(
     "clip_kid",
     {"clip_kid": "lower"},
     clip_kid,
+    exchanged=_clip_kid_together,
     unbiased=("clip_kid",),
     parameters={"kernel": "cubic"},
 )
@@ -74,10 +107,17 @@ def kid(given: Given) -> list[Measured]:
     ]
 
 
+def _kid_together(one: Given, two: Given) -> tuple[Array, Array]:
+    first, second = (pooled(given.seen_by(INCEPTION)) for given in (one, two))
+    r = pooled(one.both_seen_by(INCEPTION)[1])
+    return _together(lambda x, y: kid_influence(x, y, parts=1).of_f, (first, second), r)
+
+
 KID = Metric(
     "kid",
     {"kid": "lower"},
     kid,
+    exchanged=_kid_together,
     network=INCEPTION,
     unbiased=("kid",),
     parameters={"kernel": "cubic", "subsets": f"100x{SUBSET_SIZE}", "seed": "2020"},

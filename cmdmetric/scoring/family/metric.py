@@ -13,7 +13,7 @@ from cmdmetric.errors import InputError
 from cmdmetric.features import Contents, digest_of_set
 from cmdmetric.metrics import Moments
 from cmdmetric.scoring.side import Side
-from cmdmetric.uncertainty import Drawn, Measured, apart
+from cmdmetric.uncertainty import Array, Drawn, Measured, apart
 
 if TYPE_CHECKING:
     from cmdmetric.uncertainty import Groups
@@ -167,6 +167,9 @@ class Metric:
         network: The network of `cmdmetric.encoders.IMAGE_NETWORKS` that it is made of the features
             of; None where it is made of CLIP's.
         of_pairs: Whether its numbers are means over pairs of an image and a caption.
+        exchanged: Gives values of the images of two generators (n,) and (m,), which are symmetric
+            in both sets and differ on average as its numbers do: influences on the metric of both
+            sets together. NaN for an image without a part in it. None where there is no such.
         parameters: What it is computed with beside the features, as fields of its signature.
         unbiased: Those of its numbers that are right on average whatever the number of samples,
             where each sample is one draw.
@@ -179,3 +182,4 @@ class Metric:
     of_pairs: bool = False
     unbiased: tuple[str, ...] = ()
     parameters: Mapping[str, str] = field(default_factory=dict)
+    exchanged: Callable[[Given, Given], tuple[Array, Array]] | None = None
