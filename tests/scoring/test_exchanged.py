@@ -75,7 +75,7 @@ def test_of_inceptions_features(name: str) -> None:
     )
     values = metric.exchanged(one, two)
     gap = measure(name, one)[name].value - measure(name, two)[name].value
-    # FID's is right to third order of a large difference; KID's pairs of an image with itself differ.
+    # FID's is right to third order of a large difference; in KID's, images are beside themselves.
     assert values[0].mean() - values[1].mean() == pytest.approx(gap, rel=0.35)
     sides = Drawn(N, np.arange(N)), Drawn(N, np.arange(N))
     assert permutation_p(*values, sides) < 0.01
