@@ -36,7 +36,9 @@ def presets() -> list[str]:
 def read_table(name: str, base: str | None = None) -> Table:
     """The table of a preset or TOML file, merged into that of its base; `order` is left in it.
 
-    Raises GrganError for an unreadable file, an unknown base, and a `base` for a file without one.
+    Raises:
+        GrganError: The file cannot be read, its base is unknown, or `base` is given for a file that
+            has none.
     """
     table = _parse(name)
     own = table.pop("base", None)
@@ -52,7 +54,7 @@ def read_table(name: str, base: str | None = None) -> Table:
 
 
 def merge(table: Mapping[str, Any], changes: Mapping[str, Any]) -> Table:
-    """`table` with the values of `changes`, tables within tables merged likewise."""
+    """`table` with the values of `changes`, tables within tables merged in the same way."""
     result = dict(table)
     for key, value in changes.items():
         both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
@@ -61,7 +63,11 @@ def merge(table: Mapping[str, Any], changes: Mapping[str, Any]) -> Table:
 
 
 def parse_value(text: str, where: str) -> Any:
-    """A TOML value, as in 16, "adam" or [0.5, 0.9]. Raises GrganError, naming `where`."""
+    """A TOML value, as in 16, "adam" or [0.5, 0.9].
+
+    Raises:
+        GrganError: It is no such value. The message names `where`.
+    """
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:

@@ -175,6 +175,7 @@ class SquaredLengths(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, attention: Tensor, regions: Tensor) -> Tensor:
+        """The squared lengths (B, N)."""
         seen = attention @ (regions.transpose(1, 2) @ regions)  # V^T V a
         ctx.save_for_backward(attention, regions, seen)
         return (attention * seen).sum(dim=2)
@@ -182,6 +183,7 @@ class SquaredLengths(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        """The gradients of the attention (B, N, R) and of the regions (B, E, R)."""
         attention, regions, seen = ctx.saved_tensors
         twice = 2 * gradient.unsqueeze(2)
         return twice * seen, regions @ (attention.transpose(1, 2) @ (twice * attention))

@@ -28,8 +28,11 @@ RANKS = (1, 5, 10)
 
 @dataclass(frozen=True)
 class Retrieval:
-    """Percentages: `image` of captions whose image is among the first k, `text` of images for which
-    one of their captions is."""
+    """Percentages.
+
+    `image` is that of captions whose image is among the first k, `text` that of images for which
+    one of their captions is.
+    """
 
     image_r1: float
     image_r5: float

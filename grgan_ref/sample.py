@@ -158,7 +158,8 @@ def _claim(out: Path, identity: dict[str, Any]) -> None:
 def _stem(image: str) -> str:
     """The image's name without ending, kept inside the output folder, whatever the system.
 
-    Raises GrganError for what no file can be called.
+    Raises:
+        GrganError: No file can be called so.
     """
     path = PurePosixPath(image)
     foreign = PureWindowsPath(image)

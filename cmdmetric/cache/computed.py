@@ -22,7 +22,9 @@ def code_digest() -> str:
     """The sha256 of every source file of cmdmetric: what an older one computed is not recalled.
 
     Which modules a number follows from is not listed anywhere, so no list can be incomplete.
-    Raises InputError where the package lies somewhere without its sources.
+
+    Raises:
+        InputError: The package lies somewhere without its sources.
     """
     package = Path(__file__).parents[1]
     sources = {path: path.read_bytes() for path in sorted(package.rglob("*.py"))}

@@ -83,8 +83,10 @@ class FeatureCache:
         The folder is by default `features` in cmdmetric's cache. The limit, in bytes or as "10GB",
         is by default $CMDMETRIC_CACHE_LIMIT, else 10 GB.
 
-        Raises InputError for a limit that is no size. Whatever is wrong with the folder is a
-        warning, and nothing is cached.
+        Whatever is wrong with the folder is a warning, and nothing is cached.
+
+        Raises:
+            InputError: The limit is no size.
         """
         chosen = os.environ.get("CMDMETRIC_CACHE_LIMIT") or DEFAULT_LIMIT
         self.limit = limit if isinstance(limit, int) else parse_size(limit or chosen)
@@ -240,10 +242,13 @@ def open_cache(cache: bool | str | Path) -> FeatureCache | None:
 
 
 def parse_size(text: str) -> int:
-    """Bytes of "10GB", "500 MB", "1e9". Raises InputError for anything else.
+    """Bytes of "10GB", "500 MB", "1e9".
 
     >>> parse_size("1.5 GB")
     1500000000
+
+    Raises:
+        InputError: The text is no size.
     """
     match = re.fullmatch(r"\s*([0-9.e+]+)\s*([KMGT]?)i?B?\s*", text, re.IGNORECASE)
     try:

@@ -65,8 +65,9 @@ class Encoder:
         processor has units for it, and its features do not meet those of "fp32" (docs/speed.md).
         Features are float32 arrays in either.
 
-        Raises InputError for an unknown model, protocol, device or dtype, and for weights that
-        cannot be had, read, or fitted into the architecture.
+        Raises:
+            InputError: The model, protocol, device or dtype is unknown, or the weights cannot be
+                had, read, or fitted into the architecture.
         """
         if dtype not in DTYPES:
             raise InputError(f"dtype is {dtype!r}, it must be one of {', '.join(DTYPES)}")
@@ -187,7 +188,8 @@ class Encoder:
 def build_network(checkpoint: Checkpoint) -> open_clip.CLIP:
     """The network of a checkpoint with its weights, in float32 on the CPU.
 
-    Raises InputError where open_clip cannot build it or the file does not fit.
+    Raises:
+        InputError: open_clip cannot build the network, or the file does not fit it.
     """
     try:
         # open_clip warns that there are no weights yet.

@@ -134,7 +134,8 @@ def has_bfloat16() -> bool:
 def choose_device(device: str | torch.device | None) -> torch.device:
     """The named device, or a GPU where there is one.
 
-    Raises InputError for a device that is not there.
+    Raises:
+        InputError: The device is not there.
     """
     if device is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")

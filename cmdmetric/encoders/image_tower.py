@@ -22,7 +22,11 @@ class ImageTower:
     """An `ImageNetwork`; the network of a LazyEncoder is built when it encodes, not before."""
 
     def __init__(self, encoder: Encoder | LazyEncoder) -> None:
-        """An encoder with its protocol. Raises InputError where its checkpoint cannot be had."""
+        """An encoder with its protocol.
+
+        Raises:
+            InputError: Its checkpoint cannot be had.
+        """
         self._encoder = encoder
         self._size = encoder.checkpoint.image_size
         self.batch_size = encoder.batch_size
@@ -34,7 +38,11 @@ class ImageTower:
         return to_pixels(image, self._size, self._encoder.protocol)
 
     def encode(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Features (n, d) of pixels from `prepare`. Raises InputError as `Encoder` does."""
+        """Features (n, d) of pixels from `prepare`.
+
+        Raises:
+            InputError: The encoder cannot be made, or gives features that are not finite.
+        """
         return self._encoder.build().encode_pixels(pixels)
 
     def provenance(self, source: str) -> Provenance:

@@ -65,7 +65,9 @@ class Inception:
         """Build the network and load its weights, as `find_inception_weights` finds them.
 
         device is torch's, by default a GPU where there is one; batch_size changes the speed only.
-        Raises InputError for weights that cannot be had or read, and for an unknown device.
+
+        Raises:
+            InputError: The weights cannot be had or read, or the device is unknown.
         """
         from cmdmetric.encoders.device import choose_device
 
@@ -112,7 +114,11 @@ class Inception:
         return np.asarray(to_rgb(image, "convert"))
 
     def encode(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """The rows (n, 3056) of `InceptionFeatures.of_rows`. Raises as `encode_pixels` does."""
+        """The rows (n, 3056) of `InceptionFeatures.of_rows`.
+
+        Raises:
+            InputError: The weights give features that are not finite.
+        """
         return np.concatenate(self.encode_pixels(pixels), axis=1)
 
     def provenance(self, source: str) -> None:
@@ -123,8 +129,10 @@ class Inception:
 def find_inception_weights(weights: str | Path | None = None) -> Path:
     """The weights file: the one that is named, else torch's cache, else ours, else a download.
 
-    What caches hold counts only with the published sha256. Raises InputError where the weights
-    cannot be had, naming the ways to provide them.
+    What caches hold counts only with the published sha256.
+
+    Raises:
+        InputError: The weights cannot be had. The message names the ways to provide them.
     """
     if weights is not None:
         file = named_path(weights)

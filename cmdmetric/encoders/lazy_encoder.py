@@ -32,8 +32,11 @@ class LazyEncoder:
         build: Callable[[Checkpoint], Encoder],
         dtype: Dtype = "fp32",
     ) -> None:
-        """checkpoint and build are called at most once, when they are needed; what is built must
-        have this protocol and dtype, under which its features are kept."""
+        """An encoder that is built when it is needed.
+
+        checkpoint and build are called at most once, when they are needed. What is built must have
+        this protocol and dtype, under which its features are kept.
+        """
         self.protocol = protocol
         self.dtype = dtype
         self.batch_size = batch_size
@@ -42,6 +45,7 @@ class LazyEncoder:
 
     @functools.cached_property
     def checkpoint(self) -> Checkpoint:
+        """The checkpoint of the network, which decides on its features."""
         return self._checkpoint()
 
     def provenance(self, side: str, source: str) -> Provenance:
@@ -49,7 +53,11 @@ class LazyEncoder:
         return self.checkpoint.provenance(self.protocol, side, source, self.dtype)
 
     def build(self) -> Encoder:
-        """The encoder itself. Raises InputError as `Encoder` does."""
+        """The encoder itself.
+
+        Raises:
+            InputError: The encoder cannot be made (see `Encoder`).
+        """
         return self._encoder
 
     @functools.cached_property
@@ -63,10 +71,13 @@ class LazyEncoder:
 def recall_checkpoint(
     model: str | Path | None, weights: str | Path | None, cache: FeatureCache | None
 ) -> Checkpoint:
-    """`find_checkpoint`, remembered: a name of open_clip's list is resolved without importing
-    that, and a file that has not changed is not hashed again.
+    """What `find_checkpoint` returns, remembered.
 
-    Raises InputError as `find_checkpoint` does.
+    A name of open_clip's list is resolved without importing that, and a file that has not changed
+    is not hashed again.
+
+    Raises:
+        InputError: The name is unknown, or the weights cannot be had.
     """
     digest = cache.digests.sha256 if cache else sha256_of
     name = name_of(model)

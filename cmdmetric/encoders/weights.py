@@ -126,7 +126,8 @@ def find_checkpoint(
     Otherwise caches are searched, and what they lack is downloaded, after saying so. digest gives
     the sha256 of a file. A Checkpoint is itself. Folders are looked up without importing torch.
 
-    Raises InputError where the name is unknown or the weights cannot be had.
+    Raises:
+        InputError: The name is unknown or the weights cannot be had.
     """
     if isinstance(model, Checkpoint):
         return model
@@ -219,7 +220,11 @@ def _refuse_remote(network: Any) -> None:
 
 
 def _channels(values: Any) -> tuple[float, float, float]:
-    """One number for each of red, green and blue. Raises ValueError or TypeError for others."""
+    """One number for each of red, green and blue.
+
+    Raises:
+        ValueError, TypeError: The value is none of these.
+    """
     red, green, blue = values
     return float(red), float(green), float(blue)
 

@@ -105,7 +105,11 @@ class ImagePass:
         on_error: OnError = "raise",
         progress: bool = False,
     ) -> PassedImages:
-        """The features under each of several networks. Raises Undecodable as `pass_images` does."""
+        """The features under each of several networks.
+
+        Raises:
+            Undecodable: No image can be decoded, or one cannot and may not be left out.
+        """
         self._failures = {}
         source = self._images.source
         with contextlib.ExitStack() as stack:
@@ -194,7 +198,11 @@ class ImagePass:
                 yield position, item
 
     def _prepare(self, ways: Sequence[_Way], position: int, item: ImageItem) -> _Seen:
-        """What a thread makes of an image. Raises whatever reading and decoding it raises."""
+        """What a thread makes of an image.
+
+        Raises:
+            Exception: Reading or decoding the image failed, with any error.
+        """
         nothing = [None] * len(ways)
         lacking = [not way.filled[position] for way in ways]
         if self._cache is None or item.read is None:

@@ -92,7 +92,11 @@ class Features:
 
     @functools.cached_property
     def array(self) -> NDArray[np.float32]:
-        """The features themselves. Raises what reading them raises."""
+        """The features themselves.
+
+        Raises:
+            InputError: The features cannot be read.
+        """
         return self._read()
 
     @property

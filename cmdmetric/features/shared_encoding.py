@@ -162,7 +162,11 @@ def shared_captions(
 
 
 def _share(opened: S, workers: Workers, block: int) -> S:
-    """This process's share of a set. Raises InputError where the processes see different sets."""
+    """This process's share of a set.
+
+    Raises:
+        InputError: The processes see different sets.
+    """
     listing = opened.listing()
     workers.agree()
     for rank, other in enumerate(workers.all_gather(listing)):

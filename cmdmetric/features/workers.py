@@ -96,7 +96,11 @@ class Workers:
     """This process among those that share a command."""
 
     def __init__(self) -> None:
-        """Join the others. Raises ProcessLost where they do not come."""
+        """Join the others.
+
+        Raises:
+            ProcessLost: The others do not come.
+        """
         # The stacks that torch logs of a lost connection tell no more than its exception.
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "FATAL")
         import torch.distributed as dist
@@ -140,7 +144,9 @@ class Workers:
     def end(self, error: BaseException | None) -> None:
         """Of encoding, however it ended: the first process goes on alone, the others are finished.
 
-        Raises Finished in these, and InputError in all where any has one.
+        Raises:
+            Finished: In every process but the first one.
+            InputError: In all processes, where any of them has an error.
         """
         if self.agreed or not (error is None or isinstance(error, InputError)):
             return

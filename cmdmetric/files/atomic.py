@@ -16,8 +16,10 @@ from cmdmetric.errors import InputError
 def whole_file(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     """A file to write to that takes the path's place when the block ends without an error.
 
-    What is no regular file, such as /dev/stdout, is written to directly. Raises InputError where
-    the path cannot be written.
+    What is no regular file, such as /dev/stdout, is written to directly.
+
+    Raises:
+        InputError: The path cannot be written.
     """
     partial: Path | None = None
     try:

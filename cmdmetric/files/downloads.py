@@ -76,7 +76,8 @@ def forbidden() -> str | None:
 def download(url: str, target: Path, sha256: str, what: str) -> Path:
     """Fetch `url` into `target` and return it; the file appears only when its sha256 is right.
 
-    Raises InputError where the network does not answer, the disk is full or the content differs.
+    Raises:
+        InputError: The network does not answer, the disk is full or the content differs.
     """
     if not url.startswith("https://"):
         raise InputError(f"{url}: only https:// is downloaded from")

@@ -33,7 +33,11 @@ class Arrays(Mapping[str, NDArray[Any]]):
         self._file = file
 
     def __getitem__(self, key: str) -> NDArray[Any]:
-        """Raises InputError for a header that lies, and for a decompression bomb."""
+        """The array of this name.
+
+        Raises:
+            InputError: The header lies, or the array is a decompression bomb.
+        """
         if key not in self._file:
             raise KeyError(key)
         archive = self._file.zip
@@ -137,7 +141,11 @@ def member_header(
 
 
 def write_npz(path: str | os.PathLike[str], contents: Mapping[str, Any]) -> None:
-    """Write arrays; the file appears whole or not at all. Raises InputError where it cannot."""
+    """Write arrays; the file appears whole or not at all.
+
+    Raises:
+        InputError: The file cannot be written.
+    """
     if remote.is_url(path):
         content = io.BytesIO()
         np.savez(content, **contents)

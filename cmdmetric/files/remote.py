@@ -69,13 +69,21 @@ def attempt(url: str, work: Callable[[], T]) -> T:
 
 
 def read_bytes(url: str) -> bytes:
-    """The content of a file. Raises RemoteError."""
+    """The content of a file.
+
+    Raises:
+        RemoteError: The file cannot be read.
+    """
     fs, path = filesystem(url)
     return attempt(url, lambda: fs.cat_file(path))
 
 
 def open_stream(url: str) -> IO[bytes]:
-    """A file that is read forwards. Raises RemoteError where it cannot be opened."""
+    """A file that is read forwards.
+
+    Raises:
+        RemoteError: The file cannot be opened.
+    """
     fs, path = filesystem(url)
     return attempt(url, lambda: fs.open(path, "rb"))
 
@@ -87,7 +95,11 @@ def check(url: str) -> None:
 
 
 def write_bytes(url: str, content: bytes) -> None:
-    """Write a file, whole or not at all, as object stores do. Raises RemoteError."""
+    """Write a file, whole or not at all, as object stores do.
+
+    Raises:
+        RemoteError: The file cannot be written.
+    """
     fs, path = filesystem(url)
     try:
         fs.pipe_file(path, content)

@@ -114,7 +114,9 @@ def _to_image(row: np.ndarray, channels_first: bool) -> Image.Image:
 def _channels_first(shape: tuple[int, ...], dtype: Any, what: str) -> bool:
     """Whether a stack of images is (N, C, H, W); else it is (N, H, W, C) or (N, H, W).
 
-    Raises InputError if it is none of them, could be two of them, is empty, or is not uint8.
+    Raises:
+        InputError: The array has none of these layouts, could have two of them, is empty, or is not
+            uint8.
     """
     kind = str(dtype).removeprefix("torch.")
     if kind != "uint8":
@@ -318,7 +320,11 @@ def is_image(value: Any) -> bool:
 
 
 def open_mapping(images: Mapping[Any, Any]) -> ImageSet:
-    """The images of `{name: image}`, by their names. Raises InputError where one is no image."""
+    """The images of `{name: image}`, by their names.
+
+    Raises:
+        InputError: A value is no image.
+    """
     items = [item_of(value, str(name), f"the image {name!r}") for name, value in images.items()]
     names = [item.name for item in items]
     along = Along(Columns())
@@ -331,7 +337,11 @@ def _image_key(record: Mapping[Any, Any]) -> Any:
 
 
 def item_of(value: Any, name: str, what: str) -> ImageItem:
-    """One image in memory under a name. Raises InputError where it is none, or several."""
+    """One image in memory under a name.
+
+    Raises:
+        InputError: The value is no image, or several.
+    """
     found = list(_expand(value, what))
     if len(found) != 1:
         raise InputError(f"{what} is {len(found)} images")

@@ -276,7 +276,11 @@ def _telling(name: str) -> Iterator[None]:
 
 
 def _of_table(table: Table, columns: Columns) -> Captions:
-    """The captions of a table. Raises InputError where no column holds them."""
+    """The captions of a table.
+
+    Raises:
+        InputError: No column holds captions.
+    """
     with _telling(table.source):
         return _captions(rows_of(table.records(columns), columns, None)[0], table.source)
 
@@ -332,7 +336,8 @@ def _captions(
 ) -> Captions:
     """Rows as captions.
 
-    Raises InputError where one is no text or empty, and where there is none.
+    Raises:
+        InputError: A caption is no text or empty, or there is none.
     """
     texts: list[str] = []
     images: list[str | None] = []

@@ -41,7 +41,7 @@ class ImageItem:
         name: unique in its set where the source has names: a path relative to the folder, a
             member of the archive; "#7" for the eighth image of an array or an iterable.
         load: decodes it, completely; of an animation the first frame. Safe to call in any
-            thread. Raises what Pillow raises: `describe_failure` puts that in words.
+            thread. It may raise whatever Pillow does: `describe_failure` puts that in words.
         read: the bytes that decide on the image, such as those of its file; None where nothing
             is to be remembered of it.
         parse: decodes what `read` returned; `load` does both.
@@ -103,7 +103,11 @@ class ImageSet:
         return self._items()
 
     def listing(self) -> Listing:
-        """Its names, or those of its parts. Raises InputError where it does not know them."""
+        """Its names, or those of its parts.
+
+        Raises:
+            InputError: The set does not know its names.
+        """
         if self.names is not None:
             return Listing.of("images", self.names)
         if self._parts:
@@ -143,7 +147,9 @@ class ImageSet:
 def image_names(source: str, names: Iterable[str], verb: str = "holds") -> list[str]:
     """Those that are images, in natural order.
 
-    Raises InputError if none is: what is there instead, and what was looked for.
+    Raises:
+        InputError: No name is one of an image. The message says what is there instead, and what was
+            looked for.
     """
     names = list(names)
     images = natural_sorted(filter(is_image_name, names))
@@ -193,7 +199,11 @@ def decode(file: BinaryIO | Path | str) -> Image.Image:
 
 
 def with_pixels(image: Image.Image) -> Image.Image:
-    """The image itself. Raises ValueError where it has no pixel, which nothing can be said of."""
+    """The image itself.
+
+    Raises:
+        ValueError: The image has no pixel, so that nothing can be said of it.
+    """
     if 0 in image.size:
         raise ValueError(f"an image of {image.width}x{image.height} pixels")
     return image

@@ -23,7 +23,8 @@ def open_named(captions: Captions) -> ImageSet:
     Relative names lead from the folder of the captions' file. A file that is not there counts as an
     image that cannot be decoded; it is not left out.
 
-    Raises InputError where the captions name no images, or none that is there.
+    Raises:
+        InputError: The captions name no images, or none that is there.
     """
     source, names = captions.source, captions.image_names
     if not names or None in captions.images:
@@ -55,7 +56,8 @@ def open_named(captions: Captions) -> ImageSet:
 def open_cells(table: Table, columns: Columns) -> ImageSet:
     """The images of a table, a row each, named by their path or their place.
 
-    Raises InputError where no column holds images, and where a row has none.
+    Raises:
+        InputError: No column holds images, or a row has none.
     """
     names = list(table.image_names(columns))
 

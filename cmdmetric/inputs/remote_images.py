@@ -17,7 +17,9 @@ REQUESTS = 32
 def open_url(url: str) -> ImageSet:
     """The images at a URL, as `cmdmetric.inputs.open_images` says; tars are not its business.
 
-    Raises RemoteError where nothing is there, and InputError where no image is.
+    Raises:
+        RemoteError: Nothing is there.
+        InputError: What is there is no image and holds none.
     """
     if url.lower().endswith((".npy", ".npz")):
         raise InputError(f"{url}: arrays of images are read from local files only")

@@ -42,7 +42,11 @@ class Shard:
 
     @classmethod
     def parse(cls, text: str) -> Shard:
-        """Of "3/64". Raises InputError for anything else, and where there is no such shard."""
+        """Of "3/64".
+
+        Raises:
+            InputError: The text is no such pair, or there is no such shard.
+        """
         match = re.fullmatch(r"(\d+)/(\d+)", text.strip())
         if match is None:
             raise InputError(
@@ -105,7 +109,11 @@ class ShardRecord:
 
     @classmethod
     def from_json(cls, text: str) -> ShardRecord:
-        """The inverse of `to_json`. Raises InputError where it is damaged."""
+        """The inverse of `to_json`.
+
+        Raises:
+            InputError: The text is damaged.
+        """
         try:
             values = json.loads(text)
             shard = Shard(int(values["index"]), int(values["count"]))

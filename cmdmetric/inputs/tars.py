@@ -116,7 +116,11 @@ def _expanded(name: str) -> list[str]:
 
 
 def read_texts(tars: Sequence[str]) -> Iterator[TextSample]:
-    """What the samples of tars say. Raises InputError for one that says nothing."""
+    """What the samples of tars say.
+
+    Raises:
+        InputError: A sample has no caption, or cannot be read.
+    """
     for tar, label in zip(tars, labels_of(tars), strict=True):
         sample: dict[str, Any] = {}
         key = None
@@ -163,7 +167,11 @@ def _texts(
 
 
 def tar_members(tar: str) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
-    """The regular files of a tar, one after the other. Raises InputError where it is damaged."""
+    """The regular files of a tar, one after the other.
+
+    Raises:
+        InputError: The tar is damaged.
+    """
     with contextlib.ExitStack() as stack, damage_told(tar):
         if remote.is_url(tar):
             file = stack.enter_context(remote.open_stream(tar))

@@ -27,10 +27,13 @@ def clip_scores(images: ArrayLike, captions: ArrayLike) -> Array:
     """w max(cos(image, caption), 0) with w = 2.5, for each pair: (n,), from 0 to 2.5.
 
     images and captions are features (n, d), row i of one belonging to row i of the other; their
-    lengths do not matter. Raises InputError where they are not pairs or hold no direction.
+    lengths do not matter.
 
     >>> clip_scores([[2.0, 0.0], [1.0, 1.0]], [[1.0, 0.0], [-1.0, 0.0]])
     array([2.5, 0. ])
+
+    Raises:
+        InputError: The rows are not pairs, or a vector is zero and has no direction.
     """
     x, y = _pairs(images, captions)
     return WEIGHT * np.clip(np.einsum("nd,nd->n", x, y), 0, 1)
@@ -51,7 +54,11 @@ def ref_clip_scores(
 
     images and captions (n, d) are pairs; references (m, d) are further captions of the images,
     owner (m,) the row that each belongs to (by default row i to row i). Returns (n,), from 0 to
-    10/7. Raises InputError as `clip_scores`, and for a pair without a reference.
+    10/7.
+
+    Raises:
+        InputError: The rows are not pairs, a vector is zero and has no direction, or a pair has no
+            reference.
     """
     x, y = _pairs(images, captions)
     r = unit(as_vectors(references, "references"), "references")

@@ -42,7 +42,9 @@ class CrossModelDistance(NamedTuple):
 def cross_model_distance(f: Moments, r: Moments, l: Moments) -> CrossModelDistance:
     """The distances of generated images f, real images r and captions l; lower is better.
 
-    Raises InputError as `frechet_distance` does.
+    Raises:
+        InputError: The dimensions differ, a set has fewer than 2 samples, or sets were made
+            differently.
     """
     return CrossModelDistance(
         dis_fr=frechet_distance(f, r),

@@ -116,7 +116,11 @@ class Aligned:
 
     @classmethod
     def of(cls, a: End, b: End) -> Aligned:
-        """Raises InputError where the dimensions differ or moments are of fewer than 2 samples."""
+        """The distance of two sets, with what its influence function needs.
+
+        Raises:
+            InputError: The dimensions differ, or moments are of fewer than 2 samples.
+        """
         if a.moments.d != b.moments.d:
             raise InputError(f"the sides have different dimensions: {a.moments}, {b.moments}")
         one, two = a.gaussian, b.gaussian
@@ -159,7 +163,8 @@ def frechet_influence(a: End, b: End) -> DistanceInfluence:
     |S^(1/2) U^T R_a^(-T) y|^2. Where cov_a is singular (n <= d) the inverse is the pseudo-inverse:
     y lies in the span of R_a, so this is still the exact derivative by the weight of a sample.
 
-    Raises InputError where the dimensions differ or moments are of fewer than 2 samples.
+    Raises:
+        InputError: The dimensions differ, or moments are of fewer than 2 samples.
     """
     if a.rows is None and b.rows is None:
         return DistanceInfluence(frechet_distance(a.moments, b.moments), None, None, 0.0, 0.0)

@@ -26,7 +26,9 @@ def fid(
     pytorch-fid's format (`mu`, `sigma`). Such files come from a network with the same weights but
     another resize: beside them FID moves a little.
 
-    Raises InputError for unreadable files, fewer than 2 images, or features of another network.
+    Raises:
+        InputError: A file cannot be read, there are fewer than 2 images, or features are of another
+            network.
     """
     return frechet_distance(_moments(generated), _moments(real))
 

@@ -34,7 +34,8 @@ def fjd(
     repeated. alpha scales the captions, by default `caption_scale` of the real pairs, as published;
     alpha = 0 leaves the images alone.
 
-    Raises InputError where rows are not pairs, dimensions differ, or a side has fewer than 2 pairs.
+    Raises:
+        InputError: The rows are not pairs, the dimensions differ, or a side has fewer than 2 pairs.
     """
     if alpha is None:
         alpha = caption_scale(real, real_captions)
@@ -79,7 +80,8 @@ def caption_scale(images: ArrayLike, captions: ArrayLike) -> float:
 def joint_moments(images: ArrayLike, captions: ArrayLike, alpha: float) -> Moments:
     """The moments of [image, alpha caption] (n, d + e), for `frechet_distance`.
 
-    Raises InputError where rows are not pairs or alpha is negative or not finite.
+    Raises:
+        InputError: The rows are not pairs, or alpha is negative or not finite.
     """
     if not 0 <= alpha < np.inf:
         raise InputError(f"alpha is {alpha}, it must be a number from 0 upwards")

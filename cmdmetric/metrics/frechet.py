@@ -19,13 +19,14 @@ def frechet_distance(a: Moments, b: Moments) -> float:
     never negative, and exact where a covariance is singular. R is the centred features where a
     set has at most d samples, so the decomposition is then of the smaller side.
 
-    Raises InputError where the dimensions differ, a set has fewer than 2 samples, or the two were
-    made differently.
-
     >>> rng = np.random.default_rng(0)
     >>> x = Moments.from_features(rng.standard_normal((500, 8)))
     >>> frechet_distance(x, x) < 1e-9
     True
+
+    Raises:
+        InputError: The dimensions differ, a set has fewer than 2 samples, or the two were made
+            differently.
     """
     if a.d != b.d:
         raise InputError(

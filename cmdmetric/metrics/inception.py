@@ -27,7 +27,10 @@ def inception_score(logits: ArrayLike, *, splits: int = SPLITS, seed: int = 2020
 
     logits (n, classes) are Inception's, without the bias of its last layer, as in the original.
     They are shuffled, cut into `splits` and scored in each; the default seed shuffles as
-    torch-fidelity does. Raises InputError for fewer images than splits.
+    torch-fidelity does.
+
+    Raises:
+        InputError: There are fewer images than splits.
     """
     scores = [float(np.exp(each.mean())) for _, each in _splits(logits, splits, seed)]
     return InceptionScore(float(np.mean(scores)), float(np.std(scores)))

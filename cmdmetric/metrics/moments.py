@@ -125,7 +125,11 @@ class Moments:
 
     @classmethod
     def from_features(cls, features: ArrayLike, provenance: Provenance | None = None) -> Moments:
-        """The moments of features (n, d), any real dtype. Raises InputError as `update` does."""
+        """The moments of features (n, d), any real dtype.
+
+        Raises:
+            InputError: The features are no (n, d) array of real, finite numbers.
+        """
         features = np.asanyarray(features)  # a memory map stays one
         if features.ndim != 2 or features.shape[1] == 0:
             raise InputError(f"features are an array (n, d), not of shape {features.shape}")
@@ -144,8 +148,9 @@ class Moments:
     ) -> Moments:
         """Moments from a mean (d,) and an unbiased covariance (d, d).
 
-        Raises InputError for mismatched shapes, values that are not finite, a covariance that is
-        not symmetric or not positive semi-definite (beyond the rounding of float32), or n < 2.
+        Raises:
+            InputError: The shapes do not match, values are not finite, the covariance is not
+                symmetric or not positive semi-definite (beyond the rounding of float32), or n < 2.
         """
         return cls._checked(
             _float64(mean, "the mean"), _float64(cov, "the covariance"), n, provenance
@@ -195,7 +200,11 @@ class Moments:
 
     @property
     def sums(self) -> tuple[int, Array, Array]:
-        """Count, mean (d,) and scatter (d, d). Raises InputError for an empty set."""
+        """Count, mean (d,) and scatter (d, d).
+
+        Raises:
+            InputError: The set is empty.
+        """
         return self._sums()
 
     def __repr__(self) -> str:
@@ -203,12 +212,20 @@ class Moments:
 
     @property
     def mean(self) -> Array:
-        """(d,) float64. Raises InputError for an empty set."""
+        """(d,) float64.
+
+        Raises:
+            InputError: The set is empty.
+        """
         return self._sums().mean
 
     @property
     def cov(self) -> Array:
-        """(d, d) float64, unbiased. Raises InputError for fewer than 2 samples."""
+        """(d, d) float64, unbiased.
+
+        Raises:
+            InputError: There are fewer than 2 samples.
+        """
         sums = self._sums()
         if sums.n < 2:
             raise InputError("a covariance needs at least 2 samples, there is 1")
@@ -217,8 +234,9 @@ class Moments:
     def update(self, features: ArrayLike) -> Moments:
         """Add features (b, d), any real dtype, in place; returns itself.
 
-        Raises InputError for another shape, values that are not finite or of a size beyond
-        SMALLEST and LARGEST, or a set without a count.
+        Raises:
+            InputError: The shape is another one, values are not finite or their size is beyond
+                SMALLEST and LARGEST, or the set has no count.
         """
         rows = _float64(features, "the features")
         if rows.ndim != 2 or rows.shape[1] != self.d:
@@ -235,7 +253,8 @@ class Moments:
     def merge(self, other: Moments) -> Moments:
         """Add another set's samples, in place; returns itself.
 
-        Raises InputError for another dimension or provenance, or a set without a count.
+        Raises:
+            InputError: The dimension or the provenance is another one, or a set has no count.
         """
         if other.d != self.d:
             raise InputError(f"cannot merge moments of d={other.d} into moments of d={self.d}")
@@ -256,7 +275,8 @@ class Moments:
     def root(self) -> Array:
         """R (k, d) with R^T R = cov: the centred features where they are at hand (k = n <= d).
 
-        Raises InputError for fewer than 2 samples.
+        Raises:
+            InputError: There are fewer than 2 samples.
         """
         if self._root is None:
             cov = self.cov
@@ -278,7 +298,11 @@ class Moments:
     def load(cls, path: str | os.PathLike[str]) -> Moments:
         """Read moments: a file of `save`, of pytorch-fid, or of the released CMD evaluation.
 
-        Nothing is unpickled. Raises InputError naming the file and what is wrong with it.
+        Nothing is unpickled.
+
+        Raises:
+            InputError: The file cannot be read or is wrong. The message names it and says what is
+                wrong.
         """
         with opened(path) as arrays:
             return cls.of_arrays(arrays)
@@ -295,7 +319,11 @@ class Moments:
 
     @classmethod
     def of_arrays(cls, arrays: Mapping[str, Any]) -> Moments:
-        """The inverse of `arrays`. Raises InputError where something is missing or wrong."""
+        """The inverse of `arrays`.
+
+        Raises:
+            InputError: Something is missing or wrong.
+        """
         missing = [key for key in ("mu", "sigma") if key not in arrays]
         if missing:
             raise InputError(
@@ -330,7 +358,11 @@ class Moments:
 
 
 def read_provenance(stored: NDArray[Any]) -> Provenance:
-    """What a file holds under `provenance`. Raises InputError where that is damaged."""
+    """What a file holds under `provenance`.
+
+    Raises:
+        InputError: The provenance is damaged.
+    """
     try:
         return Provenance.from_json(str(stored))
     except (ValueError, TypeError, KeyError, RecursionError) as error:
@@ -340,7 +372,11 @@ def read_provenance(stored: NDArray[Any]) -> Provenance:
 
 
 def read_count(arrays: Mapping[str, Any]) -> int:
-    """The number of samples under `n`. Raises InputError where that is no whole number."""
+    """The number of samples under `n`.
+
+    Raises:
+        InputError: It is no whole number.
+    """
     stored = np.asarray(arrays["n"])
     if stored.shape != () or stored.dtype.kind not in "iu":
         raise InputError(f"its count n is no whole number: {stored.dtype} of shape {stored.shape}")

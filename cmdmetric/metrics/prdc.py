@@ -44,7 +44,8 @@ def prdc_scores(generated: ArrayLike, real: ArrayLike, *, k: int = NEIGHBOURS) -
     it where generated images gather in the middle of the real ones. The scale of the features
     does not matter.
 
-    Raises InputError for k images or fewer in a set, other dimensions, values that are not finite.
+    Raises:
+        InputError: A set has k images or fewer, the dimensions differ, or values are not finite.
     """
     if k < 1:
         raise InputError(f"k is {k}, it must be at least 1")

@@ -52,7 +52,8 @@ def r_precision(
     are not the image's, drawn with `seed` without repetition. 1 against 99 is the published
     setting; chance is 1 / (mismatched + 1); higher is better.
 
-    Raises InputError where images and captions are not paired, or too few to draw from.
+    Raises:
+        InputError: Images and captions are not paired, or are too few to draw from.
     """
     return float(wins(images, captions, owner, mismatched=mismatched, seed=seed).mean())
 

@@ -18,8 +18,9 @@ BLOCK = 1024
 def as_vectors(values: ArrayLike, what: str, at_least: int = 1) -> Array:
     """Features (n, d) of any real dtype, in float64 and in order; `what` names them in errors.
 
-    Raises InputError for another shape, values that are not real or not finite, and fewer than
-    `at_least` vectors.
+    Raises:
+        InputError: The shape is another one, values are not real or not finite, or there are fewer
+            than `at_least` vectors.
     """
     array = np.asarray(values)
     if array.ndim != 2 or array.shape[1] == 0:
@@ -35,10 +36,13 @@ def as_vectors(values: ArrayLike, what: str, at_least: int = 1) -> Array:
 
 
 def unit(vectors: Array, what: str) -> Array:
-    """The vectors (n, d) at length one. Raises InputError where one is zero: it has no direction.
+    """The vectors (n, d) at length one.
 
     >>> unit(np.array([[3.0, 4.0]]), "images")
     array([[0.6, 0.8]])
+
+    Raises:
+        InputError: A vector is zero, which has no direction.
     """
     # Twice, since the squares of very short and of very long vectors leave the float's range.
     largest = np.abs(vectors).max(axis=1, keepdims=True)
@@ -73,8 +77,10 @@ def as_owner(
 ) -> NDArray[np.intp]:
     """For each of m `belonging` the row (0 to n - 1) of the `what` it belongs to: (m,).
 
-    None stands for row i belonging to row i. Raises InputError for another shape, rows that do not
-    exist, and rows that own nothing.
+    None stands for row i belonging to row i.
+
+    Raises:
+        InputError: The shape is another one, a row does not exist, or a row owns nothing.
     """
     if owner is None:
         if n != m:

@@ -14,10 +14,11 @@ def vendi_score(features: ArrayLike) -> float:
     From 1, all alike, to min(n, d), all orthogonal; higher is more varied. K / n is n x n, but has
     the nonzero eigenvalues of the second moments d x d: the smaller of the two is decomposed.
 
-    Raises InputError for values that are not finite and for vectors without direction.
-
     >>> round(vendi_score([[1, 0], [0, 2], [5, 0], [0, 1]]), 12)
     2.0
+
+    Raises:
+        InputError: Values are not finite, or a vector is zero and has no direction.
     """
     from scipy import linalg
     from scipy.special import entr

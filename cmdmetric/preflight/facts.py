@@ -70,7 +70,11 @@ def look_over(images: ImageSet, protocol: Protocol, progress: bool = False) -> L
 
 
 def facts_of(item: ImageItem, protocol: Protocol, blocks: bool) -> ImageFacts:
-    """Decode an image completely and look at it. Raises whatever Pillow raises."""
+    """Decode an image completely and look at it.
+
+    Raises:
+        Exception: Whatever Pillow raises.
+    """
     if item.read is None:
         content, image = b"", item.load()
     else:

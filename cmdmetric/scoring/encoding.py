@@ -65,7 +65,11 @@ class Encoding:
     _counts: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def side(self, opened: Side | ImageSet | Captions) -> Side:
-        """The side of what was opened. Raises InputError as the functions it calls do."""
+        """The side of what was opened.
+
+        Raises:
+            InputError: The set cannot be read or encoded.
+        """
         if isinstance(opened, Side):
             return opened
         if isinstance(opened, Captions):
@@ -78,7 +82,10 @@ class Encoding:
         """The side of an image set, and its features under each of the networks beside the encoder.
 
         Every image is decoded once for all of them. Where several processes share the encoding,
-        only the first gets features. Raises InputError as `encode_images` does.
+        only the first gets features.
+
+        Raises:
+            InputError: The images cannot be read or encoded (see `encode_images`).
         """
         encode = encode_images
         if self.workers is not None:
@@ -108,7 +115,11 @@ class Encoding:
         return side, tuple(seen)
 
     def captions(self, opened: Captions) -> Side:
-        """The side of captions. Raises InputError as `encode_captions` does."""
+        """The side of captions.
+
+        Raises:
+            InputError: The captions cannot be encoded (see `encode_captions`).
+        """
         encode = encode_captions
         if self.workers is not None:
             encode = partial(shared_captions, workers=self.workers)
@@ -130,7 +141,10 @@ class Encoding:
     ) -> tuple[Rows | None, Contents | None]:
         """The features of images under a network alone, and the images' digests.
 
-        Both are None in a process that gets no features. Raises InputError as `pass_images` does.
+        Both are None in a process that gets no features.
+
+        Raises:
+            InputError: The images cannot be read or encoded (see `pass_images`).
         """
         see: Callable[..., PassedImages | None] = pass_images
         if self.workers is not None:

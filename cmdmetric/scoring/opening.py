@@ -102,7 +102,8 @@ def find_real(captions: Side | Captions, generated: Side | ImageSet) -> Side | I
     captions are MS-COCO's val2014, or its own. Images that captions name by absolute paths or
     outside that folder are not taken: tools name generated images so.
 
-    Raises InputError where there is neither.
+    Raises:
+        InputError: There is neither.
     """
     if isinstance(captions, Side):
         if captions.reference:

@@ -35,8 +35,9 @@ class Sample:
         groups: (n,) integers or strings, or None, as in `cmdmetric.uncertainty.draws.Drawn`.
         moments: those of the features, where they are already there.
 
-    Raises InputError for features that are no (n, d) array of at least 2 finite samples, and for
-    groups of another length.
+    Raises:
+        InputError: The features are no (n, d) array of at least 2 finite samples, or the groups are
+            of another length.
     """
 
     features: NDArray[Any]
@@ -79,7 +80,11 @@ class Sides(NamedTuple):
 
     @classmethod
     def of(cls, f: SideLike, r: SideLike, l: SideLike) -> Sides:
-        """From what a user has. Raises InputError where no side has its features."""
+        """From what a user has.
+
+        Raises:
+            InputError: No side has its features.
+        """
         sides = cls(
             *(s if isinstance(s, (Sample, Moments)) else Sample(np.asarray(s)) for s in (f, r, l))
         )
@@ -142,7 +147,8 @@ class Influences:
     def cmd(self, side: str = "f") -> Array:
         """(n,) influence on CMD of each sample of a side; the largest are the worst samples.
 
-        Raises InputError for a side without features.
+        Raises:
+            InputError: A side has no features.
         """
         if side not in self.of:
             raise InputError(f"the features of side {side} are not at hand")

@@ -49,7 +49,10 @@ def growth(
     features shrink together, and what was drawn together (`Sample.groups`) stays together; sides
     that are moments stay whole. Shares that leave fewer than LEAST draws of a side are left out.
 
-    f, r, l are Sample, features (n, d) or Moments. Raises InputError as `Sides.of` does.
+    f, r, l are Sample, features (n, d) or Moments.
+
+    Raises:
+        InputError: No side has its features (see `Sides.of`).
     """
     sides = Sides.of(f, r, l)
     samples = sides.samples

@@ -30,6 +30,7 @@ class Group(entry.Group):
     """Turns a user's mistake, a full disk and a diverged training into one line and exit code 2."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        """Run the command, and end the group of processes that it may have started."""
         try:
             return super().invoke(ctx)
         except (InputError, FloatingPointError) as error:

@@ -94,6 +94,7 @@ def square_around(box: Sequence[float], size: tuple[int, int]) -> tuple[int, int
 
 
 def cut(image: Image.Image, box: Sequence[float]) -> Image.Image:
+    """The square of an image around a bounding box (x, y, width, height) in pixels."""
     return image.crop(square_around(box, image.size))
 
 

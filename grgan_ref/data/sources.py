@@ -88,6 +88,11 @@ class ImageFiles:
     boxes: Sequence[Sequence[float]] | None = None
 
     def load(self, index: int, shorter_side: int) -> Image.Image:
+        """The picture, in RGB, with its shorter side of so many pixels.
+
+        Raises:
+            GrganError: The file cannot be read as an image.
+        """
         path = self.paths[index]
         try:
             image = Image.open(path).convert("RGB")
@@ -105,6 +110,7 @@ class SceneImages:
     first: int
 
     def load(self, index: int, shorter_side: int) -> Image.Image:
+        """The scene, drawn as a square of so many pixels."""
         return draw_scene(self.first + index).render(shorter_side)
 
 

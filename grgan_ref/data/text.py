@@ -70,7 +70,8 @@ def tokenise(
     `mask_off_by_one` the mask is the released code's: it looks at token i in place of token i + 1,
     so that one padding slot behind the end of text stays visible.
 
-    Raises GrganError for a caption without words, and where L slots do not fit the context.
+    Raises:
+        GrganError: A caption has no words, or L slots do not fit the context.
     """
     if max_words + 1 > context_length:
         raise GrganError(

@@ -227,8 +227,9 @@ MARKS: tuple[tuple[str, Kind], ...] = (
 
 
 def read_released(path: str | Path) -> tuple[Kind, State]:
-    """Read a released generator, ITM or encoder of DAMSM, whichever the file is, as it is named
-    there; of a GAN checkpoint the generator.
+    """Read a released generator, ITM or encoder of DAMSM, whichever the file is.
+
+    The names are those of the file. Of a GAN checkpoint it is the generator.
 
     Raises:
         GrganError: The file cannot be read, or holds none of them.
@@ -252,8 +253,10 @@ def read_released(path: str | Path) -> tuple[Kind, State]:
 
 
 def read_released_generator(path: str | Path) -> State:
-    """Read a released generator, under our names: `netG` of GR-GAN's `checkpoint_%04d.pth`, which
-    are the averaged weights, or AttnGAN's or DM-GAN's bare file.
+    """Read a released generator, under our names.
+
+    That is `netG` of GR-GAN's `checkpoint_%04d.pth`, which holds the averaged weights, or the bare
+    file of AttnGAN or DM-GAN.
 
     Raises:
         GrganError: The file cannot be read, or is not one of a generator.

@@ -10,8 +10,10 @@ from grgan_ref.errors import GrganError
 
 
 class _PlainUnpickler(pickle.Unpickler):
-    """Refuses every class and function, and with them all that a pickle could run: what is left
-    are lists, tuples, dictionaries, sets, strings, bytes, numbers, True, False and None."""
+    """Refuses every class and function, and with them all that a pickle could run.
+
+    What is left are lists, tuples, dictionaries, sets, strings, bytes, numbers, True, False, None.
+    """
 
     def find_class(self, module: str, name: str) -> NoReturn:
         raise pickle.UnpicklingError(f"it asks for {module}.{name}")

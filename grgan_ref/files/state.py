@@ -27,9 +27,11 @@ from grgan_ref.errors import GrganError
 class Stateful(Protocol):
     """A model or an optimiser."""
 
-    def state_dict(self) -> dict[str, Any]: ...
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that has to be kept, by name."""
 
-    def load_state_dict(self, state_dict: dict[str, Any], /) -> Any: ...
+    def load_state_dict(self, state_dict: dict[str, Any], /) -> Any:
+        """Take over what `state_dict` returned."""
 
 
 @contextmanager

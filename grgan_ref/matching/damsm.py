@@ -35,6 +35,7 @@ class TextEncoder(nn.Module):
         nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
 
     def forward(self, numbers: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """The sentence (B, E) and the words (B, E, L) of word numbers (B, L)."""
         words = self.dropout(self.embedding(numbers))
         packed = pack_padded_sequence(words, lengths.cpu(), batch_first=True, enforce_sorted=False)
         states, (last, _) = self.lstm(packed)

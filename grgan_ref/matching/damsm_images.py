@@ -20,8 +20,11 @@ TO_VECTOR = ("Mixed_7a", "Mixed_7b", "Mixed_7c")
 
 
 class InceptionNetwork(nn.Module):
-    """Inception-v3 (Szegedy et al. 2016), frozen: images of 299 pixels in [-1, 1] to
-    Mixed_6e (B, 768, 17, 17) and the pooled last layer (B, 2048)."""
+    """Inception-v3 (Szegedy et al. 2016), frozen.
+
+    Images of 299 pixels in [-1, 1] to Mixed_6e (B, 768, 17, 17) and the pooled last layer
+    (B, 2048).
+    """
 
     region_dim, vector_dim = 768, 2048
 
@@ -37,6 +40,7 @@ class InceptionNetwork(nn.Module):
         return super().train(False)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """The regions (B, 768, 17, 17) and the vector (B, 2048) of images (B, 3, 299, 299)."""
         x = images
         for name in TO_REGIONS:
             x = getattr(self, name)(x)
@@ -80,6 +84,7 @@ class SmallNetwork(nn.Module):
         )
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """The regions (B, 64, s/4, s/4) and the vector (B, 128) of images (B, 3, s, s)."""
         x = images
         for block in self.blocks[:3]:
             x = F.leaky_relu(block(x), 0.2)

@@ -22,11 +22,13 @@ from grgan_ref.networks.memory import DynamicMemory
 
 
 class GeneratorOutput(NamedTuple):
-    """images: one (B, 3, s, s) in [-1, 1] per stage. attention: one (B, L, s, s) per stage that
-    reads text, at its input's size. mu, logvar: (B, condition_dim), for the KL term."""
+    """What one forward of the generator gives."""
 
+    #: One (B, 3, s, s) in [-1, 1] for each stage.
     images: list[Tensor]
+    #: One (B, L, s, s) for each stage that reads text, at its input's size.
     attention: list[Tensor]
+    #: (B, condition_dim), for the KL term, as logvar.
     mu: Tensor
     logvar: Tensor
 
@@ -61,6 +63,7 @@ class InitialStage(nn.Module):
         )
 
     def forward(self, c: Tensor, z: Tensor) -> Tensor:
+        """The first hidden image (B, width, size, size)."""
         h = F.glu(self.norm(self.linear(torch.cat([c, z], 1))), dim=1)
         return self.upsample(h.view(-1, self.channels, 4, 4))
 

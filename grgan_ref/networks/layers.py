@@ -43,6 +43,7 @@ class UpBlock(nn.Module):
         self.norm = nn.BatchNorm2d(2 * out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, s, s) -> (B, C', 2s, 2s)."""
         return F.glu(self.norm(upsampled_conv3x3(x, self.conv.weight)), dim=1)
 
 
@@ -57,6 +58,7 @@ class ResidualBlock(nn.Module):
         self.norm2 = nn.BatchNorm2d(channels)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, s, s) -> (B, C, s, s)."""
         return x + self._behind_conv1(self.conv1(x))
 
     def _behind_conv1(self, x: Tensor) -> Tensor:
@@ -75,14 +77,18 @@ class DoublingResidualBlock(ResidualBlock):
         return super().forward(torch.cat([h, h], 1))
 
     def forward(self, h: Tensor) -> Tensor:
+        """(B, C / 2, s, s) -> (B, C, s, s)."""
         first, second = self.conv1.weight.chunk(2, dim=1)
         change = self._behind_conv1(F.conv2d(h, first + second, padding=1))
         return (h.unsqueeze(1) + change.unflatten(1, (2, -1))).flatten(1, 2)
 
 
 class JoinCondition(nn.Module):
-    """(B, C, s, s) and a condition (B, D) -> (B, 2C, s, s): the condition beside every pixel, then
-    convolution, batch norm, GLU. The fusion of StackGAN++ (Zhang et al. 2018, section 3.1)."""
+    """(B, C, s, s) and a condition (B, D) -> (B, 2C, s, s).
+
+    The condition stands beside every pixel; convolution, batch norm and GLU follow. This is the
+    fusion of StackGAN++ (Zhang et al. 2018, section 3.1).
+    """
 
     def __init__(self, channels: int, condition_dim: int) -> None:
         super().__init__()
@@ -90,6 +96,7 @@ class JoinCondition(nn.Module):
         self.norm = nn.BatchNorm2d(4 * channels)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        """(B, C, s, s) and (B, D) -> (B, 2C, s, s)."""
         tiled = condition[:, :, None, None].expand(-1, -1, *x.shape[2:])
         return F.glu(self.norm(self.conv(torch.cat([x, tiled], 1))), dim=1)
 

@@ -52,6 +52,7 @@ class SpectralNormConv2d(nn.Conv2d):
         self.register_buffer("v", F.normalize(torch.randn(matrix.shape[1]), dim=0))
 
     def forward(self, x: Tensor) -> Tensor:
+        """The convolution of x (B, C, s, s) with W / sigma; in training sigma is updated first."""
         # sigma needs full precision: bfloat16 products would be off by about 1 %.
         with torch.autocast(x.device.type, enabled=False):
             matrix = self.weight.flatten(1)

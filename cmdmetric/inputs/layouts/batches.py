@@ -41,7 +41,8 @@ class Along:
     def rows(self) -> Iterator[Row]:
         """The captions of the images so far.
 
-        Raises InputError where they cannot be told apart by image, or may stand in two columns.
+        Raises:
+            InputError: The captions cannot be told apart by image, or may stand in two columns.
         """
         for names, captions, where in self._found:
             if isinstance(captions, Mapping):

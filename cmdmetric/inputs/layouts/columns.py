@@ -81,8 +81,9 @@ class Columns:
     def of(self, record: Mapping[str, Any]) -> Chosen:
         """The columns of a record. Columns that hold None are as if they were not there.
 
-        Raises InputError where captions may stand in several columns, and where a column that the
-        user named is not there.
+        Raises:
+            InputError: Captions may stand in several columns, or a column that the user named is
+                not there.
         """
         keys = tuple(key for key, value in record.items() if value is not None)
         chosen = self._known.get(keys)

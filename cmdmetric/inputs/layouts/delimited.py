@@ -24,8 +24,9 @@ def parse_delimited(text: str, usual: str, columns: Columns) -> list[Any]:
     The delimiter is the one under which the first line has a column of captions, the usual one of
     the file's ending first. Where none has, the file must be one column of captions.
 
-    Raises InputError for broken quoting, for lines of unequal length, and for a table whose header
-    names no column of captions.
+    Raises:
+        InputError: A quotation is broken, lines are of unequal length, or the header of a table
+            names no column of captions.
     """
     order = (usual, *(sign for sign in DELIMITERS if sign != usual))
     for delimiter in order:

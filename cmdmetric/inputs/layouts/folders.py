@@ -46,7 +46,8 @@ def folder_rows(folder: Path, columns: Columns, parse: Parse) -> FolderLayout | 
       in DPG-Bench. Each line is a caption.
     - T2I-CompBench: images whose names are their captions, `samples/<prompt>_000000.png`.
 
-    Raises InputError where the folder has several of these layouts.
+    Raises:
+        InputError: The folder has several of these layouts.
     """
     below = [child for child in _children(folder) if child.is_dir()]
     found: dict[str, FolderLayout] = {}

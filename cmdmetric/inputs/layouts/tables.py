@@ -45,7 +45,8 @@ class Table:
     def records(self, columns: Columns) -> list[dict[str, Any]]:
         """The rows as records whose images are names: where a cell is an image, its place.
 
-        Raises InputError where a column that the user named is not there.
+        Raises:
+            InputError: A column that the user named is not there.
         """
         chosen = columns.among(self.columns)
         plain = [name for name in self.columns if name not in self.pixels]
@@ -58,7 +59,8 @@ class Table:
     def image_names(self, columns: Columns) -> Iterator[str]:
         """The name of each row's image: what stands in its cell, or its place where that is pixels.
 
-        Raises InputError where no column holds images.
+        Raises:
+            InputError: No column holds images.
         """
         image = self._image_column(columns)
         if image in self.pixels:
@@ -67,7 +69,11 @@ class Table:
             yield from (str(row[image]) for row in self.rows([image]))
 
     def images(self, columns: Columns) -> Iterator[Any]:
-        """The cell of each row's image. Raises InputError where no column holds images."""
+        """The cell of each row's image.
+
+        Raises:
+            InputError: No column holds images.
+        """
         image = self._image_column(columns)
         return (row[image] for row in self.rows([image]))
 
@@ -190,7 +196,8 @@ def is_table_file(path: Path) -> bool:
 def open_table(path: Path, split: str | None = None) -> Table:
     """The table of a Parquet or Arrow file, or of a folder of `save_to_disk`.
 
-    Raises InputError where pyarrow is not installed, and for a damaged file.
+    Raises:
+        InputError: pyarrow is not installed, or the file is damaged.
     """
     try:
         import pyarrow as pa

@@ -27,7 +27,9 @@ _DIFFUSIONDB = {"p", "se", "c", "st", "sa"}
 def rows_of(data: Any, columns: Columns, split: str | None) -> tuple[Iterator[Row], str | None]:
     """The captions of values, and the split that they are of.
 
-    Raises InputError where the values are nothing that holds captions; the rows raise it too.
+    Raises:
+        InputError: The values are nothing that holds captions. The rows raise it too, while they
+            are read.
     """
     if isinstance(data, Mapping):
         annotations, images = data.get("annotations"), data.get("images")
@@ -108,7 +110,10 @@ def _record_of_key(
 def _names_stand_in_values(data: Mapping[Any, Any], columns: Columns) -> bool:
     """Whether a mapping leads from captions to images, as GenEval 2's does, not the other way.
 
-    Names are known by their ending. Raises InputError where that does not decide.
+    Names are known by their ending.
+
+    Raises:
+        InputError: The endings do not decide.
     """
     if (columns.caption, columns.image) != (None, None):
         for column in (columns.caption, columns.image):
@@ -171,7 +176,10 @@ def record_rows(
     """The captions of one record.
 
     index is its place where its image may stand in the record itself; the image is then named by
-    that place. Raises InputError where the record has no caption.
+    that place.
+
+    Raises:
+        InputError: The record has no caption.
     """
     try:
         chosen = columns.of(record)
@@ -214,7 +222,11 @@ def texts(value: Any) -> Iterator[Any]:
 
 
 def image_name(value: Any, where: str) -> str | None:
-    """The name of an image. Raises InputError for what is neither a string nor a whole number."""
+    """The name of an image.
+
+    Raises:
+        InputError: The value is neither a string nor a whole number.
+    """
     if isinstance(value, bool) or not isinstance(value, (str, int, os.PathLike)):
         raise InputError(
             f"{where}: the image's name is {value!r}; it must be a string or a whole number"

@@ -23,7 +23,8 @@ def cmmd(generated: ArrayLike, real: ArrayLike) -> SquaredMMD:
     Vectors of length one are at most 2 apart, a fifth of sigma, where the kernel is all but
     linear: CMMD is 10 |mean_f - mean_r|^2 to about 1 %, plus a little of the second moments.
 
-    Raises InputError for fewer than 2 images, other dimensions, or values that are not finite.
+    Raises:
+        InputError: There are fewer than 2 images, the dimensions differ, or values are not finite.
     """
     return cmmd_influence(generated, real).mmd
 

@@ -45,7 +45,8 @@ def kid(generated: ArrayLike, real: ArrayLike) -> float:
     This is what `kid_of_subsets` estimates, without the randomness of its subsets. Lower is
     better; about 0, and as often below it, where the two sets are alike.
 
-    Raises InputError for fewer than 2 images, other dimensions, or values that are not finite.
+    Raises:
+        InputError: There are fewer than 2 images, the dimensions differ, or values are not finite.
     """
     f, r = _pools(generated, real)
     return squared_mmd(f, r, _cubic(f.shape[1])).unbiased
@@ -108,9 +109,11 @@ def clip_kid_influence(
 def kid_influence(generated: ArrayLike, real: ArrayLike, *, parts: int, seed: int = 0) -> KIDParts:
     """What each image does to `kid`, found in disjoint parts of both sets, drawn with `seed`.
 
-    generated (n, d) and real (m, d); every image meets those of its part alone, which takes
-    1 / parts of the products of all pairs. Raises InputError where a part would hold fewer than 2
-    images of a set.
+    generated (n, d) and real (m, d); every image meets those of its part alone, which takes 1 /
+    parts of the products of all pairs.
+
+    Raises:
+        InputError: A part would hold fewer than 2 images of a set.
     """
     f, r = _pools(generated, real)
     if not 1 <= parts <= min(len(f), len(r)) // 2:
