@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import threading
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Workers that each start a thread for every core wait for one another most of the time. The
@@ -130,3 +132,33 @@ def inception_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 torch.nn.init.normal_(layer.weight, std=0.5)
         torch.save(network.state_dict(), file)
     return file
+
+
+@pytest.fixture
+def remembered_inception(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """Where the features of batches that Inception has seen in this run of the tests are kept:
+    tests of what is made of them do not wait for the same passes."""
+    from cmdmetric.encoders.inception import Inception, InceptionFeatures
+
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    (folder := folder / "inception-features").mkdir(exist_ok=True)
+    true = Inception.encode_pixels
+
+    def encode(self: Inception, pixels: np.ndarray) -> InceptionFeatures:
+        content = hashlib.sha256(repr((pixels.shape, self.sha256, self.device)).encode())
+        content.update(np.ascontiguousarray(pixels))
+        file = folder / f"{content.hexdigest()}.npz"
+        if not file.exists():
+            found = true(self, pixels)
+            unfinished = file.with_suffix(f".{os.getpid()}.{threading.get_ident()}.npz")
+            np.savez(unfinished, *found)
+            unfinished.replace(file)
+        with np.load(file) as kept:
+            return InceptionFeatures(kept["arr_0"], kept["arr_1"])
+
+    monkeypatch.setattr(Inception, "encode_pixels", encode)
+    return folder

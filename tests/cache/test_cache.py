@@ -31,6 +31,7 @@ from cmdmetric.features.rows import Features
 from cmdmetric.inputs.captions import read_captions
 from cmdmetric.inputs.images import open_images
 from cmdmetric.protocol import CLIP, GRGAN, Protocol
+from tests.support.commands import BIN, run as run_command
 from tests.support.scores import printed
 
 SPACE = Space("of a test", what="test")
@@ -704,21 +705,22 @@ def test_a_warm_run_imports_no_torch_and_opens_no_image(example: Path, tmp_path:
     script = """
 import sys
 from cmdmetric.cli.main import score
-made = sys.argv.pop(1)  # not a word of the command, which a score tells
-arguments = sys.argv[1:]
-if made == "warm":
-    from PIL import Image
-    for slow in ("torch", "open_clip", "huggingface_hub", "scipy"):  # scipy alone takes 0.3 s
-        sys.modules[slow] = None  # an import fails
-    Image.open = None
-score(arguments)
+from PIL import Image
+for slow in ("torch", "open_clip", "huggingface_hub", "scipy"):  # scipy alone takes 0.3 s
+    sys.modules[slow] = None  # an import fails
+Image.open = None
+sys.argv = sys.argv[1:]  # a score tells by which command it was made
+score(sys.argv[1:])
 """
     arguments = [str(example / "generated"), str(example / "captions.json"), "--model",
                  "scenes-toy", "--cache-dir", str(tmp_path), "--format", "json"]  # fmt: skip
+    warm = [sys.executable, "-c", script, str(BIN / "cmd-score")]
     results = []
     for made in ("cold", "warm"):
-        ran = subprocess.run(
-            [sys.executable, "-c", script, made, *arguments], capture_output=True, text=True
+        ran = (
+            run_command("cmd-score", *arguments)
+            if made == "cold"
+            else subprocess.run([*warm, *arguments], capture_output=True, text=True)
         )
         assert ran.returncode == 0, ran.stderr
         results.append(ran.stdout)
@@ -726,7 +728,7 @@ score(arguments)
         assert told == (made == "warm")
     assert printed(results[0]) == printed(results[1])
     ran = subprocess.run(
-        [sys.executable, "-c", script, "warm", *arguments, "--no-cache"],
+        [*warm, *arguments, "--no-cache"],
         capture_output=True,
         text=True,
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import shutil
 import signal
@@ -29,15 +28,12 @@ from cmdmetric.features import captions as features, workers as distributed
 from cmdmetric.features.failures import OnError, Undecodable
 from cmdmetric.features.shared_encoding import shared_pass
 from cmdmetric.inputs.images import open_images
-from tests.support.commands import run
+from tests.support.commands import BIN, FORK, PROCESSES, run_here, run_installed
 from tests.support.scores import printed
 from tests.support.systems import needs_proc
 
-if "forkserver" not in multiprocessing.get_all_start_methods():
+if not FORK:
     pytest.skip("this system has no fork server", allow_module_level=True)
-#: Imported once: each process of a test is a fork.
-FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["cmdmetric.cli.main", "cmdmetric.encoders.clip", "torch.distributed"])
 #: Captions that stay together: few, so that several processes have some.
 TEXT_CHUNK = 16
 
@@ -67,7 +63,7 @@ def launch(
         variables |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
         own = [str(argument) for argument in (each(rank) if each else arguments)]
         environment = {**os.environ, **{key: str(value) for key, value in variables.items()}}
-        process = FORKS.Process(target=_run, args=(folder / str(rank), environment, own))
+        process = PROCESSES.Process(target=_run, args=(folder / str(rank), environment, own))
         process.start()
         processes.append(process)
     for process in processes:
@@ -81,13 +77,10 @@ def launch(
 
 
 def _run(path: Path, environment: dict[str, str], arguments: list[str]) -> None:
-    os.environ.clear()
-    os.environ |= environment
-    for number, end in ((1, "out"), (2, "err")):
-        os.dup2(os.open(f"{path}.{end}", os.O_WRONLY | os.O_CREAT), number)
     torch.set_num_threads(1)
     features.TEXT_CHUNK = TEXT_CHUNK
-    main(arguments)
+    out, err = (path.with_name(f"{path.name}.{end}") for end in ("out", "err"))
+    run_here([str(BIN / "cmdmetric"), *arguments], environment, out, err)
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +115,9 @@ def alone(*arguments: object) -> Any:
     try:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(features, "TEXT_CHUNK", TEXT_CHUNK)
-            done = CliRunner().invoke(main, [str(argument) for argument in arguments])
+            words = [str(argument) for argument in arguments]
+            patch.setattr(sys, "argv", [str(BIN / "cmdmetric"), *words])
+            done = CliRunner().invoke(main, words)
     finally:
         torch.set_num_threads(threads)
     assert done.exit_code == 0, done.output
@@ -367,7 +362,7 @@ def test_the_rest_notices_without_a_launcher(sets: Path, tmp_path: Path) -> None
         arguments[1] = str(tmp_path / name if rank == 0 else sets / name)
         variables = {"RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1",
                      "MASTER_PORT": port, "PAUSE": "" if rank else "1"}  # fmt: skip
-        process = FORKS.Process(
+        process = PROCESSES.Process(
             target=_run_paused, args=(folder / str(rank), {**os.environ, **variables}, arguments)
         )
         process.start()
@@ -426,9 +421,12 @@ def test_who_started_it(
 @pytest.mark.parametrize("rank", ["0", "1"])
 def test_a_process_whose_others_never_come_ends(rank: str, example: Path) -> None:
     start = time.monotonic()
-    done = run("cmd-score", example / "generated", example / "captions.json", "-q", "--model",
-               "scenes-toy", RANK=rank, WORLD_SIZE="2", MASTER_ADDR="127.0.0.1",
-               MASTER_PORT=str(free_port()), CMDMETRIC_RENDEZVOUS_TIMEOUT="3")  # fmt: skip
+    # What torch writes itself is decided before it is imported.
+    done = run_installed(
+        "cmd-score", example / "generated", example / "captions.json", "-q", "--model",
+        "scenes-toy", RANK=rank, WORLD_SIZE="2", MASTER_ADDR="127.0.0.1",
+        MASTER_PORT=str(free_port()), CMDMETRIC_RENDEZVOUS_TIMEOUT="3",
+    )  # fmt: skip
     assert done.returncode == 2 and done.stdout == ""
     assert "CMDMETRIC_RENDEZVOUS_TIMEOUT" in done.stderr and "frame #" not in done.stderr
     assert time.monotonic() - start < 100  # torch tries thrice

@@ -245,6 +245,7 @@ def test_wrong_references_are_told_before_the_first_update(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("remembered_inception")
 def test_metrics_equal_those_of_cmd(
     encoder: Encoder,
     generated: np.ndarray,

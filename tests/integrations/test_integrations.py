@@ -23,6 +23,7 @@ from cmdmetric.encoders.weights import BUNDLED
 from cmdmetric.features.images import encode_images
 from cmdmetric.inputs.images import open_images
 from cmdmetric.scenes.drawing import draw_scene
+from tests.support.commands import PROCESSES
 from tests.support.scores import same_numbers, same_setting, setting_in
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*too few for:UserWarning")
@@ -364,7 +365,9 @@ def test_two_processes_equal_one(distance: Any, expected: CMDScore, tmp_path: Pa
     with socket.socket() as opened:
         opened.bind(("127.0.0.1", 0))
         port = opened.getsockname()[1]
-    second = torch.multiprocessing.spawn(second_of_two, (port, tmp_path), nprocs=1, join=False)
+    second = torch.multiprocessing.start_processes(
+        second_of_two, (port, tmp_path), join=False, start_method=PROCESSES.get_start_method()
+    )
     one_of_two(0, port, tmp_path)
     while not second.join():
         pass

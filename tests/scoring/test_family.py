@@ -136,6 +136,7 @@ def test_r_precision_needs_enough_pairs(scenes: Path, encoder: Encoder) -> None:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.usefixtures("remembered_inception")
 def test_inception_equals_torch_fidelity_and_decodes_once(
     scenes: Path, encoder: Encoder, inception_weights: Path, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -185,6 +186,7 @@ def test_inception_equals_torch_fidelity_and_decodes_once(
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.usefixtures("remembered_inception")
 def test_pytorch_fid_moments_as_the_real_side(
     scenes: Path, encoder: Encoder, inception_weights: Path, tmp_path: Path
 ) -> None:
@@ -260,6 +262,7 @@ def test_command(scenes: Path, tmp_path: Path) -> None:
     assert lines[0] == "side,name,share,caption" and len(lines) == 1 + N + 2 * N
 
 
+@pytest.mark.usefixtures("remembered_inception")
 def test_one_pass_sets_are_read_once(encoder: Encoder, inception_weights: Path) -> None:
     images = (draw_scene(i).render(64) for i in range(N))
     real = [draw_scene(50 + i).render(64) for i in range(N)]
@@ -276,6 +279,7 @@ def test_one_pass_sets_are_read_once(encoder: Encoder, inception_weights: Path) 
     assert found.metrics["fid"].value > 0
 
 
+@pytest.mark.usefixtures("remembered_inception")
 def test_a_side_shows_its_images_without_inception(
     scenes: Path, encoder: Encoder, inception_weights: Path
 ) -> None:
@@ -290,6 +294,7 @@ def test_a_side_shows_its_images_without_inception(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("remembered_inception")
 def test_what_inception_has_seen_is_kept(
     scenes: Path, encoder: Encoder, inception_weights: Path, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -414,11 +414,12 @@ def test_p_values_of_equal_generators_are_uniform() -> None:
     r = Moments.from_statistics(np.zeros(d), np.eye(d))
     l = Moments.from_statistics(np.full(d, 2.0), np.eye(d))
     found, alone = [], []
-    for _ in range(300):
+    for k in range(300):
         shared = rng.standard_normal((n, d))
         f1, f2 = ((shared + rng.standard_normal((n, d))) / np.sqrt(2) + 0.5 for _ in range(2))
         found.append(paired_difference(Sample(f1, groups), Sample(f2, groups), r, l))
-        alone.append(paired_difference(f1, f2, r, l).standard_error)
+        if k < 30:
+            alone.append(paired_difference(f1, f2, r, l).standard_error)
     values = np.array([x.debiased for x in found])
     errors = np.array([x.standard_error for x in found])
     assert errors.mean() == pytest.approx(values.std(), rel=0.15)
