@@ -353,11 +353,7 @@ def entry_of(name: str, content: Mapping[str, Any]) -> Entry:
     text = {key: content.get(key) for key in ("protocol", "model", "real", "generated")}
     return Entry(
         name=name,
-        cmd=values["cmd"],
-        itdis=values["itdis"],
-        dis_fr=values["dis_fr"],
-        dis_fl=values["dis_fl"],
-        dis_rl=values["dis_rl"],
+        **values,
         n=n,
         draws=draws,
         paired=paired,

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from cmdmetric.errors import InputError
+from cmdmetric.metrics import QUANTITIES
 from cmdmetric.uncertainty.draws import numbers_of_draws, sums_by_draw
 from cmdmetric.uncertainty.estimate import Gap, differ, gap_of
 from cmdmetric.uncertainty.excess import DRAWS_A_DIMENSION, WORTH_A_DIMENSION
@@ -109,8 +110,7 @@ class Uncertainty:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Uncertainty:
         """The inverse of `to_dict`."""
-        estimates = ("cmd", "itdis", "dis_fr", "dis_fl", "dis_rl")
-        made = {name: Estimate(**values[name]) for name in estimates}
+        made = {name: Estimate(**values[name]) for name in QUANTITIES}
         parts = {name: Parts.from_dict(of) for name, of in values.get("parts", {}).items()}
         return cls(**{**values, **made, "sides": tuple(values["sides"]), "parts": parts})
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -26,7 +26,6 @@ from cmdmetric.uncertainty.excess import DebiasedDistance, Sampled, debiased_dis
 Array = NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False)
 class Sample:
     """One side whose features are at hand.
 
@@ -40,26 +39,24 @@ class Sample:
             of another length.
     """
 
-    features: NDArray[Any]
-    groups: NDArray[Any] | None = None
-    moments: Moments = None  # type: ignore[assignment]  # filled below
-
-    def __post_init__(self) -> None:
-        features = np.asanyarray(self.features)  # a memory map stays one
-        moments = Moments.from_features(features) if self.moments is None else self.moments
+    def __init__(
+        self, features: ArrayLike, groups: ArrayLike | None = None, moments: Moments | None = None
+    ) -> None:
+        features = np.asanyarray(features)  # a memory map stays one
+        moments = Moments.from_features(features) if moments is None else moments
         if features.shape != (moments.n, moments.d):
             raise InputError(f"features of shape {features.shape} do not belong to {moments}")
         if len(features) < 2:
             raise InputError("an error bar needs at least 2 samples, there is 1")
-        if self.groups is not None:
-            groups = np.asarray(self.groups)
+        if groups is not None:
+            groups = np.asarray(groups)
             if groups.shape != (len(features),):
                 raise InputError(
                     f"{len(features)} samples need as many groups, not shape {groups.shape}"
                 )
-            object.__setattr__(self, "groups", groups)
-        object.__setattr__(self, "features", features)
-        object.__setattr__(self, "moments", moments)
+        self.features: Final[NDArray[Any]] = features
+        self.groups: Final[NDArray[Any] | None] = groups
+        self.moments: Final = moments
 
     @property
     def drawn(self) -> Drawn:
