@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from itertools import repeat
 from typing import Any, TypeVar
 
@@ -15,7 +15,7 @@ _END: Any = object()
 
 
 def ahead(
-    items: Iterable[S], work: Callable[[S], T], threads: int, count: int
+    items: Iterable[S], work: Callable[[S], T], threads: int, count: int, processes: bool = False
 ) -> Iterator[tuple[S, Future[T]]]:
     """Each item and the future of what work makes of it, in order.
 
@@ -24,8 +24,9 @@ def ahead(
         work: What one of the threads does with an item; what it raises is raised by the future.
         threads: How many threads work at once.
         count: How many items are begun before the first of them is asked for.
+        processes: Whether these are processes, which takes work and items that can be pickled.
     """
-    pool = ThreadPoolExecutor(threads)
+    pool: Executor = (ProcessPoolExecutor if processes else ThreadPoolExecutor)(threads)
     waiting: deque[tuple[S, Future[T]]] = deque()
     abandoned = True
     try:

@@ -18,9 +18,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +32,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from cmdmetric.encoders import encode_text, reading_order
+from cmdmetric.files import ahead
 from cmdmetric.scenes.drawing import COLOURS, COUNTS, RADII, SHAPES, Scene, draw_scene
 from cmdmetric.scenes.lessons import FACTS, GROUP, Lesson, draw_lesson
 from cmdmetric.scenes.zero_shot import HELD_OUT, zero_shot
@@ -105,16 +104,16 @@ def new_model(vocabulary: Vocabulary) -> open_clip.CLIP:
 
 def lessons(start: int, steps: int, groups: int) -> Iterator[Lesson]:
     """The lessons number `start` to `steps`, drawn ahead in another process."""
-    with ProcessPoolExecutor(1) as pool:
-        ahead: deque[Future[Lesson]] = deque()
-        for step in range(start, steps):
-            first = FIRST_TRAINING_SEED + step * groups
-            alone = max(0.2, 1 - 2.5 * step / steps)
-            ahead.append(pool.submit(draw_lesson, range(first, first + groups), alone, IMAGE_SIZE))
-            if len(ahead) > AHEAD:
-                yield ahead.popleft().result()
-        while ahead:
-            yield ahead.popleft().result()
+    firsts = (FIRST_TRAINING_SEED + step * groups for step in range(start, steps))
+    shares = (max(0.2, 1 - 2.5 * step / steps) for step in range(start, steps))
+    drawn = zip((range(first, first + groups) for first in firsts), shares, strict=True)
+    for _, lesson in ahead(drawn, _draw, 1, AHEAD, processes=True):
+        yield lesson.result()
+
+
+def _draw(what: tuple[range, float]) -> Lesson:
+    """The lesson of some groups, with a share of them alone."""
+    return draw_lesson(*what, IMAGE_SIZE)
 
 
 def encode_images(
