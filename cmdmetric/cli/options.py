@@ -108,7 +108,7 @@ def _cache(ctx: click.Context, _: click.Parameter, value: str | bool | None) -> 
 #: Where captions and images stand in records and tables.
 COLUMNS = (
     click.option("--caption-column", metavar="NAME",
-                 help="Of captions in records; keys or values of a mapping."),
+                 help="Of captions; keys or values of a mapping."),
     click.option("--image-column", metavar="NAME", help="Of images, or their names, in records."),
 )  # fmt: skip
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from functools import lru_cache
 
+#: Those that a message lists.
+USUAL_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif")
 #: Image endings that are taken off a name to compare it with another: a name such as "scene.v2"
 #: has none. Which files are decoded is what `decoded_endings` says.
 IMAGE_ENDINGS = frozenset(
-    {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".avif"}
-    | {".jp2", ".j2k", ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".ico"}
+    {*USUAL_ENDINGS, ".jpe", ".jfif", ".tiff", ".avif", ".jp2", ".j2k", ".ppm", ".pgm", ".pbm"}
+    | {".pnm", ".tga", ".ico"}
 )
 #: Images whose compression loses something that encoders see.
 LOSSY_ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".avif", ".jp2", ".j2k")

@@ -23,7 +23,7 @@ from PIL import Image, UnidentifiedImageError
 
 from cmdmetric.errors import InputError
 from cmdmetric.files import natural_sorted
-from cmdmetric.inputs.endings import decoded_endings, formats, is_image_name
+from cmdmetric.inputs.endings import USUAL_ENDINGS, decoded_endings, formats, is_image_name
 from cmdmetric.inputs.layouts.batches import Along
 from cmdmetric.inputs.shards import Listing, Shard
 
@@ -59,7 +59,7 @@ class ImageSet:
     Attributes:
         source: how the user named it.
         names: the items' names, in order; None where only a pass through the source would tell.
-        count: how many there are; None likewise.
+        count: how many there are; None where only a pass through the source would tell.
         files: where each lies, the absolute path of a file and a member of it ("" where the file is
             the image); None for one that is in no file, or where nothing is known of any.
         along: the captions that come with the images, complete once all of them were read; None
@@ -158,7 +158,7 @@ def image_names(source: str, names: Iterable[str], verb: str = "holds") -> list[
     counts = Counter(os.path.splitext(name)[1].lower() or "no ending" for name in names)
     there = ", ".join(f"{ending} {count}" for ending, count in counts.most_common(5))
     known = decoded_endings()
-    usual = [e for e in (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif") if e in known]
+    usual = [ending for ending in USUAL_ENDINGS if ending in known]
     raise InputError(
         f"{source}: no images; it {verb} {len(names)} files{': ' if there else ''}{there}. Images "
         f"end in {', '.join(usual)} or one of {len(known) - len(usual)} more that Pillow "

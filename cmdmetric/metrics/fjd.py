@@ -30,7 +30,7 @@ def fjd(
     """The Fréchet distance of generated and real image-caption pairs; 0 upwards, lower is better.
 
     generated (n, d) and generated_captions (n, e) are features, row i of one belonging to row i of
-    the other, and likewise the real ones (m, d) and (m, e). An image with several captions is
+    the other; the real ones are (m, d) and (m, e). An image with several captions is
     repeated. alpha scales the captions, by default `caption_scale` of the real pairs, as published;
     alpha = 0 leaves the images alone.
 

@@ -31,7 +31,7 @@ class PRDC(NamedTuple):
     recall: float
     #: How many real images reach a generated one, over k: fidelity, which outliers do not raise.
     density: float
-    #: The fraction of real images that reach a generated one: variety, likewise.
+    #: The fraction of real images that reach a generated one: variety, not raised by outliers.
     coverage: float
 
 

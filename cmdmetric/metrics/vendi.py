@@ -34,7 +34,8 @@ def vendi_influence(features: ArrayLike) -> Array:
     """What each image does to `vendi_score`: (n,), with mean zero.
 
     The entropy H = -Tr C log C of the second moments C of unit vectors x has the derivative
-    -x.log(C) x - H, and the score is exp H. Arguments and errors as there.
+    -x.log(C) x - H, and the score is exp H. The arguments and the
+    errors are those of `vendi_score`.
     """
     from scipy import linalg
     from scipy.special import entr

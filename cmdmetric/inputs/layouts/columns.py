@@ -69,7 +69,7 @@ class Columns:
 
     Args:
         caption: The column of the captions, in any case; of a mapping "keys" or "values".
-        image: The column of the images' names, likewise.
+        image: The column of the images' names, in any case; of a mapping "keys" or "values".
     """
 
     caption: str | None = None
