@@ -21,11 +21,11 @@ def check_options(command: Callable[..., None]) -> Callable[..., None]:
     for option in reversed(
         (
             click.option("--check", multiple=True, metavar="WHAT",
-                         shell_complete=completion.paths, help="Exit 1 unless "
-                         "the score agrees with published:NAME, a score's JSON, or a bound as in "
-                         "'cmd<=8.5'. Repeatable."),
+                         shell_complete=completion.paths, help="Exit 1 unless it "
+                         "agrees with published:NAME, a score's JSON, or 'cmd<=8.5'. "
+                         "Repeatable."),
             click.option("--tolerance", default="1%", show_default=True, metavar="T",
-                         help="Of --check: 2%, 0.05, or 2se (errors)."),
+                         help="Of --check: 2%, 0.05, or 2se."),
         )
     ):  # fmt: skip
         command = option(command)

@@ -129,10 +129,10 @@ def encoder_options(command: Callable[..., None]) -> Callable[..., None]:
                          help="An open_clip name, "
                          "NAME/TAG or folder, or scenes-toy.  [default: ViT-B-32/openai]"),
             click.option("--weights", metavar="FILE", shell_complete=completion.paths,
-                         help="Its weights.  [default: caches, then an announced download]"),
+                         help="Its weights.  [default: caches, else a download]"),
             click.option("--protocol", default=DEFAULTS["protocol"], show_default=True,
                          metavar="NAME|FILE", shell_complete=completion.protocols,
-                         help="grgan (as published), clip, or JSON."),
+                         help="grgan (published), clip, JSON."),
             click.option("--device", metavar="DEVICE", shell_complete=completion.devices,
                          help="cpu, cuda:1, mps.  [default: a GPU]"),
             click.option("--batch-size", default=DEFAULTS["batch_size"], show_default=True,
