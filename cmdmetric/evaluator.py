@@ -1,4 +1,4 @@
-"""CMD while a model trains: images come in batches from memory, the real side is encoded once."""
+"""What is built once and scores many times: an encoder, the real side, and the captions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from cmdmetric.features import (
     encode_images,
     split_records,
 )
-from cmdmetric.inputs import Captions, ImageSet, open_images, read_captions
+from cmdmetric.inputs import Captions, ImageSet, captions_along, open_images, read_captions
 from cmdmetric.metrics import Moments, refuse_differences
 from cmdmetric.scoring import (
     DEFAULTS,
@@ -44,6 +44,7 @@ from cmdmetric.scoring import (
     score_of,
     with_family,
     with_generated,
+    with_places,
 )
 
 if TYPE_CHECKING:
@@ -54,7 +55,11 @@ IMAGES, CAPTIONS = "images in memory", "captions in memory"
 
 
 class Evaluator:
-    """Collects generated images batch by batch; `compute` gives what `cmd` gives for all of them.
+    """An encoder, the real side and the captions, built once to score any number of generators.
+
+    `score` takes a whole set: a folder, an archive, a list of PIL images, a Dataset, a DataLoader.
+    `update` takes what a training loop has, batch by batch, and `compute` scores all of it. Both
+    give what `cmd` gives of the same images.
 
     Images are resized as files are, by Pillow, so that the numbers equal `cmd`'s on the same images
     saved without loss. The moments are taken in float64 from features that are kept (4 d bytes an
@@ -133,6 +138,41 @@ class Evaluator:
             self.real_captions = encode_side(self.encoder, opened_rl)
         self._batches: list[Batch] = []
 
+    def score(self, generated: Source, captions: Source | None = None) -> CMDScore:
+        """Score a whole set of generated images; what `update` has collected stays as it is.
+
+        Args:
+            generated: The images, in any form that `cmd` takes.
+            captions: Theirs, in any form that `cmd` takes, where the evaluator was made without. By
+                default those that come along with the images, from pairs, records or a table.
+
+        Raises:
+            InputError: Anything is wrong with the inputs, captions are missing or given twice, or a
+                metric lacks what it needs.
+        """
+        opened = open_image_side(generated)
+        along = isinstance(opened, ImageSet) and opened.along is not None
+        opened_l = None if captions is None else open_text_side(captions)
+        if opened_l is None and self.captions is None and not along:
+            with contextlib.suppress(InputError):  # a table or a folder that holds both
+                opened_l = open_text_side(generated)
+        given = opened_l is not None or (along and self.captions is None)
+        refuse_captions(given=given, expected=self.captions is None)
+        device = self.encoder.device
+        with _apart_from_training(device.type):
+            encoding = Encoding(self.encoder, device=device)
+            f, seen = self._networks.encoded(opened, encoding)
+        if self.captions is not None:
+            l = self.captions
+        elif opened_l is not None:
+            l = encode_side(self.encoder, opened_l)
+        else:
+            assert isinstance(opened, ImageSet)  # its images have been read: captions are known
+            l = encode_side(self.encoder, captions_along(opened))
+        if l.texts is not None:
+            f = with_places(f, l.texts)
+        return self._score_of(dataclasses.replace(f, images=None), l, seen)
+
     def update(self, images: Source, captions: Sequence[str | Sequence[str]] | None = None) -> None:
         """Add generated images, and their captions where the evaluator was made without.
 
@@ -169,12 +209,16 @@ class Evaluator:
             looks=batch.looks,
         )  # fmt: skip
         l = self.captions or batch.caption_side(self.encoder)
+        return self._score_of(f, l, batch.seen)
+
+    def _score_of(self, f: Side, l: Side, seen_f: Mapping[str, NDArray[np.float32]]) -> CMDScore:
+        """The score of a generated side, with its metrics; warns of what a reader must know."""
         score = score_of(f, self.real, l, real_captions=self.real_captions)
-        seen = with_generated(self._seen_r, batch.seen)
+        seen = with_generated(self._seen_r, seen_f)
         found = Scored(score, f, self.real, l, seen=seen, real_captions=self.real_captions)
         score = with_family(found, self._networks).score
         for note in score.warnings:
-            warnings.warn(note, UserWarning, stacklevel=2)
+            warnings.warn(note, UserWarning, stacklevel=3)
         return score
 
     def reset(self) -> None:

@@ -8,10 +8,13 @@ lines such as "::warning::" (GitHub) or "##vso[...]" (Azure).
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, TextIO, TypeAlias
 
 from cmdmetric.errors import InputError
 
@@ -24,6 +27,34 @@ _UNSEEN = re.compile(
 )
 #: Commands of GitHub begin a line; its older ones, Azure's and TeamCity's stand anywhere in it.
 _COMMAND = re.compile(r"^(\s*):(?=:)|#(?=#\w*\[)")
+
+#: How a terminal shows a line, by what ECMA-48 calls it.
+Style: TypeAlias = Literal["bold", "dim", "good", "bad", "warning"]
+_CODES = {"bold": "1", "dim": "2", "good": "1;32", "bad": "1;31", "warning": "1;33"}
+#: What a wrapped line goes on under.
+_INDENT = 11
+
+
+class Styled(str):
+    """A line that a terminal shows in a style; everywhere else it is its text."""
+
+    style: Style
+
+    def __new__(cls, text: str, style: Style) -> Styled:
+        """Make it of a text, which is escaped when it is printed."""
+        line = super().__new__(cls, text)
+        line.style = style
+        return line
+
+
+def width_of(stream: TextIO) -> int | None:
+    """The columns of a terminal; None of what is no terminal, where a line may have any length."""
+    return shutil.get_terminal_size().columns if stream.isatty() else None
+
+
+def has_colours(stream: TextIO) -> bool:
+    """Whether a stream is a terminal with colours, and nobody has said no (no-color.org)."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def shown(text: str, longest: int | None = None, keep: str = "") -> str:
@@ -60,8 +91,27 @@ def one_line(text: str) -> str:
 
 
 def say(*lines: str, err: bool = False) -> None:
-    """Print lines on stdout, or on stderr: each stays one line, and commands nothing."""
-    print("\n".join(map(one_line, lines)), file=sys.stderr if err else sys.stdout)
+    """Print lines on stdout, or on stderr: none commands anything, and in a pipe each is one line.
+
+    A terminal gets them no wider than it is.
+    """
+    stream = sys.stderr if err else sys.stdout
+    width, colours = width_of(stream), has_colours(stream)
+    for line in lines:
+        text = one_line(line)
+        if width is not None and len(text) > width:
+            text = _wrapped(text, width)
+        if colours and isinstance(line, Styled):
+            text = f"\x1b[{_CODES[line.style]}m{text}\x1b[0m"
+        print(text, file=stream)
+
+
+def _wrapped(text: str, width: int) -> str:
+    """A line in several; a word that is longer than the terminal, as a signature, stays whole."""
+    indent = " " * min(_INDENT, width // 4)
+    return textwrap.fill(
+        text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def tell(message: str) -> None:
@@ -70,7 +120,16 @@ def tell(message: str) -> None:
     No line after the first begins as messages do: a name in it cannot forge another message.
     """
     first, *others = message.split("\n")
+    for word, style in _ALARMS.items():
+        if first.startswith(word):
+            first = Styled(first, style)
     say(first, *(other if other.startswith(" ") else f"  {other}" for other in others), err=True)
+
+
+#: How messages begin that must not be overlooked.
+_ALARMS: dict[str, Style] = {
+    "error:": "bad", "Error:": "bad", "check failed:": "bad", "warning:": "warning"
+}  # fmt: skip
 
 
 def as_json(content: Mapping[str, Any] | Sequence[Any]) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from cmdmetric.cli import completion
 from cmdmetric.cli.options import check_writable, explain, give
-from cmdmetric.terminal import tell
+from cmdmetric.terminal import tell, width_of
 
 
 @click.command(
@@ -45,4 +47,4 @@ def compare(files: tuple[str, ...], form: str, output: str | None, report: str |
         from cmdmetric.report import write_compare_report
 
         write_compare_report(result, report)
-    give(result.to_dict(), compare_table(result), form, output)
+    give(result.to_dict(), compare_table(result, width_of(sys.stdout)), form, output)

@@ -8,6 +8,7 @@ from cmdmetric.cli.cache import cache
 from cmdmetric.cli.compare import compare
 from cmdmetric.cli.doctor import doctor
 from cmdmetric.cli.entry import Group
+from cmdmetric.cli.listing import listing
 from cmdmetric.cli.moments import merge, moments
 from cmdmetric.cli.plan import plan
 from cmdmetric.cli.published import published
@@ -23,5 +24,5 @@ def main() -> None:
     """Reproducible scores for text-to-image models."""
 
 
-for command in (score, compare, plan, moments, merge, published, cache, doctor):
+for command in (score, compare, plan, moments, merge, published, listing, cache, doctor):
     main.add_command(command)

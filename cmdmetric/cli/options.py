@@ -132,7 +132,7 @@ def encoder_options(command: Callable[..., None]) -> Callable[..., None]:
                          help="Its weights.  [default: caches, else a download]"),
             click.option("--protocol", default=DEFAULTS["protocol"], show_default=True,
                          metavar="NAME|FILE", shell_complete=completion.protocols,
-                         help="grgan (published), clip, JSON."),
+                         help="grgan beside published numbers, clip for anything else, or JSON."),
             click.option("--device", metavar="DEVICE", shell_complete=completion.devices,
                          help="cpu, cuda:1, mps.  [default: a GPU]"),
             click.option("--batch-size", default=DEFAULTS["batch_size"], show_default=True,

@@ -11,9 +11,16 @@ import click
 
 from cmdmetric.cli import completion
 from cmdmetric.cli.check import Gate, check_options
-from cmdmetric.cli.entry import Command
+from cmdmetric.cli.help import GroupedCommand
 from cmdmetric.cli.options import check_writable, encoder_options, explain, give, write
-from cmdmetric.cli.tables import compare_table, harm_table, score_table, versus_table
+from cmdmetric.cli.tables import (
+    check_lines,
+    compare_table,
+    harm_table,
+    score_table,
+    versus_table,
+)
+from cmdmetric.terminal import width_of
 from cmdmetric.version import __version__
 
 if TYPE_CHECKING:
@@ -22,8 +29,24 @@ if TYPE_CHECKING:
     from cmdmetric.scoring import EncodingOptions, Wanted
 
 
+#: What `--help` shows, and what `--help-all` adds to it; names are those of the parameters.
+GROUPS = {
+    "Options": (
+        "real", "model", "protocol", "metrics", "versus", "check", "report", "output", "form",
+        "bare", "short", "quiet", "help_all", "help",
+    ),
+    "Checks": ("tolerance", "junit"),
+    "What does the harm": ("worst", "worst_csv"),
+    "Inputs": (
+        "caption_column", "image_column", "on_error", "inception_weights", "inception_real",
+    ),
+    "Encoding": ("weights", "device", "batch_size", "dtype", "cache_dir", "no_cache"),
+}  # fmt: skip
+
+
 @click.command(
-    cls=Command,
+    cls=GroupedCommand,
+    groups=GROUPS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="""\b
 Examples:
@@ -61,6 +84,7 @@ Examples:
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table",
               show_default=True, help="What goes to stdout.")  # fmt: skip
 @click.option("--short", is_flag=True, help="Print the signature in its short form.")
+@click.option("-b", "--score-only", "bare", is_flag=True, help="Print CMD alone.")
 @click.option("-o", "--output", metavar="FILE", shell_complete=completion.paths,
               help="Write the JSON to a file as well.")  # fmt: skip
 @click.option("--report", metavar="FILE", shell_complete=completion.paths,
@@ -84,8 +108,10 @@ def score(
     worst_csv: str | None,
     form: str,
     short: bool,
+    bare: bool,
     output: str | None,
     report: str | None,
+    junit: str | None,
 ) -> None:
     """Cross Model Distance of generated images, CMD = Dis(f,r) + ITDis.
 
@@ -100,11 +126,13 @@ def score(
             raise click.UsageError(f"{option} is of one generator; leave out --versus")
     if versus and (by or train):
         raise click.UsageError("--by and --train take several GENERATED in place of --versus")
+    if bare and (versus or len(generated) > 1 or form == "json"):
+        raise click.UsageError("--score-only is the number of one generator, as text")
     if report and versus:
         raise click.UsageError("--report takes several GENERATED in place of --versus")
     for path in (output, worst_csv):
         check_writable(path)
-    gate = Gate(check, tolerance, output)
+    gate = Gate(check, tolerance, output, junit)
     if report is not None:
         from cmdmetric.report import check_report
 
@@ -135,10 +163,10 @@ def score(
     verdict = gate.verdict(content)
     if verdict is not None:
         content["check"] = verdict.to_dict()
-        lines += ["", *verdict.lines()]
+        lines += ["", *check_lines(verdict)]
     content["run"] = run_record(sys.argv)
-    give(content, lines, form, output)
-    gate.leave(verdict)
+    give(content, [f"{content['cmd']:.4f}"] if bare else lines, form, output)
+    gate.leave(verdict, content)
 
 
 def _scores(
@@ -169,7 +197,7 @@ def _scores(
 
             write_compare_report(ranking, report)
         scores = [each.score.to_dict() for each in found]
-        return {**ranking.to_dict(), "scores": scores}, compare_table(ranking)
+        return {**ranking.to_dict(), "scores": scores}, compare_table(ranking, width_of(sys.stdout))
     (only,) = found
     result = only.score
     content, lines = result.to_dict(), score_table(result, short=short)
@@ -179,7 +207,7 @@ def _scores(
         rows = harm(*only.sides, only.copies)
         if worst:
             content["worst"] = [asdict(row) for row in rows[:worst]]
-            lines += ["", *harm_table(rows[:worst])]
+            lines += ["", *harm_table(rows[:worst], width_of(sys.stdout))]
             bars = result.uncertainty
             if bars is not None and bars.second_order > 1 / 3:
                 lines.append("generated and real images hardly differ: this order is mostly chance")

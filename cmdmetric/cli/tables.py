@@ -6,172 +6,125 @@ harmless. Here they are kept from being endless.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from cmdmetric.terminal import shown
+from cmdmetric.scoring import family_lines
+from cmdmetric.terminal import Styled, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from cmdmetric.compare import Against, Comparison, Versus
+    from cmdmetric.gate import Verdict
     from cmdmetric.scoring import CMDScore, Copying, Harm, Slices, SliceValue
-    from cmdmetric.uncertainty import Estimate, Gap, Parts, Value
+    from cmdmetric.uncertainty import Gap, Value
 
 #: The most characters of a model's or an image's name and of a caption, and of a path.
 NAME, PATH = 60, 300
-_ABOUT = {
-    "cmd": "Dis(f,r) + ITDis, lower is better",
-    "itdis": "|Dis(f,l) - Dis(r,l)|, consistency",
-    "dis_fr": "generated to real",
-    "dis_fl": "generated to captions",
-    "dis_rl": "real to captions",
-}
 
 
 def score_table(result: CMDScore, *, short: bool = False) -> list[str]:
-    """The numbers of one score, with what they are of, and one form of its signature."""
-    from cmdmetric.metrics import QUANTITIES
-
-    def count(n: int | None, noun: str) -> str:
-        return "count not recorded" if n is None else f"{n} {noun}"
-
-    paired = "" if result.paired is None else f", {result.paired} of them with a caption"
-    bars = result.uncertainty
-    lines = []
-    for name, title in QUANTITIES.items():
-        value: float = getattr(result, name)
-        bar: Estimate | None = getattr(bars, name, None)
-        # Between two sides that are moments nothing was sampled.
-        sampled = bar is not None and (bar.standard_error > 0 or value == 0)
-        error = f" ± {bar.standard_error:.4f}" if bar is not None and sampled else ""
-        lines.append(f"{title:<10}{value:>10.4f}{error:<12} {_ABOUT[name]}")
-    if bars is not None:
-        lines += _parts(bars.parts)
-        lines += ["", f"± one standard error, of the sampling of {', '.join(bars.sides)}"]
-    if bars is not None and bars.cmd.debiased is not None:
-        lines += [
-            f"CMD without the excess of finite samples: {bars.cmd.debiased:.4f} "
-            f"(95 %: {bars.cmd.low:.4f} to {bars.cmd.high:.4f})"
-        ]
-    elif bars is not None:
-        why = bars.withheld or "the generated images are moments alone"
-        lines += [f"the excess of finite samples is not known: {why}"]
-    lines += _family(result.metrics)
-    lines += _slices(result.slices) + _copying(result.memorisation)
-    lines += [
-        "",
-        f"generated f  {shown(result.generated, PATH)} ({count(result.n, 'images')}{paired})",
-        f"real r       {shown(result.real, PATH)} ({count(result.n_real, 'images')})",
-        f"captions l   {shown(result.captions, PATH)} ({count(result.n_captions, 'captions')})",
-        f"signature    {result.short_signature if short else result.signature}",
-    ]
-    return lines
-
-
-def _parts(parts: Mapping[str, Parts]) -> list[str]:
-    """What the means and the covariances have in the numbers, as scored."""
-    from cmdmetric.metrics import QUANTITIES
-
-    lines = [""] if parts else []
-    for name, of in parts.items():
-        means, covariances = (
-            f"{part.raw:.4f} ± {part.standard_error:.4f}" for part in (of.means, of.covariances)
-        )
-        of_title = f"of {QUANTITIES[name]}"
-        lines.append(f"{of_title:<12} {means} is the means', {covariances} the covariances'")
-    return lines
+    """The five lines of a score, with the signature's long or short form, and its other metrics."""
+    first, *others, last = str(result).split("\n")
+    if short:
+        last = last.replace(result.signature, result.short_signature)
+    lines = [Styled(first, "bold"), *others, Styled(last, "dim")]
+    if result.metrics:
+        lines += ["", *family_lines(result.table)]
+    return [*lines, *_slices(result.slices), *_copying(result.memorisation)]
 
 
 def versus_table(result: Versus, *, short: bool = False) -> list[str]:
-    """Two generators as text: what was compared, and whether they differ."""
+    """Two generators as text: whether they differ, by how much, and their scores."""
+    from cmdmetric.compare import chance, fixed, p_of, verdict
+
     difference = result.difference
-    tested = "not known: a set is moments alone"
-    interval = f", no interval: {difference.withheld or 'the excess is not known'}"
-    if difference.p_value is not None:
-        verdict = "significant" if difference.p_value < 0.05 else "not significant"
-        tested = f"{difference.p_value:.3g}, {verdict} at 5 %, if images change places"
-    if difference.p_student is not None:
-        tested += f" ({difference.p_student:.3g} by the standard error)"
-    if difference.low is not None and difference.high is not None:
-        interval = f" (95 %: {_fixed(difference.low)} to {_fixed(difference.high)})"
-    best, how = difference.raw, ""
+    one, two = (shown(score.generated, NAME) for score in (result.first, result.second))
+    best, how = difference.raw, "as scored"
     if difference.debiased is not None:
-        best, how = difference.debiased, ", without the excess of finite samples"
+        best, how = difference.debiased, f"debiased; {fixed(difference.raw)} as scored"
+    interval = f", no interval: {difference.withheld or 'the excess is not known'}"
+    if difference.low is not None and difference.high is not None:
+        interval = f" (95 %: {fixed(difference.low)} to {fixed(difference.high)})"
+    tested = "this is not tested: a set is moments alone"
+    if difference.p_value is not None:
+        tested = f"{chance(difference.p_value)} ({p_of(difference.p_value)}"
+        if difference.p_student is not None:
+            tested += f"; {p_of(difference.p_student)} by the standard error"
+        tested += ")"
     return [
-        "first",
+        Styled(verdict(one, two, best, difference.p_value), "bold"),
+        f"CMD of the first less that of the second: {fixed(best)} ± "
+        f"{difference.standard_error:.4f}{interval}, {how}",
+        tested,
+        *_gaps(result.metrics),
+        "",
+        Styled(f"first: {one}", "bold"),
         *score_table(result.first, short=short),
         "",
-        "second",
+        Styled(f"second: {two}", "bold"),
         *score_table(result.second, short=short),
-        "",
-        f"CMD first - second  {_fixed(difference.raw)} as scored",
-        f"                    {_fixed(best)} ± {difference.standard_error:.4f}{how}{interval}",
-        f"p-value             {tested}",
-        *_gaps(result.metrics),
     ]
-
-
-def _fixed(value: float) -> str:
-    """With four decimals; what rounds to zero has no sign."""
-    return f"{round(value, 4) + 0.0:.4f}"
 
 
 def _gaps(metrics: Mapping[str, Gap]) -> list[str]:
     """The differences of the family's numbers."""
+    from cmdmetric.compare import fixed
+
     if not metrics:
         return []
     rows: list[tuple[str, ...]] = [
-        ("", "first - second", "without excess", "95 %", "p-value", "by SE", "adjusted", "at 5 %")
+        ("", "first - second", "debiased", "95 %", "p", "by SE", "adjusted", "at 5 %")
     ]
     for name, gap in metrics.items():
         error = "" if gap.standard_error is None else f" ± {gap.standard_error:.4f}"
-        debiased = "-" if gap.debiased is None else _fixed(gap.debiased)
+        debiased = "-" if gap.debiased is None else fixed(gap.debiased)
         tested = ["-", "-", "-", "-", "not known"]
         if gap.p_value is not None:
             adjusted = gap.p_value if gap.p_adjusted is None else gap.p_adjusted
-            verdict = "significant" if adjusted < 0.05 else "not significant"
+            verdict = "differs" if adjusted < 0.05 else "may be equal"
             interval = "-"
             if gap.low is not None and gap.high is not None:
-                interval = f"{_fixed(gap.low)} to {_fixed(gap.high)}"
+                interval = f"{fixed(gap.low)} to {fixed(gap.high)}"
             student = "-" if gap.p_student is None else f"{gap.p_student:.3g}"
             tested = [interval, f"{gap.p_value:.3g}", student, f"{adjusted:.3g}", verdict]
-        rows.append((name, f"{_fixed(gap.value)}{error}", debiased, *tested))
+        rows.append((name, f"{fixed(gap.value)}{error}", debiased, *tested))
     return ["", *_aligned(rows)]
 
 
-def compare_table(result: Comparison) -> list[str]:
-    """Models by rank, and what sets the others apart from the best."""
-    best = shown(result.entries[0].name, NAME)
-    width = max(5, *(len(shown(entry.name, NAME)) for entry in result.entries))
-    head = f"{'model':<{width}}  {'CMD':>9} {'± SE':>8} {'unbiased':>9}  {'95 % interval':<18}"
-    lines = [f"{head} {'ITDis':>8} {'Dis(f,r)':>9} {'images':>8}"]
-    for entry in result.entries:
-        known = entry.low is not None and entry.high is not None
-        cells = [
-            f"{entry.cmd:>9.4f}",
-            f"{entry.standard_error:>8.4f}" if entry.standard_error is not None else f"{'-':>8}",
-            f"{entry.debiased:>9.4f}" if entry.debiased is not None else f"{'-':>9}",
-            f" {f'{entry.low:.3f} to {entry.high:.3f}' if known else '-':<18}",
-            f"{entry.itdis:>8.4f}",
-            f"{entry.dis_fr:>9.4f}",
-            f"{entry.n if entry.n is not None else '?':>8}",
-        ]
-        lines.append(f"{shown(entry.name, NAME):<{width}}  {' '.join(cells)}")
+def compare_table(result: Comparison, width: int | None = None) -> list[str]:
+    """Models by rank, and what sets the others apart from the best.
+
+    Args:
+        result: The comparison.
+        width: The columns of the terminal: what is less important is left out where they are few.
+    """
+    entries = result.entries
+    #: A name, then columns by importance: the last ones give way first.
+    columns = [
+        ("CMD", [f"{e.cmd:.4f}{_error(e.standard_error)}" for e in entries]),
+        ("debiased", ["-" if e.debiased is None else f"{e.debiased:.4f}" for e in entries]),
+        ("images", [f"{e.n:,}" if e.n is not None else "?" for e in entries]),
+        ("95 % interval", [
+            "-" if e.low is None or e.high is None else f"{e.low:.3f} to {e.high:.3f}"
+            for e in entries
+        ]),
+        ("ITDis", [f"{e.itdis:.4f}" for e in entries]),
+        ("Dis(f,r)", [f"{e.dis_fr:.4f}" for e in entries]),
+    ]  # fmt: skip
+    names = ("model", [shown(e.name, NAME if width is None else width // 3) for e in entries])
+    head, *rows = _table(names, columns, width)
+    lines = [Styled(head, "bold"), *rows]
     how = {_how(each) for each in result.against_best}
     if how:
         alike = f", {next(iter(how))}" if len(how) == 1 else ""
-        lines += ["", f"against {best}{alike}"]
+        lines += ["", f"against {shown(entries[0].name, NAME)}{alike}"]
     for each in result.against_best:
-        verdict = "not tested, the numbers of images differ"
-        if each.p_value is not None and each.p_adjusted is not None:
-            of = f"p {each.p_value:.3g}, {each.p_adjusted:.3g} of {len(result.against_best)}"
-            verdict = f"{of}: {'significant' if each.p_adjusted < 0.05 else 'not significant'}"
         own = f", {_how(each)}" if len(how) > 1 else ""
         lines.append(
-            f"{shown(each.name, NAME):<{width}}  {each.difference:+9.4f} ± "
-            f"{each.standard_error:.4f}  {verdict}{own}"
+            f"{shown(each.name, NAME)}  {each.difference:+.4f}{_error(each.standard_error)}: "
+            f"{_told(each, len(result.against_best))}{own}"
         )
-    return [*lines, *_families(result), *_slice_gaps(result)]
+    return [*lines, *_families(result, width), *_slice_gaps(result)]
 
 
 def _slice_gaps(result: Comparison) -> list[str]:
@@ -184,7 +137,7 @@ def _slice_gaps(result: Comparison) -> list[str]:
                 error = "" if gap.standard_error is None else f" ± {gap.standard_error:.4f}"
                 verdict = "not known"
                 if gap.p_adjusted is not None:
-                    beyond = "significant" if gap.p_adjusted < 0.05 else "not significant"
+                    beyond = "differs" if gap.p_adjusted < 0.05 else "may be equal"
                     verdict = f"p {gap.p_adjusted:.3g} of all slices: {beyond}"
                 number = "adds to CMD" if name == "adds" else name
                 models = (shown(each.name, NAME), shown(label, NAME), number)
@@ -195,11 +148,26 @@ def _slice_gaps(result: Comparison) -> list[str]:
     return ["", *_aligned([head, *rows])]
 
 
+def _told(each: Against, models: int) -> str:
+    """Whether a model differs from the best, in words."""
+    from cmdmetric.compare import chance, p_of
+
+    if each.p_value is None or each.p_adjusted is None:
+        return "not tested, the numbers of images differ"
+    differs = "differs" if each.p_adjusted < 0.05 else "may be equal"
+    several = f", {each.p_adjusted:.2g} for {models} comparisons" if models > 1 else ""
+    return f"{differs}; {chance(each.p_value)} ({p_of(each.p_value)}{several})"
+
+
+def _error(error: float | None) -> str:
+    return "" if error is None else f" ± {error:.4f}"
+
+
 def _how(each: Against) -> str:
     return "paired by caption" if each.paired else "as independent samples"
 
 
-def _families(result: Comparison) -> list[str]:
+def _families(result: Comparison, width: int | None) -> list[str]:
     """The family's numbers, a line each, a column for every model."""
     names = list(dict.fromkeys(name for entry in result.entries for name in entry.metrics))
     if not names:
@@ -207,10 +175,10 @@ def _families(result: Comparison) -> list[str]:
     from cmdmetric.scoring import better
 
     against = {each.name: each.metrics for each in result.against_best}
-    rows = [("", *(shown(entry.name, NAME) for entry in result.entries), "better")]
-    for name in names:
+    columns: list[tuple[str, list[str]]] = [("better", [better(name) or "" for name in names])]
+    for entry in result.entries:
         cells = []
-        for entry in result.entries:
+        for name in names:
             value, gap = entry.metrics.get(name), against.get(entry.name, {}).get(name)
             mark = ""
             if gap is not None and gap.p_adjusted is None:
@@ -218,8 +186,9 @@ def _families(result: Comparison) -> list[str]:
             elif gap is not None and gap.p_adjusted is not None and gap.p_adjusted < 0.05:
                 mark = " *"
             cells.append(f"{'-' if value is None else _with_error(value)}{mark}")
-        rows.append((name, *cells, better(name) or ""))
-    lines = ["", *_aligned(rows)]
+        columns.append((shown(entry.name, NAME if width is None else width // 4), cells))
+    head, *rows = _table(("", names), columns, width)
+    lines = ["", Styled(head, "bold"), *rows]
     gaps = [gap for each in against.values() for gap in each.values()]
     if gaps:
         unknown = any(gap.p_adjusted is None for gap in gaps)
@@ -229,20 +198,7 @@ def _families(result: Comparison) -> list[str]:
 
 
 def _with_error(value: Value) -> str:
-    error = "" if value.standard_error is None else f" ± {value.standard_error:.4f}"
-    return f"{value.value:.4f}{error}"
-
-
-def _family(metrics: Mapping[str, Value]) -> list[str]:
-    if not metrics:
-        return []
-    from cmdmetric.scoring import better
-
-    lines = [""]
-    for name, value in metrics.items():
-        error = "" if value.standard_error is None else f" ± {value.standard_error:.4f}"
-        lines.append(f"{name:<14}{value.value:>10.4f}{error:<12} {better(name)} is better")
-    return lines
+    return f"{value.value:.4f}{_error(value.standard_error)}"
 
 
 def _slices(found: Slices | None) -> list[str]:
@@ -263,11 +219,13 @@ def _slices(found: Slices | None) -> list[str]:
 
 
 def _with_interval(value: SliceValue | None) -> str:
+    from cmdmetric.compare import fixed
+
     if value is None:
         return "-"
     if value.low is None or value.high is None:
-        return _fixed(value.value)
-    return f"{_fixed(value.value)} ({_fixed(value.low)} to {_fixed(value.high)})"
+        return fixed(value.value)
+    return f"{fixed(value.value)} ({fixed(value.low)} to {fixed(value.high)})"
 
 
 def _copying(found: Copying | None) -> list[str]:
@@ -293,14 +251,37 @@ def _copying(found: Copying | None) -> list[str]:
     return [*lines, *_aligned(rows)]
 
 
-def harm_table(rows: Sequence[Harm]) -> list[str]:
-    """The samples that raise CMD most."""
+def harm_table(rows: Sequence[Harm], width: int | None = None) -> list[str]:
+    """The samples that raise CMD most; names and captions are cut to the terminal's columns."""
+    longest = NAME if width is None else max(8, (width - 28) // 2)
     cells = [("raises CMD by", "", "name", "caption")]
     cells += [
-        (f"{row.share:.5f}", row.side, shown(row.name, NAME), shown(row.caption, NAME))
+        (f"{row.share:.5f}", row.side, shown(row.name, longest), shown(row.caption, longest))
         for row in rows
     ]
     return _aligned(cells)
+
+
+def check_lines(verdict: Verdict) -> list[str]:
+    """The verdict of a gate, with what failed in a colour of its own."""
+    good = verdict.exit_status == 0
+    *lines, last = verdict.lines()
+    styled = [Styled(line, "bad") if line.endswith("OUTSIDE") else line for line in lines]
+    return [*styled, Styled(last, "good" if good else "bad")]
+
+
+def _table(
+    names: tuple[str, Sequence[str]],
+    columns: Sequence[tuple[str, Sequence[str]]],
+    width: int | None,
+) -> list[str]:
+    """A head and rows with as many of the columns as there is room for, but one at least."""
+    kept = [names, *columns]
+    while True:
+        lines = _aligned(list(zip(*([title, *cells] for title, cells in kept), strict=True)))
+        if width is None or len(kept) == 2 or max(map(len, lines)) <= width:
+            return lines
+        kept.pop()
 
 
 def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:

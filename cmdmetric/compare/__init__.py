@@ -16,6 +16,12 @@ if TYPE_CHECKING:
         compare as compare,
     )
     from cmdmetric.compare.two_generators import Versus as Versus, versus as versus
+    from cmdmetric.compare.words import (
+        chance as chance,
+        fixed as fixed,
+        p_of as p_of,
+        verdict as verdict,
+    )
 
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
@@ -24,5 +30,6 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "ranking": "rank",
         "stored_scores": "Against Comparison Entry compare",
         "two_generators": "Versus versus",
+        "words": "chance fixed p_of verdict",
     },
 )

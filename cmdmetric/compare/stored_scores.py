@@ -7,19 +7,12 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from cmdmetric.errors import InputError
-from cmdmetric.gate import (
-    SAME_CAPTIONS,
-    differences_of,
-    numbers,
-    read_json,
-    refuse_malformed,
-    setting_of,
-)
+from cmdmetric.gate import SAME_CAPTIONS, differences_of, numbers, setting_of
 from cmdmetric.metrics import QUANTITIES
-from cmdmetric.scoring import METRIC_OF, METRICS, SCHEMA
+from cmdmetric.scoring import METRIC_OF, METRICS, SCHEMA, CMDScore, read_json, refuse_malformed
 from cmdmetric.uncertainty import Gap, Sizes, Value, differ, gap_of, holm
 
 
@@ -75,7 +68,7 @@ class Against:
     """One model against the best."""
 
     name: str
-    #: CMD of the model minus that of the best, without the excess of finite samples where that is
+    #: CMD of the model minus that of the best, debiased where that is
     #: known of both.
     difference: float
     standard_error: float | None
@@ -116,32 +109,34 @@ class Comparison:
         }
 
 
-def compare(files: Sequence[str | os.PathLike[str]]) -> Comparison:
-    """Rank stored scores, the best first, and tell which differ from the best beyond chance.
+#: What a comparison takes: a score, its file, or its content as JSON.
+Stored: TypeAlias = "CMDScore | str | os.PathLike[str] | Mapping[str, Any]"
+
+
+def compare(scores: Sequence[Stored] | Mapping[str, Stored]) -> Comparison:
+    """Rank scores, the best first, and tell which differ from the best beyond chance.
 
     They are ranked by CMD; where their numbers of generated images, or of draws among them, differ
-    by more than 1 %, by CMD without the excess of finite samples. Files do not tell which images
-    belong to one caption, so the samples count as independent: as a rule the errors are too large
-    where the models drew the same captions, and `cmd-score A captions.json --versus B` is sharper.
+    by more than 1 %, by the debiased CMD. Scores do not tell which images belong to one caption, so
+    the samples count as independent: as a rule the errors are too large where the models drew the
+    same captions, and `cmd-score A captions.json --versus B` is sharper.
 
     Args:
-        files: The JSON of two scores or more.
+        scores: Two or more: scores, files of them, or their JSON as a dict; by their names where it
+            is a mapping of names to these. Otherwise a file is called by its stem, and a score by
+            its generated images.
 
     Raises:
-        InputError: There are fewer than two files, one is no score, or two were made differently:
+        InputError: There are fewer than two, one is no score, or two were made differently:
             under another protocol, with another encoder, or against another reference.
     """
-    if len(files) < 2:
+    if isinstance(scores, (str, os.PathLike, CMDScore)) or len(scores) < 2:
         raise InputError("a comparison takes two scores or more")
-    contents = [(os.fspath(file), read_score(Path(file))) for file in files]
-    first_name, first = contents[0]
-    for name, content in contents[1:]:
+    contents = _named_contents(scores)
+    (_, first_name, first), *rest = contents
+    for _, name, content in rest:
         _refuse_differences(first_name, first, name, content)
-    stems = [Path(name).stem for name, _ in contents]
-    entries = [
-        entry_of(stem if stems.count(stem) == 1 else name, content)
-        for stem, (name, content) in zip(stems, contents, strict=True)
-    ]
+    entries = [entry_of(short, content) for short, _, content in contents]
     order, ranked_by, notes = ranking_of(entries)
     best, *others = [entries[i] for i in order]
     notes += _differing_networks(entries)
@@ -150,6 +145,39 @@ def compare(files: Sequence[str | os.PathLike[str]]) -> Comparison:
     against = against_best([(x.name, _gap(x, best), _gaps(x, best), False) for x in tested])
     against = with_slices(against, best, {other.name: other for other in others})
     return Comparison((best, *others), against, ranked_by, tuple(notes))
+
+
+def _named_contents(
+    scores: Sequence[Stored] | Mapping[str, Stored],
+) -> list[tuple[str, str, Mapping[str, Any]]]:
+    """Of every score a name that no other has, what an error calls it, and its JSON."""
+    if isinstance(scores, Mapping):
+        return [
+            (str(name), str(name), _content(score, str(name))) for name, score in scores.items()
+        ]
+    found: list[tuple[str, str, Mapping[str, Any]]] = []
+    for place, score in enumerate(scores, 1):
+        whole = os.fspath(score) if isinstance(score, (str, os.PathLike)) else f"score {place}"
+        content = _content(score, whole)
+        if isinstance(score, (str, os.PathLike)):
+            found.append((Path(whole).stem, whole, content))
+        else:
+            short = str(content.get("generated") or whole)
+            found.append((short, f"{short} ({place})", content))
+    shorts = [short for short, *_ in found]
+    return [
+        (short if shorts.count(short) == 1 else whole, whole, content)
+        for short, whole, content in found
+    ]
+
+
+def _content(score: Stored, name: str) -> Mapping[str, Any]:
+    if isinstance(score, CMDScore):
+        return score.to_dict()
+    if isinstance(score, (str, os.PathLike)):
+        return read_score(Path(score))
+    refuse_malformed(score, name)
+    return score
 
 
 def _differing_networks(entries: Sequence[Entry]) -> Iterator[str]:
@@ -212,7 +240,7 @@ def ranking_of(entries: Sequence[Entry]) -> tuple[list[int], str, list[str]]:
         advice = "fewer images score higher for that alone, so the ranking may mean nothing"
         if all(entry.debiased is not None for entry in entries):
             ranked_by = "debiased"
-            advice = "they are ranked by CMD without the excess of finite samples"
+            advice = "they are ranked by the debiased CMD"
         of = f"{min(counts):,} to {max(counts):,} generated images"
         if min(counts) == max(counts):
             of = f"{counts[0]:,} generated images of different numbers of captions"

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from cmdmetric.cache import FeatureCache, Space, remembered
 from cmdmetric.encoders import NOT_THERE, text_space
@@ -17,7 +16,7 @@ from cmdmetric.features.rows import FeatureRows, Features
 from cmdmetric.features.stored_moments import recall_moments, remember_moments
 from cmdmetric.inputs import Captions
 from cmdmetric.metrics import Moments
-from cmdmetric.terminal import shown
+from cmdmetric.progress import Bar, progress_bar
 
 if TYPE_CHECKING:
     from cmdmetric.encoders import Encoder, LazyEncoder
@@ -72,13 +71,12 @@ def encode_captions(
     run = _CaptionRun(texts, known_by, encoder, cache, space)
     moments = recall_moments(cache, run.identity, provenance)
     if moments is not None:
-        counted = remembered(cache, "captions cut", [run.identity], run.count_cut)
-        truncated = counted["truncated"]
+        bar = remembered(cache, "captions cut", [run.identity], run.count_cut)
+        truncated = bar["truncated"]
         return EncodedTexts(
             moments, Features(run.complete), kept, truncated, len(kept), run.identity
         )
-    with tqdm(total=len(kept), desc=f"captions {shown(captions.source, 32)}", unit="caption",
-              disable=not progress, mininterval=0.5) as bar:  # fmt: skip
+    with progress_bar(f"captions {captions.source}", len(kept), "caption", wanted=progress) as bar:
         features = run.complete(bar)
     moments = Moments.from_features(features, provenance)
     remember_moments(cache, run.identity, moments)
@@ -116,9 +114,9 @@ class _CaptionRun:
         self.complete()
         return {"truncated": int(self.cut.sum())}
 
-    def complete(self, bar: tqdm | None = None) -> NDArray[np.float32]:
+    def complete(self, bar: Bar | None = None) -> NDArray[np.float32]:
         """All features: from the cache, or encoded."""
-        bar = tqdm(disable=True) if bar is None else bar
+        bar = progress_bar("", None, "caption", wanted=False) if bar is None else bar
         with FeatureRows() as rows:
             left = self._fill(rows, bar)
             for start in range(0, len(left), TEXT_CHUNK):
@@ -134,7 +132,7 @@ class _CaptionRun:
                     bar.update(len(batch))
             return rows.finish([])
 
-    def _fill(self, rows: FeatureRows, bar: tqdm) -> NDArray[np.intp]:
+    def _fill(self, rows: FeatureRows, bar: Bar) -> NDArray[np.intp]:
         """Take from the cache what it has; returns the positions of the rest."""
         if self._cache is None:
             return np.arange(len(self._texts))

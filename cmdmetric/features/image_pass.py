@@ -17,14 +17,13 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from cmdmetric.cache import FeatureCache, Space, stamp_of
 from cmdmetric.encoders import ImageNetwork
 from cmdmetric.features.failures import OnError, refuse_failures
 from cmdmetric.features.rows import FeatureRows
 from cmdmetric.inputs import Failure, ImageItem, ImageSet, prepared
-from cmdmetric.terminal import shown
+from cmdmetric.progress import Bar, progress_bar
 
 #: Keys that are looked up in the cache at once.
 KEYS = 4096
@@ -114,9 +113,8 @@ class ImagePass:
         source = self._images.source
         with contextlib.ExitStack() as stack:
             bar = stack.enter_context(
-                tqdm(total=self._images.count, desc=f"images {shown(source, 32)}", unit="image",
-                     disable=not progress, mininterval=0.5)
-            )  # fmt: skip
+                progress_bar(f"images {source}", self._images.count, "image", wanted=progress)
+            )
             ways = [
                 stack.enter_context(_Way(network, self._cache, len(self._digests)))
                 for network in networks
@@ -143,7 +141,7 @@ class ImagePass:
         if self._cache is not None and self._files is not None:
             self._digests = self._cache.digests.known(self._files)
 
-    def _recall(self, ways: Sequence[_Way], bar: tqdm) -> None:
+    def _recall(self, ways: Sequence[_Way], bar: Bar) -> None:
         """Take from the cache what it has of the known contents."""
         before = self._done(ways)
         for way in ways:
@@ -164,7 +162,7 @@ class ImagePass:
         key = space.key(set_name.encode("utf-8", "surrogateescape"))
         return self._cache.lock(key, self._images.source)
 
-    def _encode(self, ways: Sequence[_Way], on_error: OnError, bar: tqdm) -> None:
+    def _encode(self, ways: Sequence[_Way], on_error: OnError, bar: Bar) -> None:
         """Read what is left, decode what is new, and run it through the networks that lack it."""
         lookahead = 4 * max(way.network.batch_size for way in ways)
         prepare = partial(self._prepare, ways)

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 from pathlib import Path
 
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from cmdmetric.errors import InputError
 from cmdmetric.files.paths import expanded
@@ -95,7 +95,10 @@ def download(url: str, target: Path, sha256: str, what: str) -> Path:
             target.parent.mkdir(parents=True, exist_ok=True)
             handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
             partial, digest = Path(name), hashlib.sha256()
-            bar = tqdm(total=size or None, unit="B", unit_scale=True, desc=target.name)
+            # None: no bar where stderr is no terminal.
+            bar = tqdm(
+                total=size or None, unit="B", unit_scale=True, desc=target.name, disable=None
+            )
             with os.fdopen(handle, "wb") as file, bar:
                 while chunk := answer.read(CHUNK):
                     file.write(chunk)

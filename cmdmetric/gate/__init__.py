@@ -12,6 +12,11 @@ if TYPE_CHECKING:
         Tolerance as Tolerance,
         check as check,
     )
+    from cmdmetric.gate.ci import (
+        junit as junit,
+        log_commands as log_commands,
+        summary as summary,
+    )
     from cmdmetric.gate.expectations import (
         SAME_CAPTIONS as SAME_CAPTIONS,
         Against as Against,
@@ -20,18 +25,14 @@ if TYPE_CHECKING:
         numbers as numbers,
         setting_of as setting_of,
     )
-    from cmdmetric.gate.stored import (
-        read_json as read_json,
-        refuse_malformed as refuse_malformed,
-    )
     from cmdmetric.gate.verdict import Verdict as Verdict
 
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
         "checks": "DEFAULT_TOLERANCE Tolerance check",
+        "ci": "junit log_commands summary",
         "expectations": "Against SAME_CAPTIONS differences_of expectation numbers setting_of",
-        "stored": "read_json refuse_malformed",
         "verdict": "Verdict",
     },
 )

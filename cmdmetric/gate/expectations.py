@@ -14,9 +14,8 @@ from typing import Any, TypeAlias
 from cmdmetric import published
 from cmdmetric.errors import InputError
 from cmdmetric.files import named_path
-from cmdmetric.gate.stored import read_json, refuse_malformed
 from cmdmetric.metrics import QUANTITIES
-from cmdmetric.scoring import CMDScore, fields_of
+from cmdmetric.scoring import CMDScore, fields_of, read_json, refuse_malformed
 
 #: Features of one set of images differ between machines by some 1e-6, and so do their distances:
 #: what is below this share of the largest distance is rounding.

@@ -7,12 +7,11 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from cmdmetric.encoders import to_pixels
 from cmdmetric.inputs import Failure, ImageItem, ImageSet, prepared
+from cmdmetric.progress import progress_bar
 from cmdmetric.protocol import Protocol
-from cmdmetric.terminal import shown
 
 #: Formats whose usual files lose something.
 LOSSY = ("JPEG", "MPO", "WEBP", "AVIF", "JPEG2000")
@@ -57,9 +56,7 @@ def look_over(images: ImageSet, protocol: Protocol, progress: bool = False) -> L
     def look(number: int, item: ImageItem) -> ImageFacts:
         return facts_of(item, protocol, blocks=number < _BLOCKS)
 
-    bar = tqdm(total=images.count, desc=f"looking at {shown(images.source, 32)}", unit="image",
-               disable=not progress, mininterval=0.5)  # fmt: skip
-    with bar:
+    with progress_bar(f"looking at {images.source}", images.count, "image", wanted=progress) as bar:
         for _, item, result in prepared(enumerate(images), look, _LOOKAHEAD, images.source):
             bar.update()
             if isinstance(result, Failure):

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         caption_texts as caption_texts,
         groups_of as groups_of,
         pairing_of as pairing_of,
+        with_places as with_places,
     )
     from cmdmetric.scoring.networks import Networks as Networks, with_generated as with_generated
     from cmdmetric.scoring.notes import left_out as left_out, pairing_is_lost as pairing_is_lost
@@ -47,11 +48,8 @@ if TYPE_CHECKING:
         find_reference_file as find_reference_file,
         load_reference as load_reference,
     )
-    from cmdmetric.scoring.result import (
-        SCHEMA as SCHEMA,
-        CMDScore as CMDScore,
-        run_record as run_record,
-    )
+    from cmdmetric.scoring.rendering.text import family_lines as family_lines
+    from cmdmetric.scoring.result import CMDScore as CMDScore, run_record as run_record
     from cmdmetric.scoring.side import Side as Side, Source as Source
     from cmdmetric.scoring.signature import fields_of as fields_of
     from cmdmetric.scoring.statistics import (
@@ -59,6 +57,11 @@ if TYPE_CHECKING:
         score_of as score_of,
     )
     from cmdmetric.scoring.stored.merging import merge as merge
+    from cmdmetric.scoring.stored.score_file import (
+        SCHEMA as SCHEMA,
+        read_json as read_json,
+        refuse_malformed as refuse_malformed,
+    )
     from cmdmetric.scoring.stored.storing import stored_set as stored_set
     from cmdmetric.scoring.stored_sets import StoredSet as StoredSet
     from cmdmetric.scoring.together import (
@@ -73,18 +76,20 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "encoding": "Encoding encoding_of",
         "family.catalogue": "METRICS METRIC_OF better",
         "family.wanted": "Wanted",
-        "grouping": "as_samples caption_rows caption_texts groups_of pairing_of",
+        "grouping": "as_samples caption_rows caption_texts groups_of pairing_of with_places",
         "networks": "Networks with_generated",
         "stored.merging": "merge",
         "notes": "left_out pairing_is_lost",
         "opening": "find_real open_image_side open_text_side side_of",
         "options": "DEFAULTS EncoderOptions EncodingOptions refuse_unknown",
         "references": "REFERENCES find_reference_file load_reference",
-        "result": "CMDScore SCHEMA run_record",
+        "rendering.text": "family_lines",
+        "result": "CMDScore run_record",
         "side": "Side Source",
         "signature": "fields_of",
         "statistics": "common_provenance score_of",
         "stored_sets": "StoredSet",
+        "stored.score_file": "SCHEMA read_json refuse_malformed",
         "stored.storing": "stored_set",
         "together": "Scored scored with_family",
         "detail.copies": "Copies Copying",

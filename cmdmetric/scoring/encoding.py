@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -32,6 +33,7 @@ from cmdmetric.features import (
     workers as distributed,
 )
 from cmdmetric.inputs import Captions, Columns, ImageSet
+from cmdmetric.progress import announce, watched
 from cmdmetric.protocol import get_protocol
 from cmdmetric.scoring.options import DEFAULTS, EncodingOptions, refuse_unknown
 from cmdmetric.scoring.side import Side
@@ -223,12 +225,15 @@ def encoding_of(**options: Unpack[EncodingOptions]) -> Encoding:
         raise InputError(f"encoder is {chosen['encoder']!r}, it must be a cmdmetric.Encoder")
     protocol, batch_size = get_protocol(chosen["protocol"]), chosen["batch_size"]
     cache, progress = open_cache(chosen["cache"]), chosen["progress"]
+    progress = watched() if progress is None else progress
     workers = distributed.workers()
     if workers is not None:
         device = workers.device(device)
         progress = progress and workers.rank == 0
 
     def build(checkpoint: Checkpoint) -> Encoder:
+        if progress:
+            announce(f"loading {'' if 'torch' in sys.modules else 'torch and '}{checkpoint.label}")
         from cmdmetric.encoders import Encoder  # imports torch: not before it is needed
 
         return Encoder(

@@ -77,7 +77,7 @@ def notes_on_pairing(f: Side, l: Side, pairing: Pairing | None) -> Iterator[str]
 
 
 def what_is_lost(f: Side, r: Side, l: Side, pairing: Pairing | None) -> str | None:
-    """What is lost that CMD without the excess of finite samples follows from; None for nothing.
+    """What is lost that the debiased CMD follows from; None for nothing.
 
     What a finite sample adds follows from its features and from what was drawn together. Where
     either is lost, the same images would get another value.

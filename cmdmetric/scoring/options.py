@@ -28,7 +28,8 @@ class EncoderOptions(TypedDict, total=False):
     #: The file of its weights; by default it is looked for in caches and then downloaded, which is
     #: announced.
     weights: str | Path | None
-    #: A `cmdmetric.Protocol`, "grgan" (the default: as published), "clip", or a JSON file.
+    #: A `cmdmetric.Protocol`, "grgan" (the default: to compare with published numbers), "clip" (for
+    #: anything else), or a JSON file.
     protocol: Protocol | str | Path
     #: Such as "cpu", "cuda:1" or "mps"; by default a GPU where there is one.
     device: str | torch.device | None
@@ -52,8 +53,9 @@ class EncodingOptions(EncoderOptions, total=False):
     #: "raise" (the default) refuses sets with images that cannot be decoded, "skip" leaves these
     #: images out.
     on_error: OnError
-    #: Whether progress bars are shown on stderr; by default they are not.
-    progress: bool
+    #: Whether progress is told on stderr: bars in a terminal or a notebook, lines elsewhere. By
+    #: default it is where a person looks.
+    progress: bool | None
     #: Whether features of files and captions are looked up in the feature cache and kept there (the
     #: default), or the folder of another cache (docs/caching.md).
     cache: bool | str | Path
@@ -71,7 +73,7 @@ DEFAULTS: EncodingOptions = {
     "caption_column": None,
     "image_column": None,
     "on_error": "raise",
-    "progress": False,
+    "progress": None,
     "cache": True,
 }
 

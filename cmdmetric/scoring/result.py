@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cmdmetric.errors import InputError
+from cmdmetric.files import whole_file
+from cmdmetric.metrics import QUANTITIES
+from cmdmetric.scoring.rendering import figure, markup, text
+from cmdmetric.scoring.rendering.table import Row, Table
 from cmdmetric.scoring.signature import Signature
+from cmdmetric.scoring.stored.score_file import SCHEMA, read_json, refuse_malformed
+from cmdmetric.terminal import as_json
 from cmdmetric.version import __version__
 
 if TYPE_CHECKING:
+    import pandas
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
     from cmdmetric.scoring.detail.copies import Copying
     from cmdmetric.scoring.detail.slices import Slices
-    from cmdmetric.uncertainty import Uncertainty, Value
+    from cmdmetric.uncertainty import Estimate, Uncertainty, Value
 
 
 #: Whose releases may move a number in its last digits.
@@ -30,13 +43,14 @@ _LIBRARIES = (
     "pillow",
     "transformers",
 )
-#: Of the JSON that results are written as; docs/json.md says what each version is.
-SCHEMA = 2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CMDScore:
-    """CMD, what it is made of, and how it was made; `float()` of it is CMD. Lower is better."""
+    """CMD, what it is made of, and how it was made; `float()` of it is CMD. Lower is better.
+
+    `print` gives the five lines of the command `cmd-score`, a notebook shows a table.
+    """
 
     cmd: float
     itdis: float
@@ -65,7 +79,7 @@ class CMDScore:
     skipped: int
     truncated: int
     empty: int
-    #: Error bars and values without the excess of finite samples; None where only moments are
+    #: Error bars and debiased values; None where only moments are
     #: at hand on every side.
     uncertainty: Uncertainty | None
     #: What a reader of the numbers must know.
@@ -85,10 +99,53 @@ class CMDScore:
     def __float__(self) -> float:
         return self.cmd
 
+    def __str__(self) -> str:
+        return "\n".join(text.lines(self.table))
+
+    def __repr__(self) -> str:
+        return text.line(self.table)
+
+    def _repr_html_(self) -> str:
+        return markup.html(self.table)
+
     @property
     def short_signature(self) -> str:
         """The form of the signature for a text: protocol, encoder, sets and version."""
         return Signature.read(self.signature).short
+
+    @property
+    def table(self) -> Table:
+        """The numbers as rows: what every way of showing them is made of."""
+        from cmdmetric.scoring.family.catalogue import better
+
+        bars = self.uncertainty
+        family = tuple(
+            Row(name, name, value.value, value.standard_error, better=better(name))
+            for name, value in self.metrics.items()
+        )
+        withheld = None
+        if bars is not None and bars.cmd.debiased is None:
+            withheld = bars.withheld or "the generated images are moments alone"
+        return Table(
+            rows=tuple(self._row(name, title) for name, title in QUANTITIES.items()),
+            family=family,
+            counts=(self.n, self.n_real, self.n_captions),
+            sources=(self.generated, self.real, self.captions),
+            paired=self.paired,
+            signature=self.signature,
+            short_signature=self.short_signature,
+            withheld=withheld,
+        )
+
+    def _row(self, name: str, title: str) -> Row:
+        value: float = getattr(self, name)
+        better = "lower" if name in ("cmd", "itdis", "dis_fr") else None
+        bar: Estimate | None = getattr(self.uncertainty, name, None)
+        # Between two sides that are moments nothing was sampled.
+        if bar is None or not (bar.standard_error > 0 or value == 0):
+            return Row(name, title, value, better=better)
+        error = bar.standard_error
+        return Row(name, title, value, error, bar.debiased, bar.low, bar.high, better)
 
     def to_dict(self) -> dict[str, Any]:
         """Give all fields, for JSON: docs/json.md."""
@@ -108,6 +165,119 @@ class CMDScore:
             "memorisation": self.memorisation and dataclasses.asdict(self.memorisation),
         }
         return {"schema": SCHEMA, **fields, **own}
+
+    def to_flat_dict(self) -> dict[str, Any]:
+        """Give the numbers by one name each, for a logger or as a row of a table of many scores.
+
+        Beside `cmd` stand `cmd_standard_error`, `cmd_debiased`, `cmd_low` and `cmd_high` where they
+        are known, and so for every number; then `n`, `n_real`, `n_captions` and `signature`.
+        """
+        return self.table.flat()
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """Give the numbers as a DataFrame: a row a number, with its error, interval and direction.
+
+        Raises:
+            InputError: pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError:
+            raise InputError(
+                "a DataFrame needs pandas: pip install pandas; to_flat_dict needs nothing"
+            ) from None
+        rows = [dataclasses.asdict(row) for row in (*self.table.rows, *self.table.family)]
+        return pandas.DataFrame(rows).set_index("name").drop(columns="title")
+
+    def to_latex(self, numbers: Sequence[str] = ("cmd", "itdis", "dis_fr")) -> str:
+        """Give a table for a paper, with the lines of the package booktabs.
+
+        Numbers are rounded to two digits of their standard error; the signature is a comment.
+
+        Args:
+            numbers: Which numbers, by their names.
+
+        Raises:
+            InputError: The score has no number of such a name.
+        """
+        rows = {row.name: row for row in (*self.table.rows, *self.table.family)}
+        if unknown := [name for name in numbers if name not in rows]:
+            raise InputError(f"the score has no {unknown[0]!r}; there is {', '.join(rows)}")
+        return markup.latex(self.table, [rows[name] for name in numbers])
+
+    def plot(self, ax: Axes | None = None) -> tuple[Figure, Axes]:
+        """Draw CMD, ITDis and Dis(f,r) with their error bars.
+
+        Args:
+            ax: Where to draw; by default on new axes.
+
+        Returns:
+            The figure and the axes, as the metrics of torchmetrics do.
+
+        Raises:
+            InputError: matplotlib is not installed (the extra `report`).
+        """
+        return figure.plot(self.table, ax)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the score as JSON, as `cmd-score -o` does; the file appears whole or not at all.
+
+        Raises:
+            InputError: It cannot be written there.
+        """
+        content = as_json({**self.to_dict(), "run": run_record(())})
+        with whole_file(Path(path)) as file:
+            file.write(f"{content}\n".encode(errors="backslashreplace"))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> CMDScore:
+        """Read a score that `save` or `cmd-score -o` wrote, of this release or an older one.
+
+        Raises:
+            InputError: There is no such file, or it is no score.
+        """
+        return cls.from_dict(read_json(Path(path)), os.fspath(path))
+
+    @classmethod
+    def from_dict(cls, content: Any, name: str = "the score") -> CMDScore:
+        """The inverse of `to_dict`, also of the JSON that older releases wrote.
+
+        Args:
+            content: The JSON of a score.
+            name: What an error calls it.
+
+        Raises:
+            InputError: It is no score.
+        """
+        from cmdmetric.scoring.detail.copies import Copying
+        from cmdmetric.scoring.detail.slices import Slices
+        from cmdmetric.uncertainty import Uncertainty, Value
+
+        refuse_malformed(content, name)
+        own: dict[str, Any] = {}
+        for field in dataclasses.fields(cls):
+            counted = field.name in ("skipped", "truncated", "empty")
+            named = field.name in ("generated", "real", "captions")
+            own[field.name] = content.get(field.name, 0 if counted else "?" if named else None)
+        family = content.get("metrics") or {}
+        try:
+            bars = content.get("uncertainty")
+            own["uncertainty"] = bars and Uncertainty.from_dict(bars)
+            for key, kind in (("slices", Slices), ("memorisation", Copying)):
+                stored = content.get(key)
+                own[key] = stored and kind.from_dict(stored)
+            own["metrics"] = {
+                key: Value(float(each["value"]), each.get("standard_error"))
+                for key, each in family.items()
+            }
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"{name}: its error bars or metrics are incomplete: {error}") from None
+        own["signatures"] = {
+            key: each["signature"] for key, each in family.items() if each.get("signature")
+        }
+        own["networks"] = content.get("networks") or {}
+        own["warnings"] = tuple(map(str, content.get("warnings") or ()))
+        return cls(**own)
 
 
 def _both_forms(signature: str | None) -> dict[str, str | None]:

@@ -54,7 +54,7 @@ def score_of(
     notes = [*notes_on(f, r, l, made), *notes_on_pairing(f, l, pairing)]
     if bars is not None and lost is not None:
         bars = replace(bars, withheld=lost)
-        notes.append(f"CMD without the excess of finite samples is not given: {lost}")
+        notes.append(f"the debiased CMD is not given: {lost}")
     signature = signature_of(f, r, l, made, (pairing, real_pairing), bars)
     if bars is None and any(side.has_features for side in (f, r, l)):
         notes.append(

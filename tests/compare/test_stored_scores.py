@@ -151,7 +151,7 @@ def test_command(tmp_path: Path) -> None:
     assert [model["name"] for model in result["models"]] == ["a", "b"]
     assert (tmp_path / "c.html").read_text().startswith("<!doctype html>")
     table = run(*command, "b.json", cwd=tmp_path).stdout
-    assert "against a, as independent samples" in table and "significant" in table
+    assert "against a, as independent samples" in table and "chance alone parts" in table
     wrong = run(*command, "d.json", cwd=tmp_path)
     assert wrong.returncode == 2 and "d.json: does not exist" in wrong.stderr
     assert wrong.stdout == "" and "Traceback" not in wrong.stderr

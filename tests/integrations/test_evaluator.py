@@ -416,3 +416,28 @@ def test_images_in_memory_may_share_a_name(
         evaluator.update(images, texts[:8])
         found.append(evaluator.compute().metrics["fid"].value)
     assert found[0] == pytest.approx(found[1], rel=1e-5)
+
+
+def test_one_evaluator_scores_folders_lists_and_batches_alike(example: Path) -> None:
+    evaluator = Evaluator(real=example / "real", model="scenes-toy", device="cpu")
+    of_folder = evaluator.score(example / "generated", example / "captions.json")
+    expected = cmd(
+        example / "generated", example / "captions.json", real=example / "real",
+        model="scenes-toy", device="cpu",
+    )  # fmt: skip
+    assert same_numbers(of_folder, expected, 1e-6)
+    assert of_folder.paired == expected.paired == 160
+    names = sorted((example / "generated").iterdir())[:60]
+    images, texts = [Image.open(name) for name in names], [f"a caption {i}" for i in range(60)]
+    of_list = evaluator.score(images, texts)
+    evaluator.update(images, texts)
+    assert same_numbers(of_list, evaluator.compute(), 1e-6)
+    assert same_numbers(evaluator.score(list(zip(images, texts, strict=True))), of_list, 1e-6)
+    with pytest.raises(InputError, match="no captions"):
+        evaluator.score(images)
+    fixed = Evaluator(
+        real=example / "real", captions=example / "captions.json", model="scenes-toy", device="cpu"
+    )
+    assert same_numbers(fixed.score(example / "generated"), of_folder, 1e-6)
+    with pytest.raises(InputError, match="given once"):
+        fixed.score(images, texts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +48,12 @@ class Copying:
     signature: str
     #: The generated images that are nearest to a training image, these first.
     nearest: tuple[Nearest, ...]
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Copying:
+        """The inverse of `dataclasses.asdict`, also of what JSON has made of that."""
+        nearest = tuple(Nearest(**each) for each in values["nearest"])
+        return cls(**{**values, "nearest": nearest})
 
 
 @dataclass(frozen=True, eq=False)

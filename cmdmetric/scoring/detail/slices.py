@@ -85,6 +85,26 @@ class Slices:
         """All fields, for JSON."""
         return {**dataclasses.asdict(self), "slices": [dataclasses.asdict(s) for s in self.slices]}
 
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Slices:
+        """The inverse of `to_dict`, also of what JSON has made of that."""
+
+        def number(of: Mapping[str, Any] | None) -> SliceValue | None:
+            return None if of is None else SliceValue(**of)
+
+        slices = tuple(
+            Slice(
+                each["label"],
+                each["n"],
+                each["draws"],
+                number(each["adds"]),
+                {name: SliceValue(**of) for name, of in each["metrics"].items()},
+                number(each.get("cmd")),
+            )
+            for each in values["slices"]
+        )
+        return cls(values["by"], slices, values["unlabelled"])
+
 
 def slices_of(
     by: str | Path, f: Side, r: Side, l: Side, measured: Mapping[str, Measured], groups: Groups

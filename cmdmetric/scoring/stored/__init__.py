@@ -1,1 +1,1 @@
-"""Files of moments: sets and shards that are made, and put together."""
+"""Files that are read again: of moments, made and put together, and of scores."""

@@ -11,8 +11,9 @@ from typing import Any
 from cmdmetric.errors import InputError
 from cmdmetric.files import missing
 from cmdmetric.metrics import QUANTITIES
-from cmdmetric.scoring import SCHEMA
 
+#: Of the JSON that results are written as; docs/json.md says what each version is.
+SCHEMA = 2
 #: CMD under any protocol is far below; squares of what is below are far from overflowing.
 _LARGEST = 1e15
 #: What a score's JSON has levels of: the score, its metrics, a metric, and one for extensions.

@@ -1,0 +1,42 @@
+"""How work that takes time is told: bars where a person looks, a line where nobody does."""
+
+from __future__ import annotations
+
+import sys
+
+from tqdm.auto import tqdm
+from tqdm.std import tqdm as Bar
+
+from cmdmetric.terminal import one_line, shown, tell
+
+__all__ = ["Bar", "announce", "progress_bar", "watched"]
+
+#: The most characters of what a bar is of.
+_WHAT = 40
+
+
+def watched() -> bool:
+    """Whether a person looks: stderr is a terminal, or this is a notebook."""
+    return sys.stderr.isatty() or "ipykernel" in sys.modules
+
+
+def progress_bar(what: str, total: int | None, unit: str, *, wanted: bool) -> Bar:
+    """A progress bar on stderr, or in a notebook its own; in a pipe or a log one line, no bar.
+
+    Args:
+        what: What is worked on; the middle of a long one is left out.
+        total: How many units there are; None where that is not known.
+        unit: What is counted, such as "image".
+        wanted: Whether progress is told at all.
+    """
+    drawn = wanted and watched()
+    if wanted and not drawn:
+        tell(shown(what) if total is None else f"{shown(what)}: {total:,} {unit}s")
+    return tqdm(
+        total=total, desc=shown(what, _WHAT), unit=unit, disable=not drawn, mininterval=0.5
+    )  # fmt: skip
+
+
+def announce(message: str) -> None:
+    """A line on stderr at once, above bars that are drawn."""
+    tqdm.write(one_line(message), file=sys.stderr)
