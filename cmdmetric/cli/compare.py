@@ -26,8 +26,11 @@ Examples:
               help="Write the JSON result to a file as well.")  # fmt: skip
 @click.option("--report", metavar="FILE", shell_complete=completion.paths,
               help="Write a self-contained HTML report.")  # fmt: skip
+@click.option("--title", metavar="TEXT", help="The report's title.")
 @explain
-def compare(files: tuple[str, ...], form: str, output: str | None, report: str | None) -> None:
+def compare(
+    files: tuple[str, ...], form: str, output: str | None, report: str | None, title: str | None
+) -> None:
     """Rank the scores of several models, and tell which differ from the best beyond chance.
 
     FILES are what `cmd-score ... -o FILE` wrote, all of one protocol, encoder and reference.
@@ -46,5 +49,5 @@ def compare(files: tuple[str, ...], form: str, output: str | None, report: str |
     if report is not None:
         from cmdmetric.report import write_compare_report
 
-        write_compare_report(result, report)
+        write_compare_report(result, report, title=title)
     give(result.to_dict(), compare_table(result, width_of(sys.stdout)), form, output)

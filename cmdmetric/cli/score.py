@@ -36,6 +36,7 @@ GROUPS = {
         "bare", "short", "quiet", "help_all", "help",
     ),
     "Checks": ("tolerance", "junit"),
+    "Report": ("title",),
     "What does the harm": ("worst", "worst_csv"),
     "Inputs": (
         "caption_column", "image_column", "on_error", "inception_weights", "inception_real",
@@ -89,6 +90,7 @@ Examples:
               help="Write the JSON to a file as well.")  # fmt: skip
 @click.option("--report", metavar="FILE", shell_complete=completion.paths,
               help="Write a self-contained HTML report.")  # fmt: skip
+@click.option("--title", metavar="TEXT", help="The report's title.")
 @click.version_option(__version__, prog_name="cmd-score")
 @explain
 def score(
@@ -111,6 +113,7 @@ def score(
     bare: bool,
     output: str | None,
     report: str | None,
+    title: str | None,
     junit: str | None,
 ) -> None:
     """Cross Model Distance of generated images, CMD = Dis(f,r) + ITDis.
@@ -142,7 +145,7 @@ def score(
 
         wanted = Wanted.of(metrics, inception_weights, inception_real, by=by, train=train)
         content, lines = _scores(
-            generated, captions, real, options, wanted, worst, worst_csv, report, short=short
+            generated, captions, real, options, wanted, worst, worst_csv, report, title, short=short
         )
     else:
         from cmdmetric.compare import versus as compare
@@ -178,6 +181,7 @@ def _scores(
     worst: int | None,
     worst_csv: str | None,
     report: str | None,
+    title: str | None,
     *,
     short: bool,
 ) -> tuple[dict[str, Any], list[str]]:
@@ -195,7 +199,7 @@ def _scores(
         if report is not None:
             from cmdmetric.report import write_compare_report
 
-            write_compare_report(ranking, report)
+            write_compare_report(ranking, report, found, title)
         scores = [each.score.to_dict() for each in found]
         return {**ranking.to_dict(), "scores": scores}, compare_table(ranking, width_of(sys.stdout))
     (only,) = found
@@ -216,5 +220,5 @@ def _scores(
     if report is not None:
         from cmdmetric.report import look_at, write_report
 
-        write_report(only, report, look_at(only, encoding))
+        write_report(only, report, look_at(only, encoding), title)
     return content, lines

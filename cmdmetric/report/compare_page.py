@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from cmdmetric.compare import Comparison, Entry
-from cmdmetric.report.data import Published
+from cmdmetric.report.compared import MODELS, compared_images
+from cmdmetric.report.data import ComparedImages, Published
+from cmdmetric.report.family import arrow_of, by_aspect, title_of
 from cmdmetric.report.gather import published_of
-from cmdmetric.report.page import check_report, page, shown, write_page
-from cmdmetric.scoring import better
+from cmdmetric.report.page import check_report, command, page, shown, write_page
+from cmdmetric.report.verdict import of_comparison
+from cmdmetric.scoring import Scored, better
 from cmdmetric.uncertainty import Estimate
 
 if TYPE_CHECKING:
@@ -22,21 +25,31 @@ if TYPE_CHECKING:
 NAME = 18
 
 
-#: The level at which two models are told apart.
-SIGNIFICANT = 0.05
-
-
-def write_compare_report(data: Comparison, path: str | os.PathLike[str]) -> None:
+def write_compare_report(
+    data: Comparison,
+    path: str | os.PathLike[str],
+    found: Sequence[Scored] = (),
+    title: str | None = None,
+) -> None:
     """Write the page of `render_compare`; the file appears whole or not at all.
+
+    Args:
+        data: The comparison.
+        path: Where the page is written.
+        found: The scores with their sides, in any order, where they are at hand: their images are
+            shown side by side.
+        title: The page's title.
 
     Raises:
         InputError: It cannot be written there, or matplotlib is not installed.
     """
     check_report(path)
-    write_page(render_compare(data), path)
+    write_page(render_compare(data, compared_images(data, found), title), path)
 
 
-def render_compare(data: Comparison) -> str:
+def render_compare(
+    data: Comparison, images: Sequence[ComparedImages] = (), title: str | None = None
+) -> str:
     """Give the comparison as HTML. It needs matplotlib (the extra `report`)."""
     from cmdmetric.report import plots
 
@@ -46,22 +59,33 @@ def render_compare(data: Comparison) -> str:
     return page(
         "compare.html",
         data=data,
+        title=title or f"{len(data.entries)} models side by side",
+        verdict=of_comparison(data),
+        images=images,
+        pictured=data.entries[:MODELS],
+        title_of=title_of,
+        arrow_of=arrow_of,
+        command=command(),
+        best_at=lambda name: _best_at(data.entries, name),
         best=best,
         published=published,
-        # Of these nothing tells that the first is better.
-        unsettled=[
-            each
-            for each in data.against_best
-            if each.p_adjusted is None or each.p_adjusted >= SIGNIFICANT
-        ],
         unsplit=any(bar.itdis is None for bar in bars),
         against={each.name: each for each in data.against_best},
         gauge=Markup(plots.gauge(bars)),
         plane=Markup(plots.plane(bars)),
-        metrics=list(dict.fromkeys(name for entry in data.entries for name in entry.metrics)),
-        better=better,
+        metrics=by_aspect(
+            list(dict.fromkeys(name for entry in data.entries for name in entry.metrics))
+        ),
         intervals=any(entry.low is not None for entry in data.entries),
     )
+
+
+def _best_at(entries: Sequence[Entry], name: str) -> int | None:
+    """The place of the model with the best value of a number; None where nothing tells."""
+    known = {i: e.metrics[name].value for i, e in enumerate(entries) if name in e.metrics}
+    if better(name) is None or len(known) < 2 or len(set(known.values())) == 1:
+        return None
+    return (min if better(name) == "lower" else max)(known, key=known.__getitem__)
 
 
 def _bars(entries: Sequence[Entry], published: Sequence[Published]) -> list[Bar]:

@@ -93,15 +93,21 @@ class Example:
     similarity: float | None
     #: By how much CMD would change without it.
     without: float
+    #: A real image of the same caption.
+    real: str | None = None
 
 
 @dataclass(frozen=True)
-class Grid:
-    """Images that share something."""
+class ComparedImages:
+    """What several models made of one caption."""
 
-    title: str
-    about: str
-    examples: tuple[Example, ...]
+    caption: str
+    real: str | None
+    #: By model, in the order of their ranking: the picture, its cosine with the caption, and by how
+    #: much CMD of the model would change without it.
+    images: tuple[Example, ...]
+    #: The place of the image that fits the caption best; None where fits are not known.
+    best: int | None
 
 
 @dataclass(frozen=True)
@@ -126,7 +132,8 @@ class ReportData:
     spectrum: Spectrum
     growth: tuple[Step, ...]
     similarity: Similarity | None
-    grids: tuple[Grid, ...]
+    #: Those that matter and fit most and least, the most harmful first.
+    examples: tuple[Example, ...]
     findings: tuple[Finding, ...]
     #: The command that made it, versions of what took part, sha256 by what they are of.
     command: str

@@ -12,13 +12,13 @@ from scipy import linalg
 from cmdmetric import published
 from cmdmetric.metrics import Moments
 from cmdmetric.preflight import Finding, by_severity
-from cmdmetric.report.data import Grid, Published, ReportData, Spectrum
+from cmdmetric.report.data import Example, Published, ReportData, Spectrum
 from cmdmetric.report.hashes import content_hash
 from cmdmetric.report.projection import scale
-from cmdmetric.report.samples import clouds, copy_pairs, grids as grids_of, names_of
+from cmdmetric.report.samples import clouds, copy_pairs, examples_of, names_of
 from cmdmetric.report.similarity import similarity as similarity_of, why_unpaired
 from cmdmetric.scoring import CMDScore, Copies, Side, as_samples, harm
-from cmdmetric.uncertainty import SideLike, Step, growth
+from cmdmetric.uncertainty import LEAST, SideLike, Step, growth
 
 NAMES = {"f": "generated images", "r": "real images", "l": "captions"}
 
@@ -53,13 +53,16 @@ def gather(
     if len(bare) < 3:
         steps = growth(of_f, of_r, of_l, seed=seed)
     if len(steps) < 2:
-        missing["growth"] = "It takes the features of at least one side, of 16 samples or more."
-    grids: tuple[Grid, ...] = ()
+        missing["growth"] = (
+            f"It takes the features of at least one side, of {2 * LEAST} independent draws or more."
+        )
+    examples: tuple[Example, ...] = ()
     if not f.has_features:
-        missing["grids"] = "The generated side is moments: which image did what is not in them."
+        missing["examples"] = "The generated side is moments: which image did what is not in them."
     else:
         shares = {row.name: row.share for row in harm(f, r, l) if row.side == "image"}
-        grids = grids_of(f, l, np.array([shares[name] for name in names_of(f)]), similarity)
+        share = np.array([shares[name] for name in names_of(f)])
+        examples = examples_of(f, r, l, share, similarity)
     return ReportData(
         score=score,
         published=comparable(score),
@@ -67,7 +70,7 @@ def gather(
         spectrum=spectrum(f.moments, r.moments, l.moments),
         growth=steps,
         similarity=similarity,
-        grids=grids,
+        examples=examples,
         findings=_findings(score, findings),
         command=command,
         versions=versions(),
@@ -126,7 +129,8 @@ def _findings(score: CMDScore, found: Sequence[Finding]) -> tuple[Finding, ...]:
     # Both begin alike where they tell the same.
     told = {each.message.partition(":")[0] for each in found}
     notes = [
-        Finding("warning", "score", "score", note)
+        # What has been left out for want of weights tells nothing of the images.
+        Finding("note" if " left out: the weights" in note else "warning", "score", "score", note)
         for note in score.warnings
         if note.partition(":")[0] not in told
     ]

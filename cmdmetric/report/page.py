@@ -5,10 +5,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import shlex
+import sys
 from importlib.resources import files
 from importlib.util import find_spec
 from typing import Any
 
+import click
 import jinja2
 from markupsafe import Markup
 
@@ -49,6 +52,13 @@ def page(template: str, **values: Any) -> str:
     )
 
 
+def command() -> str:
+    """The command line, where one of this package's commands is running."""
+    context = click.get_current_context(silent=True)
+    name = context and context.find_root().info_name
+    return shlex.join([name, *sys.argv[1:]]) if name else ""
+
+
 def write_page(text: str, path: str | os.PathLike[str]) -> None:
     """Write a page so that it appears whole or not at all.
 
@@ -65,6 +75,18 @@ def shown(text: str, longest: int) -> str:
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
+def fixed(value: float | None, form: str = "%.4f") -> str:
+    """A number with a true minus sign; what rounds to zero has none, and no number is a dash.
+
+    >>> fixed(-0.00001), fixed(-1.5, "%.1f"), fixed(None)
+    ('0.0000', '−1.5', '–')
+    """
+    if value is None:
+        return "–"
+    text = form % value
+    return text.lstrip("-+") if not text.strip("-+0.") else text.replace("-", "−")
+
+
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(_read),
@@ -75,6 +97,7 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters["shown"] = shown
     environment.globals["zip"] = zip
+    environment.globals["fixed"] = fixed
     return environment
 
 

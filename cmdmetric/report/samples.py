@@ -1,4 +1,4 @@
-"""The samples that a report shows one by one: those of the clouds, and those of the grids."""
+"""The samples that a report shows one by one: those of the clouds, and images side by side."""
 
 from __future__ import annotations
 
@@ -8,61 +8,58 @@ from typing import Any
 
 import numpy as np
 
-from cmdmetric.report.data import Array, Clouds, CopyPair, Example, Grid, Point, Similarity
+from cmdmetric.report.data import Array, Clouds, CopyPair, Example, Point, Similarity
 from cmdmetric.report.projection import aligned_view, joint_view
 from cmdmetric.report.thumbnails import thumbnails
-from cmdmetric.scoring import Copies, Side, caption_texts
+from cmdmetric.scoring import Copies, Side, caption_texts, groups_of
 from cmdmetric.uncertainty import Sample, SideLike
 
-#: What bounds the file's size: points of each cloud, pictures of each grid, and their pixels.
+#: What bounds the file's size: points of each cloud, images of each extreme, and their pixels.
 POINTS, POINT_PIXELS = 320, 96
-GRID, GRID_PIXELS = 12, 208
+GRID, GRID_PIXELS = 8, 208
 
 
-def grids(
-    f: Side,
-    l: Side,
-    share: Array,
-    similarity: Similarity | None,
-) -> tuple[Grid, ...]:
-    """The generated images that fit and matter most and least.
+def examples_of(
+    f: Side, r: Side, l: Side, share: Array, similarity: Similarity | None
+) -> tuple[Example, ...]:
+    """The generated images that fit and matter most and least, the most harmful first.
 
-    share (n,): by how much CMD would be lower without each of them.
+    Beside each stands a real image of the same caption, where there is one.
+
+    Args:
+        f: The generated images, with their features.
+        r: The real images.
+        l: The captions.
+        share: (n,) by how much CMD would be lower without each of them.
+        similarity: How they fit their captions.
     """
     order = np.argsort(share, kind="stable")
-    chosen = [
-        ("Most harmful", "Without them the score would fall most.", order[::-1][:GRID]),
-    ]
+    chosen = [*order[::-1][:GRID].tolist(), *order[:GRID].tolist()]
     fit: dict[int, float] = {}
     if similarity is not None:
         fit = dict(zip(similarity.rows.tolist(), similarity.f.tolist(), strict=True))
-        by_fit = similarity.rows[np.argsort(similarity.f, kind="stable")]
-        chosen += [
-            ("Worst fit", "Least like their own captions, by CLIP's cosine.", by_fit[:GRID]),
-            ("Best fit", "Most like their own captions.", by_fit[::-1][:GRID]),
-        ]
-    chosen.append(("Most helpful", "Without them the score would rise most.", order[:GRID]))
-    pictures = _pictures(f, {int(i) for _, _, rows in chosen for i in rows}, GRID_PIXELS)
-    captions = caption_texts(f, l)
-    names = names_of(f)
-    grids = []
-    for title, about, rows in chosen:
-        examples = []
-        for i in map(int, rows):
-            name = short_name(names[i])
-            examples.append(
-                Example(name, pictures.get(i), captions[i], fit.get(i), -float(share[i]))
-            )
-        grids.append(Grid(title, about, tuple(examples)))
-    return tuple(grids)
+        by_fit = similarity.rows[np.argsort(similarity.f, kind="stable")].tolist()
+        chosen += [*by_fit[:GRID], *by_fit[::-1][:GRID]]
+    rows = sorted(set(chosen), key=lambda i: (-share[i], i))
+    partners = partners_of(f, r, l, rows)
+    pictures = pictures_of(f, set(rows), GRID_PIXELS)
+    real = pictures_of(r, set(partners.values()), GRID_PIXELS)
+    captions, names = caption_texts(f, l), names_of(f)
+    return tuple(
+        Example(
+            short_name(names[i]), pictures.get(i), captions[i], fit.get(i), -float(share[i]),
+            real.get(partners.get(i, -1)),
+        )
+        for i in rows
+    )  # fmt: skip
 
 
 def copy_pairs(copies: Copies, f: Side) -> tuple[CopyPair, ...]:
     """The generated images that are nearest to training images, each beside that one."""
     rows = np.argsort(copies.found.distance, kind="stable")[:GRID].tolist()
     nearest = [int(copies.found.nearest[row]) for row in rows]
-    ours = _pictures(f, set(rows), GRID_PIXELS)
-    theirs = _pictures(copies.train, set(nearest), GRID_PIXELS)
+    ours = pictures_of(f, set(rows), GRID_PIXELS)
+    theirs = pictures_of(copies.train, set(nearest), GRID_PIXELS)
     pairs = []
     for row, place in zip(rows, nearest, strict=True):
         told = copies.of_image(row)
@@ -80,7 +77,18 @@ def copy_pairs(copies: Copies, f: Side) -> tuple[CopyPair, ...]:
     return tuple(pairs)
 
 
-def _pictures(side: Side, rows: set[int], pixels: int) -> dict[int, str]:
+def partners_of(f: Side, r: Side, l: Side, rows: Sequence[int]) -> dict[int, int]:
+    """For generated images, by their rows, the row of a real image of the same caption."""
+    of_f, of_r = groups_of([f, r], l)
+    if of_f is None or of_r is None:
+        return {}
+    first: dict[Any, int] = {}
+    for row, group in enumerate(of_r.tolist()):
+        first.setdefault(group, row)
+    return {i: first[group] for i in rows if (group := of_f[i].item()) in first}
+
+
+def pictures_of(side: Side, rows: set[int], pixels: int) -> dict[int, str]:
     """Data URIs of some images of a side, where it has any to look at."""
     if side.images is None or side.names is None:
         return {}
@@ -97,7 +105,7 @@ def clouds(sides: Mapping[str, Side], samples: Mapping[str, SideLike], seed: int
     for key, rows in chosen.items():
         side = sides[key]
         numbers = [row for row, _ in rows]
-        pictures = _pictures(side, set(numbers), POINT_PIXELS)
+        pictures = pictures_of(side, set(numbers), POINT_PIXELS)
         places = [view.points(key, np.asarray(side.features)[numbers]) for view in views]
         for position, (row, group) in enumerate(rows):
             xy = tuple((float(p[position, 0]), float(p[position, 1])) for p in places)

@@ -6,12 +6,9 @@ import contextlib
 import json
 import os
 import re
-import shlex
-import sys
 from collections.abc import Sequence
 from typing import Any
 
-import click
 from markupsafe import Markup
 
 from cmdmetric.cache import FeatureCache, remembered
@@ -29,13 +26,18 @@ from cmdmetric.preflight import (
 )
 from cmdmetric.protocol import Protocol
 from cmdmetric.report.data import ReportData
+from cmdmetric.report.family import family
 from cmdmetric.report.gather import gather
-from cmdmetric.report.page import check_report, page, shown, write_page
+from cmdmetric.report.page import check_report, command, page, shown, write_page
+from cmdmetric.report.verdict import reasons, sentence
 from cmdmetric.scoring import CMDScore, Encoding, Scored, Side
 
 
 def write_report(
-    found: Scored, path: str | os.PathLike[str], findings: Sequence[Finding] = ()
+    found: Scored,
+    path: str | os.PathLike[str],
+    findings: Sequence[Finding] = (),
+    title: str | None = None,
 ) -> None:
     """Write the report of a score and its sides; the file appears whole or not at all.
 
@@ -43,23 +45,16 @@ def write_report(
         found: The score and its sides.
         path: Where the page is written.
         findings: Those of a look at the inputs (`look_at`).
+        title: The page's title, by default what the generated images are called.
 
     Raises:
         InputError: It cannot be written there, or matplotlib is not installed.
     """
     check_report(path)
-    write_page(
-        render(
-            gather(
-                found.score,
-                *found.sides,
-                command=_command(),
-                findings=findings,
-                copies=found.copies,
-            )
-        ),
-        path,
+    data = gather(
+        found.score, *found.sides, command=command(), findings=findings, copies=found.copies
     )
+    write_page(render(data, title), path)
 
 
 def look_at(found: Scored, encoding: Encoding) -> tuple[Finding, ...]:
@@ -102,15 +97,8 @@ def _recalled(
     return [ImageFacts(*fact) for fact in found["facts"]], [(n, why) for n, why in found["failed"]]
 
 
-def _command() -> str:
-    """The command line, where one of this package's commands is running."""
-    context = click.get_current_context(silent=True)
-    name = context and context.find_root().info_name
-    return shlex.join([name, *sys.argv[1:]]) if name else ""
-
-
-def render(data: ReportData) -> str:
-    """Give the report as HTML. It needs matplotlib (the extra `report`)."""
+def render(data: ReportData, title: str | None = None) -> str:
+    """Give the report as HTML, with a title of one's own. It needs matplotlib (`report`)."""
     from cmdmetric.report import plots
     from cmdmetric.report.hashes import FOLDER_COMMAND
 
@@ -136,14 +124,16 @@ def render(data: ReportData) -> str:
         (title, getattr(score, name), bars and getattr(bars, name))
         for name, title in QUANTITIES.items()
     ]
+    of_family = family(score, data.similarity)
     sections = [
         ("score", "Score"),
+        *([("metrics", "Metrics")] if of_family else []),
+        *([("samples", "Images")] if data.examples else []),
         *([("findings", "Findings")] if data.findings else []),
-        ("gauge", "Published"),
+        *([("gauge", "Published")] if data.published else []),
         ("clouds", "Clouds"),
         ("diversity", "Diversity"),
         ("samples-n", "Sample size and fit"),
-        ("samples", "Images"),
         *([("copies", "Copies")] if score.memorisation else []),
         ("reproduce", "Reproduce"),
     ]
@@ -155,7 +145,11 @@ def render(data: ReportData) -> str:
     return page(
         "report.html",
         data=data,
-        title=_title(score.generated),
+        title=title or _title(score.generated),
+        verdict=sentence(score),
+        reasons=reasons(data),
+        family=of_family,
+        pairs=any(example.real for example in data.examples),
         score=score,
         bars=bars,
         gauge=gauge,

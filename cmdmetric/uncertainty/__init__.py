@@ -53,7 +53,11 @@ if TYPE_CHECKING:
         draws_needed as draws_needed,
         gaussian_spread as gaussian_spread,
     )
-    from cmdmetric.uncertainty.sample_size import Step as Step, growth as growth
+    from cmdmetric.uncertainty.sample_size import (
+        LEAST as LEAST,
+        Step as Step,
+        growth as growth,
+    )
     from cmdmetric.uncertainty.slices import (
         added_to_cmd as added_to_cmd,
         mean_of_slice as mean_of_slice,
@@ -76,6 +80,6 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "influence": "Sample SideLike influences",
         "permutation": "permutation_p",
         "plan": "POWER Spread detectable draws_needed gaussian_spread",
-        "sample_size": "Step growth",
+        "sample_size": "LEAST Step growth",
     },
 )

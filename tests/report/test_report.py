@@ -180,7 +180,9 @@ def test_command(tmp_path: Path) -> None:
     assert "Further metrics" in text and f"{score['metrics']['clipscore']['value']:.4f}" in text
     assert score["signature"] in text and "--report r.html" in text
     assert f"{score['cmd']:.4f}" in text and score["weights"] in text
-    assert len(page.all("img")) == 48
+    pictures = page.all("img")
+    # Every chosen generated image stands beside the real one of its caption.
+    assert 2 * 8 < len(pictures) <= 2 * 32 and len(pictures) % 2 == 0
 
 
 @pytest.mark.slow

@@ -61,6 +61,9 @@ def show(browser: webdriver.Chrome, url: str, width: int, scheme: str = "light")
     browser.get(url)
     # Smooth scrolling would have clicks miss what still moves.
     browser.execute_script("document.documentElement.style.scrollBehavior = 'auto'")
+    browser.execute_script(
+        "for (const fold of document.querySelectorAll('details')) fold.open = true"
+    )
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -145,3 +148,27 @@ def test_sets_and_views_can_be_switched(browser: webdriver.Chrome, pages: dict[s
     assert browser.execute_script(other) == 0
     browser.find_element("css selector", "label[for=view-0]").click()
     assert browser.execute_script(other) == 1
+
+
+def test_images_are_sorted_folded_and_enlarged(
+    browser: webdriver.Chrome, pages: dict[str, str]
+) -> None:
+    from selenium.webdriver.support.select import Select
+
+    show(browser, pages["full"], 1280)
+    visible = (
+        "return [...document.querySelectorAll('#images li')].filter(e => e.offsetParent).length"
+    )
+    total = len(browser.find_elements("css selector", "#images li"))
+    assert browser.execute_script(visible) == 12 < total
+    browser.find_element("id", "more").click()
+    assert browser.execute_script(visible) == total
+    order = "return [...document.querySelectorAll('#images li')].map(e => Number(e.dataset.%s))"
+    for value, key, falling in (("harm", "harm", True), ("-harm", "harm", False),
+                                ("fit", "fit", False), ("-fit", "fit", True)):  # fmt: skip
+        Select(browser.find_element("id", "sort")).select_by_value(value)
+        found = browser.execute_script(order % key)
+        assert found == sorted(found, reverse=falling)
+    image = browser.find_element("css selector", "#images img")
+    browser.execute_script("arguments[0].click()", image)
+    assert len(browser.find_elements("css selector", "dialog[open] img")) == 2

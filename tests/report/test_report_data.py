@@ -106,7 +106,7 @@ def test_spectrum_of_fewer_samples_than_dimensions() -> None:
     assert (found.f >= 0).all() and (found.r >= 0).all()
 
 
-def test_similarity_and_grids() -> None:
+def test_similarity_and_examples() -> None:
     f, r, l = sides(300)
     data = gather(score_of(f, r, l), f, r, l)
     assert data.similarity is not None and data.similarity.r is not None
@@ -117,17 +117,17 @@ def test_similarity_and_grids() -> None:
     )
     other = np.sum(unit(f.features) * np.roll(unit(l.features), 1, axis=0), axis=1)
     assert data.similarity.chance == pytest.approx(other, abs=1e-12)
-    grids = {grid.title: grid.examples for grid in data.grids}
-    assert all(len(examples) == GRID for examples in grids.values())
-    worst = [f.names[i] for i in np.argsort(own)[:GRID]]
-    assert [e.name for e in grids["Worst fit"]] == worst
-    assert [e.captions for e in grids["Worst fit"]] == [
-        (f"caption {i}",) for i in np.argsort(own)[:GRID]
-    ]
-    assert grids["Most harmful"][0].without < 0 < grids["Most helpful"][0].without
+    examples = {e.name: e for e in data.examples}
+    assert GRID < len(examples) == len(data.examples) <= 4 * GRID
+    for i in [*np.argsort(own)[:GRID], *np.argsort(own)[-GRID:]]:
+        assert examples[f.names[i]].captions == (f"caption {i}",)
+        assert examples[f.names[i]].similarity == pytest.approx(own[i], abs=1e-12)
+    assert all(e.image and e.real for e in data.examples)
+    effects = [e.without for e in data.examples]
+    assert effects == sorted(effects) and effects[0] < 0 < effects[-1]
     # The influence is the derivative: leaving the most harmful image out does lower CMD by about
     # that much (second-order terms at n = 300 are below a tenth of it).
-    first = grids["Most harmful"][0]
+    first = data.examples[0]
     kept = np.delete(f.features, f.names.index(first.name), axis=0)
     after = cross_model_distance(Moments.from_features(kept), r.moments, l.moments).cmd
     assert after - data.score.cmd == pytest.approx(first.without, rel=0.1)
@@ -149,9 +149,9 @@ def test_clouds_show_partners() -> None:
 def test_moments_alone() -> None:
     bare = [Side(side.moments, side.source) for side in sides(100)]
     data = gather(score_of(*bare), *bare)
-    assert data.growth == () and data.grids == () and data.similarity is None
+    assert data.growth == () and data.examples == () and data.similarity is None
     assert data.clouds.points == () and len(data.clouds.views) == 2
-    assert data.missing.keys() == {"features", "growth", "grids", "similarity"}
+    assert data.missing.keys() == {"features", "growth", "examples", "similarity"}
     assert "generated images and real images and captions" in data.missing["features"]
 
 

@@ -96,7 +96,7 @@ def test_every_printed_number_has_both_forms_of_its_signature(result: dict) -> N
 def test_the_short_form_on_the_command_line(example: Path, result: dict) -> None:
     done = run("cmd-score", example / "generated", example / "captions.json", "--model",
                "scenes-toy", "--short", "-q")  # fmt: skip
-    assert f"signature    {result['short_signature']}\n" in done.stdout
+    assert f"signature  {result['short_signature']}\n" in done.stdout
     assert result["signature"] not in done.stdout
 
 

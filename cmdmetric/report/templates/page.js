@@ -1,5 +1,5 @@
 "use strict";
-// Points of the clouds show what they are; without this script everything else still stands.
+// Without this script everything stands but the conveniences: sorting, enlarging, pointing at points.
 for (const button of document.querySelectorAll("[data-copy]")) {
   button.hidden = false;
   button.addEventListener("click", async () => {
@@ -13,6 +13,72 @@ for (const button of document.querySelectorAll("[data-copy]")) {
     }
     setTimeout(() => { button.textContent = "Copy"; }, 1600);
   });
+}
+
+// A folded card opens where a link leads into it.
+function unfold() {
+  const target = location.hash && document.getElementById(location.hash.slice(1));
+  if (target && target.closest("details")) target.closest("details").open = true;
+}
+addEventListener("hashchange", unfold);
+unfold();
+
+// Images: sorted, folded to the first few, and enlarged where one is chosen.
+for (const tool of document.querySelectorAll(".tools")) tool.hidden = false;
+const many = document.getElementById("images");
+if (many) images(many);
+
+function images(list) {
+  const rows = list.tBodies ? list.tBodies[0] : list;
+  const more = document.getElementById("more");
+  const sort = document.getElementById("sort");
+  const least = list.tBodies ? 6 : 12;
+  if (rows.children.length > least) {
+    list.classList.add("short");
+    more.addEventListener("click", () => { list.classList.remove("short"); more.hidden = true; });
+  } else if (more) more.hidden = true;
+  if (sort) sort.addEventListener("change", () => {
+    const down = sort.value.startsWith("-");
+    const key = sort.value.replace("-", "");
+    // The most harmful is the largest, the worst fit the smallest.
+    const sign = (key === "harm" ? -1 : 1) * (down ? -1 : 1);
+    const order = [...rows.children].sort((a, b) => key === "caption"
+      ? a.querySelector(".text").textContent.localeCompare(b.querySelector(".text").textContent)
+      : sign * (Number(a.dataset[key]) - Number(b.dataset[key])));
+    rows.append(...order);
+  });
+
+  const dialog = document.body.appendChild(document.createElement("dialog"));
+  dialog.addEventListener("click", () => dialog.close());
+  for (const image of list.querySelectorAll("img")) {
+    image.classList.add("open");
+    image.tabIndex = 0;
+    image.addEventListener("click", () => enlarge(image));
+    image.addEventListener("keydown", (event) => { if (event.key === "Enter") enlarge(image); });
+  }
+
+  // All images of one caption side by side, with what stands below them.
+  function enlarge(image) {
+    const row = image.closest("li, tr");
+    const side = document.createElement("div");
+    side.className = "duo";
+    for (const other of row.querySelectorAll("img")) {
+      const figure = side.appendChild(document.createElement("figure"));
+      const copy = figure.appendChild(new Image());
+      copy.src = other.src;
+      copy.alt = other.alt;
+      figure.appendChild(document.createElement("figcaption")).textContent = other.dataset.name || (other.nextElementSibling || {}).textContent || "";
+    }
+    const text = row.querySelector(".text");
+    const below = document.createElement("p");
+    below.dir = "auto";
+    below.textContent = text ? text.textContent : "";
+    const close = document.createElement("button");
+    close.type = "button";
+    close.textContent = "Close";
+    dialog.replaceChildren(side, below, close);
+    dialog.showModal();
+  }
 }
 
 const store = document.getElementById("points");

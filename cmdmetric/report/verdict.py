@@ -1,0 +1,96 @@
+"""What a reader of a report should know in five seconds: a sentence, and two or three reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from cmdmetric.compare import Comparison, chance, verdict
+from cmdmetric.report.data import ReportData, Spectrum
+from cmdmetric.scoring import CMDScore
+
+#: What is less than this share of something is no reason to speak of it.
+_NOTABLE = 0.1
+
+
+def sentence(score: CMDScore) -> str:
+    """The verdict on a score, in a sentence or two."""
+    bars, n = score.uncertainty, score.n
+    of = "" if n is None else f" at n = {n:,}"
+    if bars is None:
+        return f"CMD is {score.cmd:.2f}{of}; without single features there is no error bar."
+    if bars.cmd.debiased is None or bars.cmd.low is None or bars.cmd.high is None:
+        return (
+            f"CMD is {score.cmd:.2f} ± {bars.cmd.standard_error:.2f}{of}; how much of it is only "
+            "the size of the sample is not known."
+        )
+    interval = f"{bars.cmd.low:.2f} to {bars.cmd.high:.2f}"
+    if bars.dis_fr.low is not None and bars.dis_fr.low <= 0 and bars.cmd.low <= 0:
+        return f"The generated images cannot be told from the real ones{of}."
+    return (
+        f"The generated images differ from the real ones: infinitely many of them would score "
+        f"{bars.cmd.debiased:.2f} (95 %: {interval})."
+    )
+
+
+def reasons(data: ReportData) -> list[str]:
+    """The two or three things that matter most."""
+    return list(_reasons(data))[:3]
+
+
+def _reasons(data: ReportData) -> Iterator[str]:
+    score, bars = data.score, data.score.uncertainty
+    excess = bars is not None and bars.cmd.debiased is not None
+    cmd, quality, fit = score.cmd, score.dis_fr, score.itdis
+    if bars is not None and bars.cmd.debiased is not None and bars.dis_fr.debiased is not None:
+        cmd, quality = bars.cmd.debiased, max(bars.dis_fr.debiased, 0.0)
+        fit = bars.itdis.debiased or 0.0
+    if quality + fit > 0:
+        share = quality / (quality + fit)
+        more, less = ("quality, Dis(f,r)", "fit to the captions, ITDis")
+        if share < 0.5:
+            more, less, share = less, more, 1 - share
+        yield f"{share:.0%} of it is {more}; the rest is {less}."
+    if excess and score.cmd > 0 and (score.cmd - cmd) / score.cmd > _NOTABLE:
+        of = "the finite samples" if score.n is None else f"{score.n:,} images"
+        yield (
+            f"Of the CMD as scored, {score.cmd:.2f}, {1 - cmd / score.cmd:.0%} is the excess of "
+            f"{of}: compare only scores of as many, or the debiased values."
+        )
+    if data.similarity is not None and data.similarity.r is not None:
+        own, real = float(np.median(data.similarity.f)), float(np.median(data.similarity.r))
+        if abs(own - real) > _NOTABLE * abs(real):
+            yield (
+                f"They fit their captions {'worse' if own < real else 'better'} than real images "
+                f"do: a median cosine of {own:.3f} against {real:.3f}."
+            )
+    yield _diversity(data.spectrum)
+
+
+def _diversity(data: Spectrum) -> str:
+    share = float(data.f.sum() / max(float(data.r.sum()), 1e-300))
+    if abs(share - 1) < _NOTABLE:
+        return "They vary as much as the real images do."
+    word = "less" if share < 1 else "more"
+    return f"They vary {word} than the real images: {share:.0%} of their variance."
+
+
+def of_comparison(data: Comparison) -> str:
+    """The verdict on several models: which is best, and from which it cannot be told apart."""
+    best, others = data.entries[0].name, data.against_best
+    if len(data.entries) == 2 and others:
+        (only,) = others
+        told = verdict(best, only.name, -only.difference, only.p_adjusted)
+        if only.p_value is None:
+            return f"{told}."
+        return f"{told}: {chance(only.p_value)}."
+    apart = [each for each in others if each.p_adjusted is not None and each.p_adjusted < 0.05]
+    known = [each for each in others if each.p_adjusted is not None]
+    if len(apart) == len(data.entries) - 1:
+        return f"{best} is best, beyond chance."
+    if not known:
+        return f"{best} has the lowest CMD; whether it is better than the others is not known."
+    alike = ", ".join(each.name for each in known if each not in apart)
+    beaten = f"; it is better than {', '.join(each.name for each in apart)}" if apart else ""
+    return f"{best} has the lowest CMD, but cannot be told from {alike}{beaten}."
