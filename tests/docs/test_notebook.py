@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+import runpy
 import shutil
 from pathlib import Path
 
 import pytest
 
-from examples.make_notebook import notebook
 from tests.conftest import ROOT
 from tests.support.commands import BIN
 
@@ -16,7 +16,8 @@ NOTEBOOK = json.loads((ROOT / "examples/ten_minutes.ipynb").read_text(encoding="
 
 
 def test_it_is_what_its_script_writes() -> None:
-    assert notebook() == NOTEBOOK
+    written = runpy.run_path(str(ROOT / "examples/make_notebook.py"))["notebook"]()
+    assert written == NOTEBOOK
 
 
 @pytest.mark.slow
