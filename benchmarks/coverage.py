@@ -33,6 +33,8 @@ from cmdmetric.uncertainty import Sample, Uncertainty, paired_difference, uncert
 Array = NDArray[np.float64]
 QUANTITIES = ("cmd", "itdis", "dis_fr", "dis_fl", "dis_rl")
 DISTRIBUTIONS = ("gauss", "t6", "sphere")
+#: Of cells that the method was not made with.
+HELD_OUT = ("lognormal", "skewed")
 GENERATORS = ("perfect", "near", "far", "consistent", "two-se")
 RESULTS = Path(__file__).parent / "results" / "coverage.jsonl"
 #: Of the variance of an image, the share that its caption explains where several are of one.
@@ -46,8 +48,8 @@ class Cell:
     """What is simulated.
 
     Args:
-        space: "64", "256" or "coco".
-        features: of DISTRIBUTIONS; "sphere" is a mixture of eight clusters on a sphere.
+        space: a number of dimensions, or "coco".
+        features: of DISTRIBUTIONS or HELD_OUT; "sphere" is a mixture of eight clusters on a sphere.
         generator: of GENERATORS: with the real moments, nearly, far off; far off with an ITDis of
             zero; nearly, with an ITDis of two standard errors.
         drawn: "images" (the other sides known), "paired" (all three sides drawn by scene),
@@ -151,9 +153,28 @@ def white(rng: np.random.Generator, d: int, n: int, features: str) -> Array:
         centres, mean, inverse = clusters(d)
         return (on_sphere(rng, centres, n) - mean) @ inverse
     z = rng.standard_normal((n, d))
+    if features == "lognormal":  # skewed in each factor
+        return (np.exp(z / 2) - np.exp(1 / 8)) / np.sqrt((np.exp(1 / 4) - 1) * np.exp(1 / 4))
+    if features == "skewed":  # one sample in ten is of another kind, in a tenth of the factors
+        far = (rng.random(n) < 0.1) - 0.1
+        z[:, : d // 10] = (z[:, : d // 10] + 3 * far[:, None]) / np.sqrt(1 + 9 * 0.09)
+        # The factors of the kind go together: they are made uncorrelated.
+        return z @ _uncorrelated(d)
     if features == "t6":
         z *= np.sqrt(4 / rng.chisquare(6, n))[:, None]
     return z
+
+
+@cache
+def _uncorrelated(d: int) -> Array:
+    """The inverse root of the covariance of "skewed" features."""
+    of = np.zeros(d)
+    of[: d // 10] = 3 / np.sqrt(1 + 9 * 0.09)
+    cov = 0.09 * np.outer(of, of)
+    np.fill_diagonal(cov, 1.0)
+    values, vectors = np.linalg.eigh(cov)
+    found: Array = vectors / np.sqrt(values) @ vectors.T
+    return found
 
 
 def draw(rng: np.random.Generator, m: Moments, n: int, features: str = "gauss") -> Array:
@@ -240,7 +261,7 @@ def share(of: list[bool] | NDArray[np.bool_]) -> float:
 
 
 #: Sets of a cell by its space: what costs more is drawn less often.
-SETS = {"64": 100, "256": 24, "coco": 16}
+SETS = {"64": 100, "96": 100, "128": 100, "256": 24, "coco": 16}
 #: Fewer draws a dimension than this have no interval, whatever they are: so many sets show it.
 NO_INTERVAL, FEW = 1.9, 4
 #: Captions, and the images of each, where these are what is drawn.
@@ -281,13 +302,20 @@ def cells() -> Iterator[Cell]:
                     yield Cell("64", features, generator, way, n, versus)
     yield from grid("coco", (2, 4), ("images",))
     yield from grid("256", (2, 4, 10), ("images",))
-    for space in SETS:
+    for space in ("64", "256", "coco"):
         yield from grid(space, (0.6, 1.2, 1.6), ("images", "captions", "paired"))
     for k, m in SHARED:
         for features in DISTRIBUTIONS:
             for generator in GENERATORS:
                 yield Cell("64", features, generator, f"{k}x", k * m)
     yield from grid("64", (100,), ("images", "captions", "paired"))
+    for space in ("96", "128"):
+        for features in HELD_OUT:
+            for generator in GENERATORS:
+                for size in (2, 4, 10):
+                    n = size * dimensions(space)
+                    yield Cell(space, features, generator, "images", n)
+            yield Cell(space, features, "near", "images", 4 * dimensions(space), "same")
     yield from grid("256", (2, 4), ("captions", "paired"))
     yield from grid("coco", (2, 4), ("captions", "paired"))
 

@@ -78,10 +78,12 @@ def rows(world: World, n: int, draws: int, names: tuple[str, ...]) -> list[list[
 @click.option("--out", type=click.Path(path_type=Path), help="Write the table to a file too.")
 @click.option("--draws", default=40, help="Simulated sets for each generator.")
 @click.option("-n", default=2000, help="Images of a set.")
-def main(out: Path | None, draws: int, n: int) -> None:
+@click.option("--metrics", default=",".join(METRICS), help="Of these metrics.")
+def main(out: Path | None, draws: int, n: int, metrics: str) -> None:
     """Print the table."""
-    clip = tuple(name for name, metric in METRICS.items() if not metric.network)
-    inception = tuple(name for name, metric in METRICS.items() if metric.network)
+    wanted = metrics.split(",")
+    clip = tuple(name for name in wanted if not METRICS[name].network)
+    inception = tuple(name for name in wanted if METRICS[name].network)
     found = [
         row
         for names, count in ((clip, draws), (inception, max(2, draws // 2)))

@@ -34,7 +34,10 @@ if TYPE_CHECKING:
         quadratic as quadratic,
     )
     from cmdmetric.metrics.fid import DIMENSIONS as DIMENSIONS, fid_influence as fid_influence
-    from cmdmetric.metrics.fjd import fjd_influence as fjd_influence
+    from cmdmetric.metrics.fjd import (
+        caption_scale as caption_scale,
+        fjd_influence as fjd_influence,
+    )
     from cmdmetric.metrics.frechet import frechet_distance as frechet_distance
     from cmdmetric.metrics.inception import (
         SPLITS as SPLITS,
@@ -84,7 +87,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
             "influence_of_form influence_of_gap quadratic"
         ),
         "fid": "DIMENSIONS fid_influence",
-        "fjd": "fjd_influence",
+        "fjd": "caption_scale fjd_influence",
         "frechet": "frechet_distance",
         "inception": "SPLITS inception_score inception_score_influence",
         "kernels.cmmd": "SIGMA SCALE cmmd_influence",

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
         Array as Array,
         Drawn as Drawn,
         apart as apart,
+        common_noise as common_noise,
         groups_of_images as groups_of_images,
         number_of_draws as number_of_draws,
         numbers_of_draws as numbers_of_draws,
@@ -68,7 +69,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
     {
         "adjust": "holm",
         "draws": (
-            "Array Drawn apart groups_of_images number_of_draws numbers_of_draws "
+            "Array Drawn apart common_noise groups_of_images number_of_draws numbers_of_draws "
             "replicated sections sums_by_draw units"
         ),
         "error_bars": (

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,6 +85,41 @@ def sums_by_draw(sides: Sequence[Drawn], shares: Sequence[Array]) -> Array:
         for column, values in enumerate(share.T):
             sums[:, column] += np.bincount(unit, values, minlength=count)
     return sums
+
+
+def common_noise(
+    parts: Iterable[tuple[NDArray[Any], NDArray[Any]]], sides: tuple[Drawn, Drawn]
+) -> float:
+    """What of the noise of two sets' means is common to both, since they have draws in common.
+
+    Args:
+        parts: samples (n, d) of the one side and (m, d) of the other, in parts of their columns.
+        sides: What was drawn together of either.
+
+    Returns:
+        The correlation of the two means, 0 where no draw is on both sides and 1 where both are one.
+    """
+    (of_x, of_y), count = units(sides)
+    if not np.isin(of_x, of_y).any():
+        return 0.0
+    products = np.zeros(3)
+    step = max(1, (1 << 24) // count)  # columns at once
+    for x, y in parts:
+        for start in range(0, x.shape[1], step):
+            a = _summed(x[:, start : start + step].astype(np.float64), of_x, count)
+            b = _summed(y[:, start : start + step].astype(np.float64), of_y, count)
+            products += np.vdot(a, b), np.vdot(a, a), np.vdot(b, b)
+    both, one, two = products
+    return float(np.clip(both / np.sqrt(one * two), 0.0, 1.0)) if one * two > 0 else 0.0
+
+
+def _summed(rows: Array, of: NDArray[np.intp], count: int) -> Array:
+    """(count, c) the sums of centred rows (n, c) by draw, over their number."""
+    order = np.argsort(of, kind="stable")
+    drawn, starts = np.unique(of[order], return_index=True)
+    found = np.zeros((count, rows.shape[1]))
+    found[drawn] = np.add.reduceat((rows - rows.mean(axis=0))[order], starts) / len(rows)
+    return found
 
 
 def sections(side: Drawn, parts: int, seed: int) -> NDArray[np.intp]:

@@ -5,11 +5,18 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from cmdmetric.metrics import DIMENSIONS, DistanceInfluence, Moments, fid_influence, fjd_influence
+from cmdmetric.metrics import (
+    DIMENSIONS,
+    DistanceInfluence,
+    Moments,
+    caption_scale,
+    fid_influence,
+    fjd_influence,
+)
 from cmdmetric.scoring.family.inception import INCEPTION, pooled
 from cmdmetric.scoring.family.metric import Given, Metric
 from cmdmetric.scoring.family.pairs import Pairs
-from cmdmetric.uncertainty import Array, Measured, apart, numbers_of_draws
+from cmdmetric.uncertainty import Array, Drawn, Measured, apart, common_noise, numbers_of_draws
 
 
 def fjd(given: Given) -> list[Measured]:
@@ -27,7 +34,13 @@ def fjd(given: Given) -> list[Measured]:
     }
     single = all(len(pairs.images) == len(pairs.owner) for pairs in (f, r))
     d = f.images.shape[1] + f.captions.shape[1]
-    return [_distance(found, shares, d, single and apart(drawn))]
+    alpha = caption_scale(r.images[r.owner], r.captions)
+    parts = (
+        (f.images[f.owner], r.images[r.owner]),
+        (alpha * f.captions, alpha * r.captions),
+    )
+    common = common_noise(parts, (_of_pairs(drawn[0], f.owner), _of_pairs(drawn[1], r.owner)))
+    return [_distance(found, shares, d, single and apart(drawn), common)]
 
 
 def _fjd_together(one: Given, two: Given) -> tuple[Array, Array]:
@@ -55,7 +68,11 @@ def fid(given: Given) -> list[Measured]:
     found = fid_influence(pooled(given.seen_by(INCEPTION)), _real_of_fid(given))
     of = {"f": found.of_a, given.real_of(INCEPTION): found.of_b}
     shares = {side: x / len(x) for side, x in of.items() if x is not None}
-    return [_distance(found, shares, DIMENSIONS, given.apart_for(INCEPTION))]
+    real, common = given.seen[INCEPTION], 0.0
+    if not real.apart and not isinstance(real.r, Moments):
+        x, y = map(pooled, given.both_seen_by(INCEPTION))
+        common = common_noise([(x, y)], (given.drawn("f"), given.drawn("r")))
+    return [_distance(found, shares, DIMENSIONS, given.apart_for(INCEPTION), common)]
 
 
 def _real_of_fid(given: Given) -> Moments | NDArray[np.float32]:
@@ -76,19 +93,30 @@ def _fid_together(one: Given, two: Given) -> tuple[Array, Array]:
 FID = Metric("fid", {"fid": "lower"}, fid, network=INCEPTION, exchanged=_fid_together)
 
 
+def _of_pairs(images: Drawn, owner: NDArray[np.intp]) -> Drawn:
+    """What was drawn together of pairs, each of the draw of its image (m,)."""
+    return Drawn(len(owner), None if images.groups is None else images.groups[owner])
+
+
 def _distance(
-    found: DistanceInfluence, shares: dict[str, Array], d: int, independent: bool
+    found: DistanceInfluence,
+    shares: dict[str, Array],
+    d: int,
+    independent: bool,
+    common: float = 0.0,
 ) -> Measured:
     """A distance with what each sample does to it.
 
     Its excess to second order is known where the samples are independent and more than the `d`
-    dimensions of the vectors that the distance is of.
+    dimensions of the vectors that the distance is of. `common` is the correlation of the noise of
+    both sides' means, where they have draws in common; that of their covariances is its square, and
+    what is common to both makes no second-order noise.
     """
     enough = all(np.isfinite(share).sum() > d for share in shares.values())
     known = independent and enough
     return Measured(
         found.distance,
         shares,
-        noise=found.second_order,
+        noise=found.second_order * (1 - common**2) ** 2,
         bias=found.bias if known else None,
     )
