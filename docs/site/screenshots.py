@@ -1,7 +1,8 @@
 """Pictures of the report and of the compare page: `python docs/site/screenshots.py FOLDER`.
 
 It scores the bundled example, writes both pages into the folder, and looks at them with a headless
-Chromium: at 1400 and 390 pixels, light and dark, and as they are printed (PDF). It needs selenium,
+Chromium: at 1400 and 390 pixels, light and dark, and as they are printed (PDF). Two of the pictures
+stand in docs/images: report-1400-light-top and compare-1400-light-images. It needs selenium,
 chromium and chromedriver.
 """
 
@@ -18,23 +19,35 @@ from selenium import webdriver
 
 ROOT = Path(__file__).resolve().parents[2]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+#: The place of a page's images.
+PICTURES = """
+const box = (document.querySelector("#pictures") || document.querySelector("#samples"));
+const at = box && box.getBoundingClientRect();
+return at && [at.x, at.y + scrollY, at.width, at.height];
+"""
 #: No taller a picture than a graphics driver draws.
 TALLEST = 16000
 
 
 def pages(folder: Path) -> dict[str, Path]:
-    """The report of the example, and the comparison of its images with what GR-GAN paints."""
-    captions = ROOT / "examples/captions.json"
-    score = [sys.executable, "-m", "cmdmetric", "score", ROOT / "examples/generated"]
-    rest = [captions, "--model", "scenes-toy", "-q", "--metrics", "all"]
-    report, compared = folder / "report.html", folder / "compare.html"
-    subprocess.run([*score, *rest, "--report", report], cwd=ROOT, check=True)
-    painted = folder / "painted"
-    if not painted.exists():
-        paint = ["sample", "scenes-small", captions, painted]
-        subprocess.run([sys.executable, "-m", "grgan_ref", *paint], cwd=ROOT, check=True)
-    subprocess.run([*score, painted, *rest, "--report", compared], cwd=ROOT, check=True)
-    return {"report": report, "compare": compared}
+    """The report of the example, and the comparison of its images with what GR-GAN paints.
+
+    Everything runs within the folder, so that no path of the machine stands in a picture.
+    """
+    shutil.copytree(ROOT / "examples", folder / "examples", dirs_exist_ok=True)
+
+    def run(*words: str) -> None:
+        paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+        env = {**os.environ, "PYTHONPATH": paths}
+        subprocess.run([sys.executable, "-m", *words], cwd=folder, check=True, env=env)
+
+    rest = ("examples/captions.json", "--model", "scenes-toy", "-q", "--metrics", "clipscore,prdc")
+    score = ("cmdmetric", "score", "examples/generated")
+    run(*score, *rest, "--report", "report.html")
+    if not (folder / "painted").exists():
+        run("grgan_ref", "sample", "scenes-small", "examples/captions.json", "painted")
+    run(*score, "painted", *rest, "--report", "compare.html")
+    return {"report": folder / "report.html", "compare": folder / "compare.html"}
 
 
 def browser(profile: Path) -> webdriver.Chrome:
@@ -60,7 +73,13 @@ def shoot(driver: webdriver.Chrome, page: Path, folder: Path) -> None:
         driver.get(page.resolve().as_uri())
         height = min(driver.execute_script("return document.documentElement.scrollHeight"), TALLEST)
         clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}
-        for name, area in (("", clip), ("-top", {**clip, "height": 900})):
+        areas = {"": clip, "-top": {**clip, "height": 900}}
+        if pictures := driver.execute_script(PICTURES):
+            areas["-images"] = {
+                **dict(zip(("x", "y", "width", "height"), pictures, strict=True)),
+                "scale": 1,
+            }
+        for name, area in areas.items():
             taken = driver.execute_cdp_cmd(
                 "Page.captureScreenshot",
                 {"format": "png", "clip": area, "captureBeyondViewport": True},
