@@ -29,7 +29,8 @@ def decoded_endings() -> frozenset[str]:
     from PIL import Image  # not for those who read captions alone
 
     known = Image.registered_extensions().items()
-    return frozenset(ending for ending, form in known if form in formats())
+    # Writing SPIDER registers the ending of what is written, of a stream an empty one.
+    return frozenset(ending for ending, form in known if ending and form in formats())
 
 
 @lru_cache(maxsize=1)

@@ -23,6 +23,7 @@ from PIL import Image
 from cmdmetric.encoders.rgb import to_rgb
 from cmdmetric.errors import InputError
 from cmdmetric.files.paths import natural_key
+from cmdmetric.inputs.endings import decoded_endings, formats
 from cmdmetric.inputs.images import ImageSet, describe_failure, open_images
 from tests.conftest import shared
 from tests.support.systems import needs_named_pipes
@@ -181,6 +182,14 @@ def test_an_empty_folder(tmp_path):
     fill(tmp_path, [*(f"{i}.txt" for i in range(10)), "a.json", "b.JSON", "README"])
     with pytest.raises(InputError, match=r"holds 13 files: \.txt 10, \.json 2, no ending 1"):
         open_images(tmp_path)
+
+
+def test_files_without_an_ending_are_no_images_whatever_was_written():
+    """Pillow takes the ending of a SPIDER image that it has written for one of such images."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(Image.EXTENSION, "", "SPIDER")
+        assert "SPIDER" in formats()
+        assert "" not in decoded_endings.__wrapped__()
 
 
 def test_missing_paths(tmp_path):
