@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import re
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -37,6 +38,10 @@ DISTRIBUTIONS = ("gauss", "t6", "sphere")
 HELD_OUT = ("lognormal", "skewed")
 GENERATORS = ("perfect", "near", "far", "consistent", "two-se")
 RESULTS = Path(__file__).parent / "results" / "coverage.jsonl"
+TITLES = ("CMD", "ITDis", "Dis(f,r)", "Dis(f,l)")
+FEATURES = (*DISTRIBUTIONS, *HELD_OUT)
+#: A number that fewer sets have is taken for withheld.
+PRINTED = 0.05
 #: Of the variance of an image, the share that its caption explains where several are of one.
 COMMON = 0.64
 #: A truth of zero is known to the rounding of a distance.
@@ -354,44 +359,64 @@ def run(pattern: str, sets: int, seed: int, out: Path) -> None:
 
 @main.command(name="table")
 @click.option("--out", type=click.Path(path_type=Path), default=RESULTS)
-@click.option("--seed", default=0)
-def show(out: Path, seed: int) -> None:
-    """Print the results."""
-    rows, tests = [], []
+def show(out: Path) -> None:
+    """Print the results, first those of all cells together and then cell by cell."""
+    rows, tests, pooled, bare = [], [], Counter[tuple[str, str, str]](), Counter[str]()
     for record in read(out):
-        if record["seed"] != seed:
-            continue
         cell = Cell(**record["cell"])  # type: ignore[arg-type]
         name = [cell.space, cell.features, cell.generator, cell.drawn, f"{cell.n:,}"]
-        name.append(str(record["sets"]))
+        name += [str(record["seed"]), str(record["sets"])]
         if cell.versus:
             of = record["difference"]
-            tests.append([*name, cell.versus, *covered(of), rejected(of)])  # type: ignore[arg-type]
+            rejections = [rejected(of, key) for key in ("rejected", "student")]  # type: ignore[arg-type]
+            tests.append([*name, cell.versus, *covered(of), *rejections])  # type: ignore[arg-type]
             continue
         found = [record[quantity] for quantity in QUANTITIES[:4]]
+        if all(of["printed"] < PRINTED for of in found):  # type: ignore[index]
+            bare[f"{cell.space}, {cell.drawn}, {cell.n:,}"] += 1
+            continue
         rows.append([*name, *(cell for of in found for cell in covered(of))])  # type: ignore[arg-type]
-    head = ["space", "features", "generator", "drawn", "images", "sets"]
-    both = [h for q in ("CMD", "ITDis", "Dis(f,r)", "Dis(f,l)") for h in (q, "bias / sd")]
+        for quantity, of in zip(QUANTITIES, found, strict=False):
+            for key in ("sets", "below", "above"):
+                share = 1.0 if key == "sets" else of[key]  # type: ignore[index]
+                shown = record["sets"] * of["printed"] * share  # type: ignore[index,operator]
+                pooled[cell.features, quantity, key] += shown
+    head = ["space", "features", "generator", "drawn", "images", "seed", "sets"]
+    both = [h for q in TITLES for h in (q, "bias / sd")]
+    click.echo("All cells with intervals together, by features: coverage, % (and of how many).\n")
+    click.echo(table(["features", *TITLES], [pooled_row(pooled, f) for f in FEATURES]))
     click.echo(
-        "Coverage of the 95 % intervals, %, and the bias of the debiased value in standard "
+        "\nCoverage of the 95 % intervals, %, and the bias of the debiased value in standard "
         "deviations; - where nothing is printed, in at least 95 % of sets.\n\n"
         + table([*head, *both], rows)
     )
+    click.echo("\nNothing is printed, in any of so many cells:\n")
+    click.echo(table(["space, drawn, images", "cells"], [[k, str(n)] for k, n in bare.items()]))
     click.echo(
-        "\nDifferences of two generators: coverage, bias, and how often one is told, %.\n\n"
-        + table([*head, "generators", "coverage", "bias / sd", "rejected"], tests)
+        "\nDifferences of two generators: coverage, bias, and how often one is told, %, by the "
+        "exchange of images and by the standard error.\n\n"
+        + table([*head, "generators", "coverage", "bias / sd", "exchange", "error"], tests)
     )
 
 
+def pooled_row(pooled: Counter[tuple[str, str, str]], features: str) -> list[str]:
+    """Coverage of each number over all cells of some features."""
+    row = [features]
+    for quantity in QUANTITIES[:4]:
+        sets, below, above = (pooled[features, quantity, k] for k in ("sets", "below", "above"))
+        row.append(f"{100 * (1 - (below + above) / sets):.1f} ({sets:,.0f})" if sets else "-")
+    return row
+
+
 def covered(of: dict[str, float]) -> list[str]:
-    if of["printed"] < 0.05:  # of a few sets, whose samples look less heavy-tailed than they are
+    if of["printed"] < PRINTED:  # of a few sets, whose samples look less heavy-tailed than they are
         return ["-", "-"]
     bias = (of["debiased"] - of["true"]) / of["sd"] if of["sd"] else 0.0
     return [f"{100 * (1 - of['below'] - of['above']):.1f}", f"{bias:+.2f}"]
 
 
-def rejected(of: dict[str, float]) -> str:
-    return f"{100 * of['rejected'] / of['tested']:.1f}" if of["tested"] else "-"
+def rejected(of: dict[str, float], key: str) -> str:
+    return f"{100 * of[key] / of['tested']:.1f}" if of["tested"] else "-"
 
 
 if __name__ == "__main__":
