@@ -25,7 +25,14 @@ from cmdmetric.features import (
     encode_images,
     split_records,
 )
-from cmdmetric.inputs import Captions, ImageSet, captions_along, open_images, read_captions
+from cmdmetric.inputs import (
+    Captions,
+    Columns,
+    ImageSet,
+    captions_along,
+    open_images,
+    read_captions,
+)
 from cmdmetric.metrics import Moments, refuse_differences
 from cmdmetric.scoring import (
     DEFAULTS,
@@ -86,6 +93,8 @@ class Evaluator:
         inception_weights: str | Path | None = None,
         inception_real: Source | None = None,
         real_captions: Source | None = None,
+        caption_column: str | None = None,
+        image_column: str | None = None,
         **options: Unpack[EncoderOptions],
     ) -> None:
         """Encode the real images, and the captions where these are the same for every evaluation.
@@ -101,6 +110,8 @@ class Evaluator:
             real_captions: Those of the real images: a list in their order (for each a caption or a
                 list of several), or captions that name them. fjd takes them; and where images are
                 painted from captions of the real images, they make the error bars those of pairs.
+            caption_column: The column of the captions in records and tables, as for `cmd`.
+            image_column: The column of the images, or of their names.
             **options: Which encoder: `model`, `weights`, `protocol` and `device`, or an `encoder`
                 that is already there, as `cmdmetric.scoring.options.EncoderOptions` says.
 
@@ -112,14 +123,17 @@ class Evaluator:
         refuse_unknown(options, EncoderOptions.__annotations__)
         wanted = Wanted.of(metrics, inception_weights, inception_real)
         # Every input is looked up before the network is built: a wrong path is told at once.
-        opened_r = open_image_side(real)
-        opened_l = None if captions is None else open_text_side(captions)
+        columns = Columns(caption_column, image_column)
+        opened_r = open_image_side(real, columns)
+        opened_l = None if captions is None else open_text_side(captions, columns)
         in_order = isinstance(real_captions, (list, tuple, np.ndarray))
-        opened_rl = None if real_captions is None or in_order else open_text_side(real_captions)
+        opened_rl = None
+        if real_captions is not None and not in_order:
+            opened_rl = open_text_side(real_captions, columns)
         self.encoder = options.get("encoder") or build_encoder(options)
         device = self.encoder.device
         with _apart_from_training(device.type):
-            encoding = Encoding(self.encoder, device=device)
+            encoding = Encoding(self.encoder, device=device, columns=columns)
             networks = Networks.of(wanted, encoding)
             real_side, self._seen_r = networks.encoded_real(opened_r, encoding)
             self.real = encode_side(self.encoder, real_side)

@@ -125,7 +125,9 @@ def _table(result: Preflight) -> list[str]:
         lines.append(f"expected    {_duration(setup.expected)} with an empty cache")
     lines.append("")
     for found in result.findings:
-        lines.append(f"{_MARKS[found.severity]}  {found.subject}: {shown(found.message)}")
+        first, *more = (shown(line) for line in found.message.splitlines() or [""])
+        lines.append(f"{_MARKS[found.severity]}  {found.subject}: {first}")
+        lines += [f"           {line}" for line in more]
         lines += [f"           {shown(name, PATH)}" for name in found.names[:5]]
         if found.count > 5 and found.names:
             lines.append(f"           and {found.count - 5} more")

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
         encode_captions as encode_captions,
     )
     from cmdmetric.features.contents import (
+        DIGEST_SIZE as DIGEST_SIZE,
         Contents as Contents,
         ImageRecords as ImageRecords,
         Looks as Looks,
@@ -43,8 +44,8 @@ __getattr__, __dir__, __all__ = lazy_exports(
     {
         "captions": "EncodedTexts encode_captions",
         "contents": (
-            "Contents ImageRecords Looks digest_of_set digests_of digests_of_rows split_records "
-            "summed"
+            "Contents DIGEST_SIZE ImageRecords Looks digest_of_set digests_of digests_of_rows "
+            "split_records summed"
         ),
         "failures": "OnError list_failures",
         "image_pass": "PassedImages pass_images",

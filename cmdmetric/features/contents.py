@@ -18,8 +18,8 @@ from cmdmetric.cache import Space
 from cmdmetric.files import blocks_of
 
 #: Bytes of a digest.
-SIZE = 16
-#: Digests (k, SIZE) uint8 whose sum is that of a set: a row a sample, or what shards add up to.
+DIGEST_SIZE = 16
+#: Digests (k, 16) uint8 whose sum is that of a set: a row a sample, or what shards add up to.
 Contents = NDArray[np.uint8]
 #: How images look (n, 4) uint16: width, height, JPEG quality or 0, and texture in thousandths: how
 #: many neighbours among 64x64 samples of an image differ by more than 6 levels of grey.
@@ -35,13 +35,13 @@ _PLAIN = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")
 
 
 def digests_of(values: Iterable[bytes]) -> Contents:
-    """The digests (n, SIZE) of samples whose content is these bytes."""
-    rows = b"".join(hashlib.blake2b(value, digest_size=SIZE).digest() for value in values)
-    return np.frombuffer(rows, np.uint8).reshape(-1, SIZE)
+    """The digests (n, 16) of samples whose content is these bytes."""
+    rows = b"".join(hashlib.blake2b(value, digest_size=DIGEST_SIZE).digest() for value in values)
+    return np.frombuffer(rows, np.uint8).reshape(-1, DIGEST_SIZE)
 
 
 def digests_of_rows(features: NDArray[np.generic]) -> Contents:
-    """The digests (n, SIZE) of features (n, d) as they were given, in little-endian float64."""
+    """The digests (n, 16) of features (n, d) as they were given, in little-endian float64."""
     return np.concatenate(
         [digests_of(row.tobytes() for row in block.astype("<f8")) for block in blocks_of(features)]
     )
@@ -49,12 +49,12 @@ def digests_of_rows(features: NDArray[np.generic]) -> Contents:
 
 def digest_of_set(contents: Contents) -> str:
     """The digest of a set in 32 hexadecimal digits."""
-    total = sum(int.from_bytes(row.tobytes(), "big") for row in contents) % (1 << 8 * SIZE)
-    return f"{total:0{2 * SIZE}x}"
+    total = sum(int.from_bytes(row.tobytes(), "big") for row in contents) % (1 << 8 * DIGEST_SIZE)
+    return f"{total:0{2 * DIGEST_SIZE}x}"
 
 
 def summed(contents: Contents) -> Contents:
-    """The same in one row (1, SIZE), for a file that keeps no sample apart."""
+    """The same in one row (1, 16), for a file that keeps no sample apart."""
     return np.frombuffer(bytes.fromhex(digest_of_set(contents)), np.uint8)[None]
 
 
@@ -77,7 +77,7 @@ class ImageRecords:
         return Space("digests of images", what="image record", form=2, pillow=PIL.__version__)
 
     def prepare(self, image: Image.Image) -> NDArray[np.uint8]:
-        """The record of a decoded image, as bytes: (SIZE + 8,)."""
+        """The record of a decoded image, as bytes: (24,)."""
         quality = jpeg_quality(image)
         if image.mode in _PLAIN:
             image = image.convert("RGBA" if image.has_transparency_data else "RGB")
@@ -88,7 +88,7 @@ class ImageRecords:
         return np.concatenate([digest, looks.astype("<u2").view(np.uint8)])
 
     def encode(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Records (n, SIZE + 8) as features."""
+        """Records (n, 24) as features."""
         return pixels.astype(np.float32)
 
     def provenance(self, source: str) -> None:
@@ -96,10 +96,10 @@ class ImageRecords:
 
 
 def split_records(records: NDArray[np.float32]) -> tuple[Contents, Looks]:
-    """What `ImageRecords` gives (n, SIZE + 8), as digests and looks."""
+    """What `ImageRecords` gives (n, 24), as digests and looks."""
     rows = records.astype(np.uint8)
-    looks: Looks = np.ascontiguousarray(rows[:, SIZE:]).view("<u2").astype(np.uint16)
-    return np.ascontiguousarray(rows[:, :SIZE]), looks
+    looks: Looks = np.ascontiguousarray(rows[:, DIGEST_SIZE:]).view("<u2").astype(np.uint16)
+    return np.ascontiguousarray(rows[:, :DIGEST_SIZE]), looks
 
 
 def _texture(image: Image.Image) -> int:

@@ -17,7 +17,7 @@ IMAGE_ENDINGS = frozenset(
 LOSSY_ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".avif", ".jp2", ".j2k")
 TAR_ENDINGS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 #: Files of captions.
-CAPTION_ENDINGS = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".txt")
+CAPTION_ENDINGS = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".txt", ".token")
 #: Formats that Pillow only identifies and cannot decode by itself, and EPS, for which it would
 #: run Ghostscript, a whole interpreter, on the file.
 _NOT_DECODED = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +33,7 @@ def open_named(captions: Captions) -> ImageSet:
             f"{source}: {unnamed} of its {len(captions)} captions name no image, so it holds no "
             "set of images"
         )
-    if any(map(remote.is_url, names)):
-        raise InputError(
-            f"{source}: it names images by URLs; download them first, with img2dataset for one"
-        )
+    _refuse_urls(source, names)
     root = captions.folder or Path()
     places = {name: find_file(root, name) for name in names}
     if not any(places.values()):
@@ -53,6 +50,14 @@ def open_named(captions: Captions) -> ImageSet:
     return ImageSet(source, items, names, files=lambda: files)
 
 
+def _refuse_urls(source: str, names: Sequence[str]) -> None:
+    """Raise InputError for images that lie on the Web, one by one."""
+    if any(map(remote.is_url, names)):
+        raise InputError(
+            f"{source}: it names images by URLs; download them first, with img2dataset for one"
+        )
+
+
 def open_cells(table: Table, columns: Columns) -> ImageSet:
     """The images of a table, a row each, named by their path or their place.
 
@@ -60,6 +65,7 @@ def open_cells(table: Table, columns: Columns) -> ImageSet:
         InputError: No column holds images, or a row has none.
     """
     names = list(table.image_names(columns))
+    _refuse_urls(table.source, names)
 
     def items() -> Iterator[ImageItem]:
         for name, cell in zip(names, table.images(columns), strict=True):

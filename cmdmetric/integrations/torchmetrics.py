@@ -26,6 +26,7 @@ from cmdmetric.evaluator import (
     encode_side,
     refuse_captions,
 )
+from cmdmetric.features import DIGEST_SIZE, Contents, digests_of
 from cmdmetric.inputs import Captions, ImageSet
 from cmdmetric.metrics import Moments, Provenance, refuse_differences
 from cmdmetric.protocol import Protocol, get_protocol
@@ -71,6 +72,8 @@ class CrossModelDistance(Metric):
     #: (d + 1, d + 1) float64 sums over the images, and over their captions.
     generated: Tensor
     described: Tensor
+    #: (2, 16) int64: the digests of the images and of their captions, added up byte by byte.
+    contents: Tensor
     #: (2,) int64: captions that were cut, and captions without a word, which are left out.
     lost: Tensor
     #: (8, d) float64: how the sums were made and what they are scored against, see `_origin_of`.
@@ -127,6 +130,8 @@ class CrossModelDistance(Metric):
         for name in ("generated", "described"):
             zero = torch.zeros(size, size, dtype=torch.float64)
             self.add_state(name, zero, dist_reduce_fx="sum")
+        digests = torch.zeros(2, DIGEST_SIZE, dtype=torch.int64)
+        self.add_state("contents", digests, dist_reduce_fx="sum")
         self.add_state("lost", torch.zeros(2, dtype=torch.int64), dist_reduce_fx="sum")
         # A state, so that torchmetrics compares and exchanges it wherever it does so with the sums.
         nothing = torch.zeros(len(_ORIGIN), size - 1, dtype=torch.float64)
@@ -142,6 +147,9 @@ class CrossModelDistance(Metric):
         self.generated = self.generated + _sums(batch.images).to(self.generated.device)
         self.described = self.described + _sums(batch.captions).to(self.described.device)
         self.lost = self.lost + lost.to(self.lost.device)
+        digests = batch.contents, digests_of(batch.texts[i].encode() for i in batch.kept)
+        sums = np.stack([own.sum(axis=0, dtype=np.int64) for own in digests])
+        self.contents = self.contents + torch.from_numpy(sums).to(self.contents.device)
         if not self.origin.any():
             self.origin = self._own_origin().to(self.origin.device)
 
@@ -176,11 +184,12 @@ class CrossModelDistance(Metric):
             self.score = None
             return torch.tensor(torch.nan, dtype=torch.float64, device=self.generated.device)
         made = encoder.provenance("image", IMAGES)
-        generated = Side(_moments(self.generated, made), IMAGES)
+        of_images, of_captions = map(_contents, self.contents.tolist())
+        generated = Side(_moments(self.generated, made), IMAGES, contents=of_images)
         truncated, empty = self.lost.tolist()
         if captions is None:
             moments = _moments(self.described, encoder.provenance("text", CAPTIONS))
-            captions = Side(moments, CAPTIONS, truncated=truncated)
+            captions = Side(moments, CAPTIONS, truncated=truncated, contents=of_captions)
         score = score_of(generated, real, captions)
         if empty:
             note = f"{empty} captions have no word in them and are left out"
@@ -308,6 +317,12 @@ def _sums(features: NDArray[np.float32]) -> Tensor:
 def _count(sums: Tensor) -> int:
     """How many rows `_sums` has summed up."""
     return round(float(sums[0, 0]))
+
+
+def _contents(sums: list[int]) -> Contents:
+    """The digest of a set (1, 16) from the sums of its samples' digests, byte by byte."""
+    total = sum(each << 8 * place for place, each in enumerate(reversed(sums)))
+    return np.frombuffer((total % (1 << 8 * len(sums))).to_bytes(len(sums), "big"), np.uint8)[None]
 
 
 def _moments(sums: Tensor, provenance: Provenance) -> Moments:

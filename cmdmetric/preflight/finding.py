@@ -22,7 +22,7 @@ class Finding:
     check: str
     #: "generated", "real", "captions" or "setup".
     subject: str
-    #: One line, with what to do where something is to be done.
+    #: One line or a few, with what to do where something is to be done.
     message: str
     #: How many it concerns; 0 where it is about none in particular.
     count: int = 0

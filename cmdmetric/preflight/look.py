@@ -222,12 +222,15 @@ def _built(
 def _too_long(texts: Sequence[str], network: Network) -> Sequence[bool]:
     """Tell which texts have more tokens than the encoder reads.
 
-    Where there is no encoder they are counted by CLIP's tokeniser.
+    Where there is no encoder they are counted by CLIP's tokeniser, if it is the model's.
     """
     if network.encoder is not None:
         return [bool(cut) for cut in network.encoder.build().tokenise(texts)[1]]
-    from open_clip import SimpleTokenizer
+    from open_clip import SimpleTokenizer, get_model_config
 
+    config = get_model_config(network.model.partition("/")[0]) or {}
+    if config.get("text_cfg", {}).get("hf_tokenizer_name"):
+        return [False] * len(texts)
     tokeniser = SimpleTokenizer()
     cleaned = (cut_words(network.protocol.clean(text), CONTEXT) for text in texts)
     return [len(tokeniser.encode(text)) > CONTEXT - 2 for text in cleaned]

@@ -525,3 +525,114 @@ def test_a_loader_is_no_source_of_captions_alone() -> None:
         with pytest.raises(InputError, match="is a batch: give what makes batches"):
             read_captions(batches)
     assert rows(read_captions(Pairs([(PIXELS[0], CAT)]))) == [("#0", CAT)]
+
+
+# --- further files of the field, in the shapes that they have ---------------------------------
+
+APPLE, DOGS = "a red apple", "a photo of two dogs"
+DPG = (
+    "item_id,text,keywords,proposition_id,dependency,category_broad,category_detailed,tuple,"
+    "question_natural_language\n"
+    f"partiprompts0,{APPLE},,1,0,entity,whole,entity - whole (apple),Is there an apple?\n"
+    f"partiprompts0,{APPLE},,2,1,attribute,color,attribute - color (red),Is the apple red?\n"
+    f"coco1,{DOGS},,1,0,entity,whole,entity - whole (dogs),Are there dogs?\n"
+)
+TIFA = [{"id": name, "caption": text, "question": question, "choices": ["yes", "no"]}
+        for name, text, question in (("coco_1", APPLE, "red?"), ("coco_1", APPLE, "apple?"),
+                                     ("coco_2", DOGS, "dogs?"))]  # fmt: skip
+FILES = {
+    "DPG-Bench's table, a row a question": ("dpg_bench.csv", DPG, ("partiprompts0", "coco1")),
+    "TIFA": ("tifa.json", json.dumps(TIFA), ("coco_1", "coco_2")),
+    "Flickr30k's tokens": (
+        "results_20130124.token", f"1.jpg#0\t{APPLE}\n2.jpg#0\t{DOGS}\n", ("1.jpg", "2.jpg"),
+    ),
+    "Flickr8k's tokens": (
+        "Flickr8k.token.txt", f"1.jpg#0\t{APPLE}\n2.jpg#0\t{DOGS}\n", ("1.jpg", "2.jpg"),
+    ),
+    "Flickr8k as Kaggle has it": (
+        "captions.txt", f"image,caption\n1.jpg,{APPLE}\n2.jpg,{DOGS}\n", ("1.jpg", "2.jpg"),
+    ),
+    "lists in cells": (
+        "flickr.csv", f'raw,split,filename\n"[""{APPLE}"", ""{DOGS}""]",test,1.jpg\n',
+        ("1.jpg", "1.jpg"),
+    ),
+    "lists in cells as pandas writes them": (
+        "flickr.csv", f"raw,filename\n\"['{APPLE}', '{DOGS}']\",1.jpg\n", ("1.jpg", "1.jpg"),
+    ),
+    "records under a name": (
+        "data.json", json.dumps({"data": [{"prompt": APPLE}, {"prompt": DOGS}]}), (None, None),
+    ),
+    "prompts under a name": ("p.json", json.dumps({"prompts": [APPLE, DOGS]}), (None, None)),
+    "columns": (
+        "c.json", json.dumps({"images": ["1.png", "2.png"], "captions": [APPLE, DOGS]}),
+        ("1.png", "2.png"),
+    ),
+    "HPSv2's pairs": (
+        "test.json",
+        json.dumps([{"prompt": APPLE, "image_path": ["1a.jpg", "1b.jpg"], "rank": [1, 2]}]),
+        ("1a.jpg", "1b.jpg"),
+    ),
+    "ImageReward's prompts": (
+        "benchmark-prompts.json", json.dumps([{"id": "7", "prompt": APPLE}]), ("7",),
+    ),
+    "GenEval 2's prompts": (
+        "geneval2_data.jsonl",
+        json.dumps({"prompt": APPLE, "atom_count": 3, "vqa_list": [["q", "a"]]}), (None,),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_files_of_the_field(tmp_path: Path, name: str) -> None:
+    file, content, images = FILES[name]
+    (tmp_path / file).write_text(content)
+    found = read_captions(tmp_path / file)
+    assert found.images == images
+    both = (APPLE, DOGS) if len(images) == 2 and name != "HPSv2's pairs" else (APPLE,) * len(images)
+    assert found.texts == both
+
+
+REFUSED = {
+    "CC3M, without a header": ("train.tsv", f"{APPLE}\thttp://x/1.jpg\n{DOGS}\thttp://x/2.jpg\n",
+                               "line 1 is no header.*where there is a header, name"),
+    "Flickr30k's table of comments": ("results.csv", f"image_name| comment_number| comment\n"
+                                      f"1.jpg| 0| {APPLE}\n1.jpg| 1| {DOGS}\n", "no header"),
+    "names and captions in a .txt": ("c.txt", f"1.png\t{APPLE}\n2.png\t{DOGS}\n",
+                                     "2 of 2 lines begin with the name of an image"),
+    "names of images alone": ("f.json", json.dumps(["a/1.png", "a/2.png"]),
+                              "2 of 2 captions are names of images"),
+    "several columns that may be it": ("t.jsonl", json.dumps({"prompt": APPLE, "caption": DOGS}),
+                                       "prompt, caption: name the column by --caption-column"),
+    "COCO's instances": ("i.json", json.dumps({"images": [{"id": 1, "file_name": "1.jpg"}],
+                                               "annotations": [{"image_id": 1, "bbox": [0]}]}),
+                         "has no caption under any of"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_could_be_read_in_two_ways_is_refused(tmp_path: Path, name: str) -> None:
+    file, content, message = REFUSED[name]
+    (tmp_path / file).write_text(content)
+    with pytest.raises(InputError, match=message):
+        read_captions(tmp_path / file)
+
+
+def test_columns_by_name_decide(tmp_path: Path) -> None:
+    file, content, _ = REFUSED["Flickr30k's table of comments"]
+    (tmp_path / file).write_text(content)
+    found = read_captions(tmp_path / file, caption_column="comment")
+    assert found.images == ("1.jpg", "1.jpg") and found.fields["comment_number"] == (" 0", " 1")
+    (tmp_path / "train.csv").write_text(f"filepath\ttitle\n/data/1.jpg\t{APPLE}\n")
+    assert read_captions(tmp_path / "train.csv", caption_column="title").images == ("/data/1.jpg",)
+
+
+def test_images_that_a_table_names_by_urls_are_refused(tmp_path: Path) -> None:
+    """LAION's and img2dataset's tables."""
+    pa = pytest.importorskip("pyarrow")
+    import pyarrow.parquet as pq
+
+    table = pa.table({"URL": ["http://x/1.jpg"], "TEXT": [APPLE], "similarity": [0.3]})
+    pq.write_table(table, tmp_path / "part.parquet")
+    assert read_captions(tmp_path / "part.parquet").texts == (APPLE,)
+    with pytest.raises(InputError, match="by URLs; download them first"):
+        open_images(tmp_path / "part.parquet")

@@ -441,3 +441,19 @@ def test_one_evaluator_scores_folders_lists_and_batches_alike(example: Path) -> 
     assert same_numbers(fixed.score(example / "generated"), of_folder, 1e-6)
     with pytest.raises(InputError, match="given once"):
         fixed.score(images, texts)
+
+
+def test_columns_by_name(tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    scenes = [draw_scene(seed) for seed in range(40)]
+    paths = [tmp_path / f"{i}.png" for i in range(40)]
+    for path, scene in zip(paths, scenes, strict=True):
+        scene.render(64).save(path)
+    texts = [scene.captions(1)[0] for scene in scenes]
+    frame = pandas.DataFrame({"shot": list(map(str, paths)), "what": texts, "caption": "no"})
+    named = Evaluator(frame, frame, model="scenes-toy", caption_column="what", image_column="shot")
+    plain = Evaluator(list(paths), texts, model="scenes-toy")
+    images = np.stack([np.asarray(draw_scene(seed).render(64)) for seed in range(50, 90)])
+    for evaluator in (named, plain):
+        evaluator.update(images)
+    assert named.compute().cmd == pytest.approx(plain.compute().cmd, abs=1e-6)

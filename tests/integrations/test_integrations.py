@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 import runpy
 import shutil
 import socket
@@ -23,6 +24,7 @@ from cmdmetric.encoders.weights import BUNDLED
 from cmdmetric.features.images import encode_images
 from cmdmetric.inputs.images import open_images
 from cmdmetric.scenes.drawing import draw_scene
+from cmdmetric.scoring import fields_of
 from tests.support.commands import PROCESSES
 from tests.support.scores import same_numbers, same_setting, setting_in
 
@@ -86,6 +88,10 @@ def test_metric_equals_the_evaluator(
     assert same_setting(metric.score, expected)
     assert (metric.score.n, metric.score.n_captions) == (N, N)
     assert metric.score.uncertainty is None
+    ours, theirs = (fields_of(score.signature) for score in (metric.score, expected))
+    # The digests of the sets are those of all batches, whatever they were.
+    assert {key: ours[key] for key in "frl"} == {key: theirs[key] for key in "frl"}
+    assert re.fullmatch(rf"{N}@[0-9a-f]{{8}}", ours["f"])
     metric.reset()
     metric.update(images[:30], texts[:30])  # fewer than dimensions: singular covariances
     evaluator = Evaluator(real, encoder=encoder)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -313,3 +314,31 @@ def test_the_command_on_a_bad_set(sets: tuple[Path, Path, Path]) -> None:
     assert "ERROR    generated: 1 of 13 images: cannot be decoded" in done.stdout
     assert r"bad\x1b[31m\n.png: not an image" in done.stdout and "\x1b" not in done.stdout
     assert "looking at" in done.stderr and os.listdir(generated.parent) != []
+
+
+def test_the_tokeniser_of_other_towers_is_part_of_the_setup(
+    sets: tuple[Path, Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A SigLIP-like tower counts by its own tokeniser, and one that is not there is an error."""
+    pytest.importorskip("transformers")
+    from tests.encoders.test_tokenisers import TOWERS, folder_of
+
+    generated, captions, real = sets
+    captions.write_text(json.dumps({f"{i}.png": "cat " * (6 + i) for i in range(12)}))
+    folder = folder_of(tmp_path / "siglip", TOWERS["siglip"])
+    options: dict = {"protocol": "clip", "probe": False}
+    found = preflight(generated, captions, real, model=folder, **options)
+    # Eleven words and the end fill a context of twelve.
+    assert found.ok and only(found, "long").count == 6
+    file = tmp_path / "weights.safetensors"
+    file.write_bytes((folder / "open_clip_model.safetensors").read_bytes())
+    name = "ViT-B-16-SigLIP"
+    lost = preflight(generated, captions, real, model=name, weights=file, **options)
+    message = only(lost, "weights").message
+    assert not lost.ok and "needs the tokeniser at https://huggingface.co/timm" in message
+    assert not any(each.check == "long" for each in lost.findings), "nothing counts their tokens"
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    missing = preflight(generated, captions, real, model=folder, **options)
+    assert not missing.ok and "pip install 'cmdmetric[transformers]'" in only(
+        missing, "weights"
+    ).message  # fmt: skip

@@ -12,7 +12,8 @@ from cmdmetric.errors import InputError
 #: The columns under which the field's tools write the name of an image, in any case; the first that
 #: is there counts: what names a file comes before what only numbers it.
 FILE_KEYS = (
-    "file_name", "filename", "image_path", "image", "img", "path", "image_name", "file", "url",
+    "file_name", "filename", "image_path", "image", "img", "path", "file_path", "filepath",
+    "image_name", "file", "url",
 )  # fmt: skip
 IMAGE_KEYS = (*FILE_KEYS, "image_id", "item_id", "id")
 #: Those under which they write captions. A record has them under one of these, or under one with

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import io
+import re
 from typing import Any, NamedTuple
 
 from cmdmetric.errors import InputError
@@ -11,6 +13,8 @@ from cmdmetric.inputs.layouts.columns import IMAGE_KEYS, OPTIONS, TEXT_KEYS, Col
 
 #: The signs between cells: Excel writes semicolons where the comma is the decimal sign.
 DELIMITERS = (",", ";", "\t", "|")
+
+_LIST = re.compile(r"""\[\s*["'].*["']\s*\]""", re.DOTALL)
 
 
 class _Line(NamedTuple):
@@ -97,7 +101,8 @@ def _no_header(cells: list[str]) -> InputError:
     return InputError(
         f"line 1 is no header: it has {len(cells)} cells, and one of {', '.join(TEXT_KEYS)} must "
         f"name the column of the captions, one of {', '.join(IMAGE_KEYS)} that of the images, if "
-        f"there is one; or name the columns by {OPTIONS}. Captions without a table go into a .txt"
+        f"there is one; or, where there is a header, name the columns by {OPTIONS}. Captions "
+        "without a table go into a .txt"
     )
 
 
@@ -119,7 +124,7 @@ def _records(lines: list[_Line], header: list[str]) -> list[dict[str, Any]]:
     for name, own in places.items():
         if len(own) > 1 and name and not is_text_key(name):
             raise InputError(f"line 1: {len(own)} columns are called {name!r}")
-    return [
+    records = [
         {
             name: line.cells[own[0]] if len(own) == 1 else _filled([line.cells[i] for i in own])
             for name, own in places.items()
@@ -127,6 +132,28 @@ def _records(lines: list[_Line], header: list[str]) -> list[dict[str, Any]]:
         }
         for line in lines[1:]
     ]
+    for name in filter(is_text_key, places):
+        _open_lists(records, name)
+    return records
+
+
+def _open_lists(records: list[dict[str, Any]], name: str) -> None:
+    """Lists that were written into cells, as pandas does, are the lists that they were."""
+    lists = [_as_list(record[name]) for record in records]
+    if lists and None not in lists:
+        for record, own in zip(records, lists, strict=True):
+            record[name] = own
+
+
+def _as_list(cell: Any) -> list[str] | None:
+    """The list of texts that a cell spells out, as JSON or Python writes it; None for others."""
+    if not isinstance(cell, str) or not _LIST.fullmatch(cell):
+        return None
+    try:
+        found = ast.literal_eval(cell)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return None
+    return found if all(isinstance(text, str) for text in found) else None
 
 
 def _filled(cells: list[str]) -> list[str]:

@@ -6,15 +6,17 @@ import codecs
 import io
 import json
 import os
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from cmdmetric.errors import InputError
 from cmdmetric.files import missing, named_path, remote
-from cmdmetric.inputs.layouts.columns import Columns
+from cmdmetric.inputs.layouts.columns import IMAGE_KEYS, Columns, is_text_key
 from cmdmetric.inputs.layouts.delimited import parse_delimited
 from cmdmetric.inputs.layouts.tables import is_table_file, open_table
+from cmdmetric.inputs.pairing import has_image_ending
 
 #: What to do about a name of no file.
 NO_FILE = "To give captions themselves, pass them as a list."
@@ -34,7 +36,7 @@ def parse_file(name: str, columns: Columns) -> Any:
     ending = os.path.splitext(name)[1].lower()
     if is_table_file(Path(name)):
         return open_table(Path(name)).records(columns)
-    endings = (*_PARSERS, *_DELIMITED)
+    endings = (*_PARSERS, *_DELIMITED, *_LINES)
     known = ", ".join(endings)
     path = Path(name) if remote.is_url(name) else named_path(name, NO_FILE)
     if not remote.is_url(name):
@@ -51,6 +53,8 @@ def parse_file(name: str, columns: Columns) -> Any:
         text = _decode(content)
         if ending in _DELIMITED:
             return parse_delimited(text, _DELIMITED[ending], columns)
+        if ending in _LINES:
+            return _parse_txt(text, columns)
         return _PARSERS[ending](text)
     except InputError as error:
         raise InputError(f"{name}: {error}") from None
@@ -115,9 +119,27 @@ def _parse_jsonl(text: str) -> list[Any]:
     return [_parse_json(line, number) for number, line in lines if line.strip()]
 
 
-def _parse_txt(text: str) -> list[str]:
-    lines = (line.removesuffix("\n") for line in io.StringIO(text, newline=None))
-    return [line for line in lines if line.strip()]
+def _parse_txt(text: str, columns: Columns) -> list[Any]:
+    """A caption a line; Flickr's `name.jpg#0<tab>caption`; Flickr8k's table, of a header alone.
+
+    Raises InputError where lines begin with the names of images in some other way.
+    """
+    found = [line.removesuffix("\n") for line in io.StringIO(text, newline=None)]
+    lines = [line for line in found if line.strip()]
+    tokens = [_TOKEN.fullmatch(line) for line in lines]
+    if tokens and None not in tokens:
+        return [{"image": match[1], "caption": match[2]} for match in tokens if match]
+    first = [cell.strip().lower() for cell in re.split("[,;|\t]", lines[0])] if lines else []
+    if set(first) & {*IMAGE_KEYS} and any(map(is_text_key, first)):
+        return parse_delimited(text, ",", columns)
+    named = sum(has_image_ending(re.split("[,;|\t]", line)[0].strip()) for line in lines)
+    if named > len(lines) / 2:
+        raise InputError(
+            f"{named} of {len(lines)} lines begin with the name of an image: name the columns in a "
+            "first line, such as image,caption, and call the file .csv; or give {file: caption} in "
+            "a .json"
+        )
+    return lines
 
 
 #: The usual delimiters of files with these endings.
@@ -126,5 +148,7 @@ _PARSERS = {
     ".json": _parse_json,
     ".jsonl": _parse_jsonl,
     ".ndjson": _parse_jsonl,
-    ".txt": _parse_txt,
 }
+#: A caption a line; the second as Flickr30k's results_20130124.token.
+_LINES = (".txt", ".token")
+_TOKEN = re.compile(r"(.+\.\w+)#\d+\t(.*)")

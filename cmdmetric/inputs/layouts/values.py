@@ -9,6 +9,7 @@ from typing import Any, TypeGuard
 
 from cmdmetric.errors import InputError
 from cmdmetric.inputs.layouts.columns import (
+    IMAGE_KEYS,
     KEYS,
     OPTIONS,
     TEXT_KEYS,
@@ -16,12 +17,17 @@ from cmdmetric.inputs.layouts.columns import (
     Columns,
     Row,
     fields_of,
+    is_text_key,
 )
 from cmdmetric.inputs.pairing import has_image_ending
 from cmdmetric.inputs.places import position
 
 #: What DiffusionDB's `part-000001.json` says of each image: prompt, seed, guidance, steps, sampler.
-_DIFFUSIONDB = {"p", "se", "c", "st", "sa"}
+_DIFFUSIONDB = frozenset({"p", "se", "c", "st", "sa"})
+#: Columns of tables that have a row for each question on an image (DPG-Bench's and TIFA's), and
+#: those that tell which image a row is of.
+_QUESTIONS = frozenset({"proposition_id", "question_natural_language", "question"})
+_SAME = frozenset({*TEXT_KEYS, *IMAGE_KEYS})
 
 
 def rows_of(data: Any, columns: Columns, split: str | None) -> tuple[Iterator[Row], str | None]:
@@ -38,16 +44,56 @@ def rows_of(data: Any, columns: Columns, split: str | None) -> tuple[Iterator[Ro
         elif _are_records(images):
             data = images
         else:
-            refuse_split(split)
-            return _map_rows(data, columns), None
+            table = _columns_of(data, columns)
+            if table is None:
+                refuse_split(split)
+                return _map_rows(data, columns), None
+            data = table
     if not isinstance(data, list):
         raise InputError(f"captions are a list or an object, not {type(data).__name__}")
+    data = _once_each(data)
     splits = Counter(str(r["split"]) for r in data if isinstance(r, Mapping) and "split" in r)
     if not splits:
         refuse_split(split)
         return _list_rows(data, columns), None
     split = choose_split(splits, split, "no record is of")
     return _list_rows(data, columns, None if split == "all" else split), split
+
+
+def _columns_of(data: Mapping[Any, Any], columns: Columns) -> list[Any] | None:
+    """The records of a mapping that is one list under a name, or a table column by column.
+
+    None for a mapping of images or captions.
+    """
+    values = list(data.values())
+    if not all(isinstance(key, str) and isinstance(data[key], (list, tuple)) for key in data):
+        return None
+    chosen = any(key.lower() == (columns.caption or "").lower() for key in data)
+    if len(values) == 1 and (_are_records(values[0]) or is_text_key(*data) or chosen):
+        return list(values[0])  # {"data": [{...}, ...]}, {"prompts": ["...", ...]}
+    if not (chosen or any(map(is_text_key, data))) or len({*map(len, values)}) != 1:
+        return None
+    names = {key: "image" if key.lower() == "images" else key for key in data}
+    if not any(name.lower() in IMAGE_KEYS for name in names.values()):
+        return None
+    rows = zip(*values, strict=True)
+    return [dict(zip(names.values(), row, strict=True)) for row in rows]
+
+
+def _once_each(data: list[Any]) -> list[Any]:
+    """Without repetitions where there is a record for each question on an image.
+
+    So it is in DPG-Bench's table and in TIFA's: a prompt with many questions is still one.
+    """
+    if not any(isinstance(record, Mapping) and record.keys() & _QUESTIONS for record in data):
+        return data
+    found: dict[str, Any] = {}
+    for record in data:
+        own = record
+        if isinstance(record, Mapping):
+            own = {key: record[key] for key in record if str(key).lower() in _SAME}
+        found.setdefault(repr(own), record)
+    return list(found.values())
 
 
 def choose_split(there: Mapping[str, int], wanted: str | None, none: str) -> str:
@@ -146,6 +192,11 @@ def _names_stand_in_values(data: Mapping[Any, Any], columns: Columns) -> bool:
 
 def _list_rows(data: list[Any], columns: Columns, split: str | None = None) -> Iterator[Row]:
     of_images = any(isinstance(entry, (list, tuple)) for entry in data)
+    names = sum(map(has_image_ending, data))
+    if names > len(data) / 2:
+        raise InputError(
+            f"{names} of {len(data)} captions are names of images, such as {data[0]!r}"
+        )
     for index, entry in enumerate(data):
         if isinstance(entry, Mapping):
             if split is None or str(entry.get("split")) == split:
