@@ -22,6 +22,7 @@ from typing import Literal, overload
 
 from PIL import Image, UnidentifiedImageError
 
+from cmdmetric.errors import InputError
 from cmdmetric.inputs import is_image_name, pair, read_captions
 from cmdmetric.scenes import draw_scene
 from grgan_ref.config import DataConfig
@@ -187,22 +188,32 @@ def cub(root: Path, split: Split) -> CaptionedImages:
 
 
 def read_folder(root: Path, smallest: int) -> CaptionedImages:
-    """Any folder of images with a captions file `captions.json`, `.csv` or `.txt` in it."""
+    """Any folder of images with a file `captions.json`, `.jsonl`, `.csv`, `.tsv` or `.txt` in it.
+
+    Or one that says what its images show in another way that `cmdmetric.inputs.read_captions`
+    knows: Hugging Face's `metadata.csv`, a `.txt` for each image.
+    """
     found = [
         p for e in ("json", "jsonl", "csv", "tsv", "txt") if (p := root / f"captions.{e}").exists()
     ]
-    if len(found) != 1:
-        what = "has no captions file" if not found else f"has {len(found)} captions files"
-        raise GrganError(f"{root} {what}: it needs one captions.json, .jsonl, .csv, .tsv or .txt")
-    read = read_captions(found[0])
+    needs = "it needs one captions.json, .jsonl, .csv, .tsv or .txt"
+    if len(found) > 1:
+        raise GrganError(f"{root} has {len(found)} captions files: {needs}")
+    source = found[0] if found else root
+    try:
+        read = read_captions(source)
+    except InputError as error:
+        if found:
+            raise
+        raise GrganError(f"{root} has no captions file: {needs} ({error})") from None
     files = sorted(p for p in root.rglob("*") if is_image_name(p.relative_to(root).as_posix()))
     if None in read.images:
-        raise GrganError(f"{found[0]} does not say which image each caption belongs to")
+        raise GrganError(f"{source} does not say which image each caption belongs to")
     pairing = pair([path.relative_to(root).as_posix() for path in files], read.images)
     missing = sorted({str(read.images[i]) for i in pairing.unpaired_captions})
     if missing:
         raise GrganError(
-            f"{found[0]} names {len(missing)} images that are not in {root}: {first_few(missing)}"
+            f"{source} names {len(missing)} images that are not in {root}: {first_few(missing)}"
         )
     captions = {
         path: [read.texts[i] for i in own]

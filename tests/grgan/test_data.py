@@ -1,5 +1,6 @@
 import json
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from grgan_ref.data.batches import (
     training_batches,
 )
 from grgan_ref.data.cub import square_around
-from grgan_ref.data.sources import open_data, scenes
+from grgan_ref.data.sources import open_data, read_folder, scenes
 from grgan_ref.errors import GrganError
 
 AUGMENTATION = Augmentation(36, (8, 16, 32), flip=True)
@@ -265,3 +266,35 @@ def test_folder_errors(tmp_path):
     (tmp_path / "captions.txt").write_text("a dog\n")
     with pytest.raises(GrganError, match="2 captions files"):
         open_data(FOLDER, tmp_path, "train")
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("captions.json", json.dumps({f"{i}.png": f"a thing {i}" for i in range(4)})),
+        ("captions.json", json.dumps({f"a thing {i}": f"{i}.png" for i in range(4)})),
+        ("captions.json", json.dumps([{"img": f"{i}.png", "text": f"a thing {i}"}
+                                      for i in range(4)])),
+        ("captions.jsonl", "\n".join(json.dumps({"img": f"{i}.png", "prompt": f"a thing {i}"})
+                                     for i in range(4))),
+        ("captions.csv", "file;caption\n" + "\n".join(f"{i}.png;a thing {i}" for i in range(4))),
+        ("captions.tsv", "path\tprompt\n" + "\n".join(f"{i}.png\ta thing {i}" for i in range(4))),
+        ("captions.txt", "\n".join(f"{i}.png#0\ta thing {i}" for i in range(4))),
+        ("metadata.csv", "file_name,text\n" + "\n".join(f"{i}.png,a thing {i}" for i in range(4))),
+        ("metadata.jsonl", "\n".join(json.dumps({"file_name": f"{i}.png", "text": f"a thing {i}"})
+                                     for i in range(4))),
+        (None, ""),
+    ],
+)  # fmt: skip
+def test_a_folder_says_what_it_shows_in_any_form(
+    tmp_path: Path, file: str | None, content: str
+) -> None:
+    for i in range(4):
+        Image.new("RGB", (64, 64), (60 * i, 0, 0)).save(tmp_path / f"{i}.png")
+        if file is None:
+            (tmp_path / f"{i}.txt").write_text(f"a thing {i}")
+    if file is not None:
+        (tmp_path / file).write_text(content)
+    found = read_folder(tmp_path, 64)
+    assert found.names == list("0123")
+    assert found.captions == [[f"a thing {i}"] for i in range(4)]
