@@ -20,7 +20,7 @@ from cmdmetric.inputs.layouts.columns import Columns, Row
 from cmdmetric.inputs.layouts.folders import folder_rows
 from cmdmetric.inputs.layouts.tables import Table, as_table, is_table_file, open_table
 from cmdmetric.inputs.layouts.text_files import NO_FILE, parse_file
-from cmdmetric.inputs.layouts.values import record_rows, refuse_split, rows_of, texts
+from cmdmetric.inputs.layouts.values import record_rows, refuse_set, refuse_split, rows_of, texts
 from cmdmetric.inputs.places import named, places_of
 from cmdmetric.inputs.shards import Listing, Shard
 from cmdmetric.inputs.tars import TextSample, find_tars, read_texts
@@ -227,6 +227,7 @@ def read_captions(
         return _of_table(table, columns)
     if hasattr(source, "__getitem__") and not isinstance(source, (bytes, Iterable)):
         source = [source[i] for i in range(len(source))]  # a map-style Dataset
+    refuse_set(source, "captions")
     if isinstance(source, bytes) or not isinstance(source, Iterable):
         raise InputError(
             f"captions cannot be read from {type(source).__name__}: give a file, a list of "

@@ -25,6 +25,7 @@ from cmdmetric.inputs.image_set import (
 )
 from cmdmetric.inputs.layouts.columns import Columns
 from cmdmetric.inputs.layouts.tables import as_table, is_table_file, open_table
+from cmdmetric.inputs.layouts.values import records_by_column, refuse_set
 from cmdmetric.inputs.named_images import open_cells, open_named
 from cmdmetric.inputs.places import named
 from cmdmetric.inputs.remote_images import open_url
@@ -93,7 +94,10 @@ def open_images(
             return open_cells(table, columns)
         if isinstance(source, Captions):
             return open_named(source)
+        refuse_set(source, "images")
         if isinstance(source, Mapping):
+            if (records := records_by_column(source, columns)) is not None:
+                return arrays.open_values(records, columns)
             values = source.values()
             if any(map(arrays.is_image, values)):
                 return arrays.open_mapping(source)

@@ -636,3 +636,20 @@ def test_images_that_a_table_names_by_urls_are_refused(tmp_path: Path) -> None:
     assert read_captions(tmp_path / "part.parquet").texts == (APPLE,)
     with pytest.raises(InputError, match="by URLs; download them first"):
         open_images(tmp_path / "part.parquet")
+
+
+def test_sets_have_no_order_to_pair_by() -> None:
+    with pytest.raises(InputError, match="the captions are a set, which has no order"):
+        read_captions({APPLE, DOGS})
+    with pytest.raises(InputError, match="the images are a set"):
+        open_images({"a.png", "b.png"})
+
+
+def test_columns_in_memory_hold_images_too() -> None:
+    """What `dataset[:]` of Hugging Face's datasets gives."""
+    pictures = [Image.new("RGB", (8, 8), (shade, 0, 0)) for shade in (10, 20)]
+    batch = {"image": pictures, "prompt": [APPLE, DOGS]}
+    images = open_images(batch)
+    assert [item.load().getpixel((0, 0))[0] for item in images] == [10, 20]
+    assert captions_along(images).texts == (APPLE, DOGS)
+    assert read_captions(batch).images == ("#0", "#1")

@@ -44,7 +44,7 @@ def rows_of(data: Any, columns: Columns, split: str | None) -> tuple[Iterator[Ro
         elif _are_records(images):
             data = images
         else:
-            table = _columns_of(data, columns)
+            table = records_by_column(data, columns)
             if table is None:
                 refuse_split(split)
                 return _map_rows(data, columns), None
@@ -60,7 +60,7 @@ def rows_of(data: Any, columns: Columns, split: str | None) -> tuple[Iterator[Ro
     return _list_rows(data, columns, None if split == "all" else split), split
 
 
-def _columns_of(data: Mapping[Any, Any], columns: Columns) -> list[Any] | None:
+def records_by_column(data: Mapping[Any, Any], columns: Columns) -> list[Any] | None:
     """The records of a mapping that is one list under a name, or a table column by column.
 
     None for a mapping of images or captions.
@@ -78,6 +78,15 @@ def _columns_of(data: Mapping[Any, Any], columns: Columns) -> list[Any] | None:
         return None
     rows = zip(*values, strict=True)
     return [dict(zip(names.values(), row, strict=True)) for row in rows]
+
+
+def refuse_set(values: Any, what: str) -> None:
+    """Raise InputError for a set of Python: its order is chance, and equal members are one."""
+    if isinstance(values, (set, frozenset)):
+        raise InputError(
+            f"the {what} are a set, which has no order to pair them by and holds equal ones once: "
+            "give a list"
+        )
 
 
 def _once_each(data: list[Any]) -> list[Any]:
