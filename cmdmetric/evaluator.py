@@ -123,7 +123,7 @@ class Evaluator:
         refuse_unknown(options, EncoderOptions.__annotations__)
         wanted = Wanted.of(metrics, inception_weights, inception_real)
         # Every input is looked up before the network is built: a wrong path is told at once.
-        columns = Columns(caption_column, image_column)
+        columns = self._columns = Columns(caption_column, image_column)
         opened_r = open_image_side(real, columns)
         opened_l = None if captions is None else open_text_side(captions, columns)
         in_order = isinstance(real_captions, (list, tuple, np.ndarray))
@@ -164,12 +164,12 @@ class Evaluator:
             InputError: Anything is wrong with the inputs, captions are missing or given twice, or a
                 metric lacks what it needs.
         """
-        opened = open_image_side(generated)
+        opened = open_image_side(generated, self._columns)
         along = isinstance(opened, ImageSet) and opened.along is not None
-        opened_l = None if captions is None else open_text_side(captions)
+        opened_l = None if captions is None else open_text_side(captions, self._columns)
         if opened_l is None and self.captions is None and not along:
             with contextlib.suppress(InputError):  # a table or a folder that holds both
-                opened_l = open_text_side(generated)
+                opened_l = open_text_side(generated, self._columns)
         given = opened_l is not None or (along and self.captions is None)
         refuse_captions(given=given, expected=self.captions is None)
         device = self.encoder.device
