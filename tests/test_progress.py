@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from cmdmetric import cmd, progress
-from tests.support.commands import BIN, run
+from tests.support.commands import BIN, run_installed
 
 termios = (
     pytest.importorskip("termios", reason="no pseudo-terminals") if os.name == "posix" else None
@@ -58,8 +58,8 @@ def test_python_is_silent_in_a_pipe(example: Path, capsys: pytest.CaptureFixture
 
 
 def test_a_pipe_gets_lines_and_that_torch_is_loaded_at_once(example: Path) -> None:
-    done = run("cmd-score", example / "generated", example / "captions.json", "--model",
-               "scenes-toy", "--no-cache")  # fmt: skip
+    done = run_installed("cmd-score", example / "generated", example / "captions.json", "--model",
+                         "scenes-toy", "--no-cache")  # fmt: skip
     assert "loading torch and scenes-toy" in done.stderr and "%|" not in done.stderr
     assert ": 160 images" in done.stderr and ": 800 captions" in done.stderr
 
