@@ -23,7 +23,7 @@ from cmdmetric.encoders.device import (
     exact_float32,
     has_bfloat16,
 )
-from cmdmetric.encoders.tokens import are_cut, cut_words
+from cmdmetric.encoders.tokens import WordByWord, are_cut, cut_words
 from cmdmetric.encoders.towers import encode_image, encode_text, reading_order
 from cmdmetric.encoders.weights import Checkpoint, Dtype, find_checkpoint, tell_of_hub_parts
 from cmdmetric.errors import InputError
@@ -88,6 +88,7 @@ class Encoder:
         self._model = build_network(self.checkpoint)
         self._model.eval().requires_grad_(False).to(self.device, DTYPES[dtype])
         self._tokenizer: Any = _tokenizer(self.checkpoint)
+        self._words = WordByWord(self._tokenizer)
         self._context_length = int(self._model.context_length)
         if self._context_length < 3:
             raise InputError(
@@ -143,7 +144,7 @@ class Encoder:
         tokens = np.zeros((len(cleaned), self._context_length), np.int64)
         truncated = np.zeros(len(cleaned), bool)
         for i, (row, text) in enumerate(zip(tokens, cleaned, strict=True)):
-            words = self._tokenizer.encode(text)
+            words = self._words.encode(text)
             truncated[i] = len(words) > self._context_length - 2
             words = words[: self._context_length - 2]
             row[: len(words) + 2] = start, *words, end

@@ -16,6 +16,8 @@ CONTEXT = 77
 _LONGEST_TOKEN = 32
 #: Files that a tokeniser of transformers may be made of.
 _FILES = ("tokenizer*", "vocab*", "merges*", "special_tokens*", "added_tokens*", "*.model")
+#: Words whose tokens are kept: COCO's captions have 30,000.
+KNOWN_WORDS = 100_000
 #: Stands in the place of a digest where the tokeniser is not on this machine yet.
 NOT_THERE = "@?"
 
@@ -84,6 +86,37 @@ def cut_words(text: str, context_length: int) -> str:
         return run[0].encode()[:longest].decode(errors="ignore")
 
     return re.sub(rf"\S{{{longest // 4},}}", cut, text)
+
+
+class WordByWord:
+    """open_clip's own tokeniser, which keeps what it has made of each word.
+
+    Nine tenths of its time go into ftfy's repair of every text. Printable ASCII without "&" needs
+    none, and no token has a blank in it: the tokens of such a caption are those of its words.
+    """
+
+    def __init__(self, tokenizer: Any) -> None:
+        """Nothing is known yet.
+
+        Args:
+            tokenizer: An `open_clip.SimpleTokenizer`.
+        """
+        self._tokenizer = tokenizer
+        self._known: dict[str, list[int]] = {}
+
+    def encode(self, text: str) -> list[int]:
+        """Return the tokens of a caption, without those of start and end."""
+        if not text.isascii() or not text.isprintable() or "&" in text:
+            return list(self._tokenizer.encode(text))
+        tokens: list[int] = []
+        for word in text.split(" "):
+            own = self._known.get(word)
+            if own is None:
+                own = self._tokenizer.encode(word)
+                if len(self._known) < KNOWN_WORDS:
+                    self._known[word] = own
+            tokens += own
+        return tokens
 
 
 def are_cut(tokenizer: Any, texts: Sequence[str], context_length: int) -> list[bool]:
