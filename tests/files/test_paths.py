@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -9,13 +10,16 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from hypothesis import given, strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from cmdmetric.cli.main import main
 from cmdmetric.errors import InputError
 from cmdmetric.files import check_place, named_path, whole_file
 from cmdmetric.terminal import LINE
+from tests.support.systems import modes_hold, needs_interrupts
 
+#: More of them where this is set: for the ten minutes of a long search.
+EXAMPLES = int(os.environ.get("CMDMETRIC_FUZZ_EXAMPLES", "100"))
 #: Paths that cannot be looked up, without any privileges in play.
 IMPOSSIBLE = {"long": "x" * 5000, "long part": "a/" + "x" * 300, "no user": "~nosuchuser/x"}
 
@@ -28,10 +32,11 @@ def closed(tmp_path: Path) -> Iterator[Path]:
     for name in ("w.safetensors", "p.json", "features-1.sqlite", "a.png", "sent_feature.npz"):
         (folder / name).write_bytes(b"x")
     folder.chmod(0o000)
-    if os.path.exists(folder / "p.json"):
-        folder.chmod(0o700)
-        pytest.skip("whoever runs this may enter any folder")
-    yield folder
+    with modes_hold():
+        if os.path.exists(folder / "p.json"):
+            folder.chmod(0o700)
+            pytest.skip("here anyone may enter any folder")
+        yield folder
     folder.chmod(0o700)
 
 
@@ -66,13 +71,17 @@ def uses(example: Path) -> dict[str, Callable[[str], list[str]]]:
 def assert_one_line(arguments: list[str]) -> None:
     done = CliRunner().invoke(main, arguments)
     assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
-    if arguments[0] == "doctor":  # of which it is a finding
-        assert done.exit_code == 1 and "ERROR" in done.stdout
+    assert "Traceback" not in done.stderr
+    if arguments[0] == "doctor" and done.exit_code == 1:  # it is one of the findings
+        assert "ERROR" in done.stdout
+        return
+    if arguments[-2] == "--cache-dir" and arguments[0] == "score" and done.exit_code == 0:
+        # A cache saves time and is no input: without one the score is the same.
+        assert done.stderr.count("warning: no feature cache: ") == 1
         return
     assert done.exit_code == 2, done.output
     assert re.search("^[eE]rror: ", done.stderr, re.MULTILINE)  # below a warning, at most
     assert max(map(len, done.stderr.splitlines())) <= LINE
-    assert "Traceback" not in done.stderr
 
 
 PLACES = list(uses(Path()))
@@ -92,6 +101,16 @@ def test_closed_folders(place: str, example: Path, closed: Path) -> None:
         assert_one_line(uses(example)[place](shallow))
 
 
+@needs_interrupts
+@pytest.mark.parametrize("place", PLACES)
+def test_obstacles_on_the_way(place: str, example: Path, tmp_path: Path) -> None:
+    """A file where a folder should be, and links that lead in a circle: whoever looks."""
+    (tmp_path / "file").write_bytes(b"x")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    for name in ("file/x", "loop", "loop/x"):
+        assert_one_line(uses(example)[place](str(tmp_path / name)))
+
+
 @pytest.mark.parametrize("variable", ["CMDMETRIC_REFERENCES", "CMDMETRIC_CACHE"])
 @pytest.mark.parametrize("value", IMPOSSIBLE.values())
 def test_variables(
@@ -102,6 +121,7 @@ def test_variables(
     assert_one_line([*score, "--real", "coco2014-val", "--model", "scenes-toy", "-q"])
 
 
+@settings(max_examples=EXAMPLES)
 @given(
     st.text(min_size=1)
     | st.text(alphabet="/~.x\0", min_size=1)
@@ -133,3 +153,55 @@ def test_the_longest_and_oddest_names_can_be_written(name: str, tmp_path: Path) 
 def test_what_is_no_path(value: object) -> None:
     with pytest.raises(InputError, match="a path is text"):
         named_path(value)  # type: ignore[arg-type]
+
+
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    parts=st.lists(
+        st.text(min_size=1, max_size=300)
+        | st.binary(min_size=1, max_size=300).map(os.fsdecode)
+        | st.sampled_from(
+            ["..", ".", "~", "~root", "x" * 255, "x" * 256, "%", "\udcff", "*", "{0..9}"]
+        ),
+        min_size=1,
+        max_size=4,
+    ),
+    modes=st.lists(st.sampled_from([0o000, 0o100, 0o400, 0o500, 0o700]), min_size=4, max_size=4),
+    ends=st.sampled_from(["nothing", "file", "folder", "link", "loop"]),
+)
+def test_folders_of_any_mode_and_name(
+    tmp_path_factory: pytest.TempPathFactory, parts: list[str], modes: list[int], ends: str
+) -> None:
+    """Looking and writing give a path, a file or one InputError, whatever stands on the way."""
+    root = tmp_path_factory.mktemp("any")
+    made = [root]
+    with contextlib.suppress(OSError, ValueError):
+        for part in parts[:-1]:
+            made[-1].joinpath(part).mkdir()
+            made.append(made[-1] / part)
+        end = made[-1] / parts[-1]
+        if ends == "file":
+            end.write_bytes(b"x")
+        elif ends == "folder":
+            end.mkdir()
+        elif ends != "nothing":
+            end.symlink_to(end if ends == "loop" else root)
+    within = [path for path in made if root == path or root in path.resolve().parents]
+    name = os.path.join(root, *parts)
+    try:
+        for folder, mode in zip(within, modes, strict=False):
+            folder.chmod(mode)
+        with modes_hold():
+            for look in (named_path, check_place, write):
+                with contextlib.suppress(InputError):
+                    look(name)
+    finally:
+        for folder in within:
+            folder.chmod(0o700)
+
+
+def write(name: str) -> None:
+    """Write a file where it may be written."""
+    check_place(name)
+    with whole_file(Path(name)) as file:
+        file.write(b"x")

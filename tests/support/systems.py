@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,3 +29,28 @@ def without_privileges() -> None:
     if sys.platform.startswith("linux") and os.geteuid() == 0:
         for capability in (1, 2):  # CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH
             ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP
+
+
+@contextlib.contextmanager
+def modes_hold() -> Iterator[None]:
+    """Within it the modes of files hold for this thread and those that it starts, also for root.
+
+    Skips the test where they do not hold all the same.
+    """
+    if not sys.platform.startswith("linux") or os.geteuid() != 0:
+        yield
+        return
+    header = (ctypes.c_uint32 * 2)(0x20080522, 0)  # _LINUX_CAPABILITY_VERSION_3, this thread
+    sets = (ctypes.c_uint32 * 6)()  # effective, permitted and inheritable, in two words each
+    system = ctypes.CDLL(None)
+    if system.capget(header, sets):
+        pytest.skip("this system does not tell the capabilities of root")
+    before = sets[0]
+    sets[0] &= ~0b110  # CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH
+    if system.capset(header, sets):
+        pytest.skip("this system does not let root put its capabilities aside")
+    try:
+        yield
+    finally:
+        sets[0] = before
+        assert not system.capset(header, sets)
