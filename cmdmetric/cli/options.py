@@ -20,7 +20,9 @@ from cmdmetric.terminal import as_json, say, tell
 
 #: What libraries say where the system gives them no more memory or threads.
 _NO_MEMORY = re.compile(
-    r"allocate|out of memory|std::bad_alloc|map segment|start new thread|not enough memory", re.I
+    r"allocate|out of memory|std::bad_alloc|map segment|start new thread|not enough memory"
+    r"|could not (?:create|execute) a (?:primitive|memory)",  # oneDNN's words
+    re.I,
 )
 
 

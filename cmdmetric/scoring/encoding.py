@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -193,10 +192,6 @@ class Encoding:
                 tell(f"{self.device} was not used for CLIP: all of its features were there")
 
 
-#: Devices that need no look by torch, which takes a second, where no network runs.
-_COMMON_DEVICE = re.compile(r"cpu|mps|cuda(:\d+)?")
-
-
 def encoding_of(**options: Unpack[EncodingOptions]) -> Encoding:
     """Make an `Encoding` of the options that a user gives; they are checked here.
 
@@ -217,10 +212,10 @@ def encoding_of(**options: Unpack[EncodingOptions]) -> Encoding:
         raise InputError(
             f"batch_size is {chosen['batch_size']!r}, it must be a whole number, at least 1"
         )
-    if device is not None and not _COMMON_DEVICE.fullmatch(str(device)):
+    if device is not None and str(device) != "cpu":
         from cmdmetric.encoders import choose_device  # imports torch
 
-        choose_device(device)  # a wrong name is told also where everything is cached
+        choose_device(device)  # one that is not there is told also where everything is cached
     if chosen["encoder"] is not None and not hasattr(chosen["encoder"], "provenance"):
         raise InputError(f"encoder is {chosen['encoder']!r}, it must be a cmdmetric.Encoder")
     protocol, batch_size = get_protocol(chosen["protocol"]), chosen["batch_size"]

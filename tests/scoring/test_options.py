@@ -57,7 +57,8 @@ def test_options_are_refused_where_all_is_cached(example: Path) -> None:
     call = ["score", str(example / "generated"), str(example / "captions.json"), "-q"]
     call += ["--model", "scenes-toy"]
     assert CliRunner().invoke(main, call).exit_code == 0
-    for option, value in (("--batch-size", "0"), ("--device", "nosuch"), ("--device", "meta")):
+    wrong = [("--device", name) for name in ("nosuch", "meta", "cuda:99")]
+    for option, value in (("--batch-size", "0"), *wrong):
         done = CliRunner().invoke(main, [*call, option, value])
         assert done.exit_code == 2, option
         assert done.stderr.startswith("error: ")
