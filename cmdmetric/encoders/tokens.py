@@ -91,7 +91,7 @@ def cut_words(text: str, context_length: int) -> str:
 class WordByWord:
     """open_clip's own tokeniser, which keeps what it has made of each word.
 
-    Nine tenths of its time go into ftfy's repair of every text. Printable ASCII without "&" needs
+    Much of its time goes into ftfy's repair of every text. Printable ASCII without "&" needs
     none, and no token has a blank in it: the tokens of such a caption are those of its words.
     """
 

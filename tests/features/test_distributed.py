@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -153,9 +154,10 @@ def test_a_score_is_that_of_one_process(
     found = printed(first.out)
     assert found["uncertainty"] is not None and found["paired"] == 70
     assert_same(found, expected)
-    assert ": 70 images" in first.err and "too few" not in first.err
+    told = re.search(r"/f: (\d+) images", first.err)  # the first one's share
+    assert told and int(told[1]) < 70 and "too few" not in first.err
     # All of the text is the first one's; the libraries' own warnings are not in our hands.
-    assert all(end.status == 0 and end.out == "" and ": 70 images" not in end.err for end in others)
+    assert all(end.status == 0 and end.out == "" and " images" not in end.err for end in others)
 
 
 @pytest.mark.slow
@@ -169,12 +171,13 @@ def test_inception_is_shared_too(sets: Path, inception_weights: Path, tmp_path: 
     first, *others = launch(tmp_path / "run", 2, *arguments, "--report", report)
     assert first.status == 0, first.err
     page = report.read_text()
-    assert "no picture at hand" not in page and page.count('<img src="data:') == 12
+    assert "no picture at hand" not in page and page.count('<img src="data:') == 3
     found, theirs = (x["metrics"] for x in (json.loads(first.out), alone(*arguments)))
     assert found.keys() == theirs.keys() == {"fid", "clipscore"}
     # Shares of Inception's own real side are no whole batches: float32, and a FID of about zero.
     assert found["fid"]["value"] == pytest.approx(theirs["fid"]["value"], abs=1e-4)
-    assert found["clipscore"].pop("signature") == theirs["clipscore"].pop("signature")
+    for form in ("signature", "short_signature"):
+        assert found["clipscore"].pop(form) == theirs["clipscore"].pop(form)
     assert found["clipscore"] == pytest.approx(theirs["clipscore"], rel=1e-9)
     assert [end.status for end in others] == [0]
 
@@ -333,7 +336,7 @@ def test_a_process_that_dies(sets: Path, tmp_path: Path) -> None:
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert run.stderr is not None
-    while "loading torch" not in (line := run.stderr.readline()):
+    while "loading " not in (line := run.stderr.readline()):
         assert line, "ended before it began to encode"
     (victim,) = (pid for pid in children(run.pid) if b"\0RANK=1\0" in environ(pid))
     os.kill(victim, signal.SIGKILL)

@@ -22,7 +22,7 @@ from cmdmetric.errors import InputError
 from cmdmetric.inputs.image_set import ImageItem, ImageSet
 from cmdmetric.inputs.images import open_images
 from cmdmetric.preflight.facts import ImageFacts, facts_of
-from cmdmetric.report.gather import gather
+from cmdmetric.report.gather import gather, published_of
 from cmdmetric.report.page import check_report, shown, write_page
 from cmdmetric.report.write import render
 from cmdmetric.scoring.side import Side
@@ -163,7 +163,9 @@ def test_published_numbers_are_not_drawn_on_trust() -> None:
                CMDMETRIC_REFERENCES=str(real.parent))  # fmt: skip
     assert done.returncode == 0, done.stderr
     # The released moments record no protocol: the score is not known to be of their setting.
-    assert "No published score was made with this" in " ".join(out.read_text().split())
+    assert "DM-GAN" not in out.read_text() and 'id="gauge"' not in out.read_text()
+    known = published_of("grgan", "ViT-B-32/openai", "coco2014-val", "|r:coco2014-val|")
+    assert "DM-GAN" in [each.name for each in known]  # of their setting it would be drawn
 
 
 def test_command(tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ def test_a_file_of_labels_and_training_images(results: Path) -> None:
     assert "adds to CMD" in text and "10 images have no label" in text and "AuthPct" in text
     page = (results / "report.html").read_text()
     section = page[page.index('id="copies"') : page.index('id="reproduce"')]
-    assert section.count("<img") == 24  # twelve pairs
+    assert section.count("<img") == 16  # eight pairs
 
 
 def test_stored_scores_compare_by_slice(results: Path) -> None:
