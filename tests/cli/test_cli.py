@@ -32,7 +32,15 @@ def test_bundled_example(example: Path, tmp_path: Path) -> None:
     done = run_installed("cmd-score", f"{relative}/generated", f"{relative}/captions.json",
                          "--model", "scenes-toy", "-o", output, cwd=tmp_path)  # fmt: skip
     assert done.returncode == 0, done.stderr
-    for part in ("CMD", "ITDis", "Dis(f,r)", "Dis(f,l)", "Dis(r,l)", "signature", "160 generated images"):
+    for part in (
+        "CMD",
+        "ITDis",
+        "Dis(f,r)",
+        "Dis(f,l)",
+        "Dis(r,l)",
+        "signature",
+        "160 generated images",
+    ):
         assert part in done.stdout
     assert "warning" not in done.stderr
     result = json.loads(output.read_text())

@@ -213,7 +213,10 @@ def test_generator_beside_damsm(tmp_path):
     assert (result.exit_code, "damsm.word_dim = 32" in result.stderr) == (2, True)
     other = ["--preset=attn-it", "--base=scenes-tiny", *flags()]
     result = grgan("train", *other, "--matcher", damsm, "--out", run)
-    assert (result.exit_code, "holds the matcher damsm; itm is wanted here" in result.stderr) == (2, True)
+    assert (result.exit_code, "holds the matcher damsm; itm is wanted here" in result.stderr) == (
+        2,
+        True,
+    )
 
 
 def test_inception_needs_its_weights(tmp_path):
