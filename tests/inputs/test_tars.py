@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 import json
 import re
-import sys
 import shutil
+import sys
 import tarfile
 from itertools import chain
 from pathlib import Path
