@@ -30,14 +30,18 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def on_files(files: Files, config: Any) -> Files:
-    """Add README.md as index.md, CONTRIBUTING.md, and benchmarks/."""
+    """Add README.md as index.md, CONTRIBUTING.md, benchmarks/ and the schemas of JSON results."""
     for source, page in (("README", "index"), ("CONTRIBUTING", "contributing")):
         path = str(ROOT / f"{source}.md")
         files.append(File.generated(config, f"{page}.md", abs_src_path=path))
-    for path in sorted((ROOT / "benchmarks").rglob("*")):
-        if path.suffix in (".md", ".png", ".jpg", ".json"):
-            name = path.relative_to(ROOT).as_posix()
-            files.append(File.generated(config, name, abs_src_path=str(path)))
+    beside = [
+        path
+        for path in (ROOT / "benchmarks").rglob("*")
+        if path.suffix in (".md", ".png", ".jpg", ".json", ".py")
+    ]
+    for path in sorted([*beside, *(ROOT / "cmdmetric").rglob("*.schema.json")]):
+        name = path.relative_to(ROOT).as_posix()
+        files.append(File.generated(config, name, abs_src_path=str(path)))
     return files
 
 
