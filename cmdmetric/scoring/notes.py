@@ -80,8 +80,11 @@ def what_is_lost(f: Side, r: Side, l: Side, pairing: Pairing | None) -> str | No
     """What is lost that the debiased CMD follows from; None for nothing.
 
     What a finite sample adds follows from its features and from what was drawn together. Where
-    either is lost, the same images would get another value.
+    either is lost, the same images would get another value. Nor is there anything to take off
+    where a set is compared with itself.
     """
+    if _are_same(f, r):
+        return "the generated and the real images are the same ones"
     for side in (f, r, l):
         if not side.has_features and side.reference is None:
             return (
@@ -111,15 +114,22 @@ def _names_no_image(l: Side, pairing: Pairing | None) -> bool:
     return named and not (pairing and any(pairing.caption_of))
 
 
+def _are_same(f: Side, r: Side) -> bool:
+    """Whether both sides are one set of images, pixel by pixel, in any order."""
+    if f.contents is None or r.contents is None or f.reference or r.reference:
+        return False
+    return f.moments.n == r.moments.n and digest_of_set(f.contents) == digest_of_set(r.contents)
+
+
 def _same_images(f: Side, r: Side) -> Iterator[str]:
     """Tell of generated images that are real ones, pixel by pixel."""
-    if f.contents is None or r.contents is None or f.reference or r.reference:
-        return
-    if f.moments.n == r.moments.n and digest_of_set(f.contents) == digest_of_set(r.contents):
+    if _are_same(f, r):
         yield (
             f"the generated and the real images are the same ones ({f.source}, {r.source}): "
             "distances between them mean nothing"
         )
+        return
+    if f.contents is None or r.contents is None or f.reference or r.reference:
         return
     if len(f.contents) != f.moments.n or len(r.contents) != r.moments.n:
         return
