@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from cmdmetric.scoring import family_lines
+from cmdmetric.scoring import family_lines, score_lines
 from cmdmetric.terminal import Styled, shown
 
 if TYPE_CHECKING:
@@ -24,9 +24,7 @@ NAME, PATH = 60, 300
 
 def score_table(result: CMDScore, *, short: bool = False) -> list[str]:
     """The five lines of a score, with the signature's long or short form, and its other metrics."""
-    first, *others, last = str(result).split("\n")
-    if short:
-        last = last.replace(result.signature, result.short_signature)
+    first, *others, last = score_lines(result.table, short=short)
     lines = [Styled(first, "bold"), *others, Styled(last, "dim")]
     if result.metrics:
         lines += ["", *family_lines(result.table)]

@@ -49,7 +49,10 @@ def digests_of_rows(features: NDArray[np.generic]) -> Contents:
 
 def digest_of_set(contents: Contents) -> str:
     """The digest of a set in 32 hexadecimal digits."""
-    total = sum(int.from_bytes(row.tobytes(), "big") for row in contents) % (1 << 8 * DIGEST_SIZE)
+    total = 0  # byte by byte, the highest first: columns are summed at once
+    for column in contents.sum(axis=0, dtype=np.uint64).tolist():
+        total = (total << 8) + column
+    total %= 1 << 8 * DIGEST_SIZE
     return f"{total:0{2 * DIGEST_SIZE}x}"
 
 

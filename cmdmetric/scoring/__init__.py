@@ -48,7 +48,10 @@ if TYPE_CHECKING:
         find_reference_file as find_reference_file,
         load_reference as load_reference,
     )
-    from cmdmetric.scoring.rendering.text import family_lines as family_lines
+    from cmdmetric.scoring.rendering.text import (
+        family_lines as family_lines,
+        score_lines as score_lines,
+    )
     from cmdmetric.scoring.result import CMDScore as CMDScore, run_record as run_record
     from cmdmetric.scoring.side import Side as Side, Source as Source
     from cmdmetric.scoring.signature import fields_of as fields_of
@@ -83,7 +86,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "opening": "find_real open_image_side open_text_side side_of",
         "options": "DEFAULTS EncoderOptions EncodingOptions refuse_unknown",
         "references": "REFERENCES find_reference_file load_reference",
-        "rendering.text": "family_lines",
+        "rendering.text": "family_lines score_lines",
         "result": "CMDScore run_record",
         "side": "Side Source",
         "signature": "fields_of",

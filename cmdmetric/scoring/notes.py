@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from cmdmetric.encoders import BUNDLED
-from cmdmetric.features import digest_of_set, list_failures
+from cmdmetric.features import Contents, digest_of_set, list_failures
 from cmdmetric.inputs import LOSSY_ENDINGS, Pairing
 from cmdmetric.metrics import Provenance
 from cmdmetric.scoring.grouping import pairing_of
@@ -114,11 +114,19 @@ def _names_no_image(l: Side, pairing: Pairing | None) -> bool:
     return named and not (pairing and any(pairing.caption_of))
 
 
+def _contents(f: Side, r: Side) -> tuple[Contents, Contents] | None:
+    """The digests of both sides' images; None where those of one are not known."""
+    if f.contents is None or r.contents is None or f.reference or r.reference:
+        return None
+    return f.contents, r.contents
+
+
 def _are_same(f: Side, r: Side) -> bool:
     """Whether both sides are one set of images, pixel by pixel, in any order."""
-    if f.contents is None or r.contents is None or f.reference or r.reference:
+    known = _contents(f, r)
+    if known is None or f.moments.n != r.moments.n:
         return False
-    return f.moments.n == r.moments.n and digest_of_set(f.contents) == digest_of_set(r.contents)
+    return digest_of_set(known[0]) == digest_of_set(known[1])
 
 
 def _same_images(f: Side, r: Side) -> Iterator[str]:
@@ -129,16 +137,15 @@ def _same_images(f: Side, r: Side) -> Iterator[str]:
             "distances between them mean nothing"
         )
         return
-    if f.contents is None or r.contents is None or f.reference or r.reference:
+    known = _contents(f, r)
+    if known is None or (len(known[0]), len(known[1])) != (f.moments.n, r.moments.n):
         return
-    if len(f.contents) != f.moments.n or len(r.contents) != r.moments.n:
-        return
-    real = {row.tobytes() for row in r.contents}
-    same = [i for i, row in enumerate(f.contents) if row.tobytes() in real]
+    generated, real = known[0], {row.tobytes() for row in known[1]}
+    same = [i for i, row in enumerate(generated) if row.tobytes() in real]
     if same:
         first = f", such as {f.names[same[0]]}" if f.names is not None else ""
         yield (
-            f"{len(same)} of {len(f.contents)} generated images are among the real ones, pixel by "
+            f"{len(same)} of {len(generated)} generated images are among the real ones, pixel by "
             f"pixel{first}: are photographs mixed in?"
         )
 

@@ -100,7 +100,7 @@ class CMDScore:
         return self.cmd
 
     def __str__(self) -> str:
-        return "\n".join(text.lines(self.table))
+        return "\n".join(text.score_lines(self.table))
 
     def __repr__(self) -> str:
         return text.line(self.table)

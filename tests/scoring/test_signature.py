@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -84,11 +85,16 @@ def test_moments_stand_for_their_images_or_say_what_is_lost(
     assert ours["se"] != theirs["se"] and ours["debias"] == "none"
 
 
+def copied(folder: Path, out: Path, name: Callable[[int], str]) -> None:
+    """Copy a folder's images under other names, by their order."""
+    for i, path in enumerate(sorted(folder.iterdir())):
+        shutil.copy(path, out / f"{name(i)}.png")
+
+
 def test_renamed_images_say_that_pairs_are_lost(
     sides: Path, whole: CMDScore, tmp_path: Path, tiny_encoder: Encoder
 ) -> None:
-    for i, path in enumerate(sorted((sides / "generated").iterdir())):
-        shutil.copy(path, tmp_path / f"sample{chr(97 + i // 26)}{chr(97 + i % 26)}.png")
+    copied(sides / "generated", tmp_path, lambda i: f"sample{chr(97 + i // 26)}{chr(97 + i % 26)}")
     found = score(tmp_path, sides / "captions.csv", sides / "real", encoder=tiny_encoder)
     ours, theirs = fields_of(found.signature), fields_of(whole.signature)
     assert ours["f"] == theirs["f"] and found.cmd == pytest.approx(whole.cmd, abs=1e-6)
@@ -100,8 +106,7 @@ def test_renamed_images_say_that_pairs_are_lost(
 def test_other_pairs_of_the_same_images_have_another_signature(
     sides: Path, whole: CMDScore, tmp_path: Path, tiny_encoder: Encoder
 ) -> None:
-    for i, path in enumerate(sorted((sides / "generated").iterdir())):
-        shutil.copy(path, tmp_path / f"{(i + 1) % 40:02d}.png")
+    copied(sides / "generated", tmp_path, lambda i: f"{(i + 1) % 40:02d}")
     found = score(tmp_path, sides / "captions.csv", sides / "real", encoder=tiny_encoder)
     ours, theirs = fields_of(found.signature), fields_of(whole.signature)
     assert [key for key in theirs if ours[key] != theirs[key]] == ["pairs"]

@@ -9,8 +9,13 @@ from cmdmetric.terminal import shown
 PATH = 300
 
 
-def lines(table: Table) -> list[str]:
-    """The five lines of a score: CMD, its two parts, what they are of, and the signature."""
+def score_lines(table: Table, *, short: bool = False) -> list[str]:
+    """The five lines of a score: CMD, its two parts, what they are of, and the signature.
+
+    Args:
+        table: The score's numbers.
+        short: Whether the signature stands in its short form.
+    """
     rows = {row.name: row for row in table.rows}
     fl, rl = rows["dis_fl"].value, rows["dis_rl"].value
     return [
@@ -18,15 +23,14 @@ def lines(table: Table) -> list[str]:
         _line(rows["itdis"], f"fit to captions, |Dis(f,l) {fl:.4f} - Dis(r,l) {rl:.4f}|"),
         _line(rows["dis_fr"], "quality, from generated to real"),
         f"{'of':<10} {_sets(table)}",
-        f"{'signature':<10} {table.signature}",
+        f"{'signature':<10} {table.short_signature if short else table.signature}",
     ]
 
 
 def line(table: Table) -> str:
     """One line: the class, CMD and the short signature."""
     row = table.rows[0]
-    error = "" if row.standard_error is None else f" ± {row.standard_error:.4f}"
-    return f"<CMDScore {row.value:.4f}{error} {table.short_signature}>"
+    return f"<CMDScore {row.value:.4f}{_error(row)} {table.short_signature}>"
 
 
 def family_lines(table: Table) -> list[str]:
