@@ -5,14 +5,15 @@ from __future__ import annotations
 import click
 
 from cmdmetric.cli.cache import cache
-from cmdmetric.cli.compare import compare
 from cmdmetric.cli.doctor import doctor
 from cmdmetric.cli.entry import Group
 from cmdmetric.cli.listing import listing
 from cmdmetric.cli.moments import merge, moments
-from cmdmetric.cli.plan import plan
-from cmdmetric.cli.published import published
 from cmdmetric.cli.score import score
+from cmdmetric.cli.stored.cite import cite
+from cmdmetric.cli.stored.compare import compare
+from cmdmetric.cli.stored.plan import plan
+from cmdmetric.cli.stored.published import published
 from cmdmetric.version import __version__
 
 __all__ = ["main", "score"]
@@ -24,5 +25,5 @@ def main() -> None:
     """Reproducible scores for text-to-image models."""
 
 
-for command in (score, compare, plan, moments, merge, published, listing, cache, doctor):
+for command in (score, compare, plan, moments, merge, published, listing, cache, doctor, cite):
     main.add_command(command)

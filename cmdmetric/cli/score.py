@@ -37,6 +37,7 @@ GROUPS = {
     ),
     "Checks": ("tolerance", "junit"),
     "Report": ("title",),
+    "For others": ("cite",),
     "What does the harm": ("worst", "worst_csv"),
     "Inputs": (
         "caption_column", "image_column", "on_error", "inception_weights", "inception_real",
@@ -91,6 +92,7 @@ Examples:
 @click.option("--report", metavar="FILE", shell_complete=completion.paths,
               help="Write a self-contained HTML report.")  # fmt: skip
 @click.option("--title", metavar="TEXT", help="The report's title.")
+@click.option("--cite", is_flag=True, help="Print the BibTeX of what was used as well.")
 @click.version_option(__version__, prog_name="cmd-score")
 @explain
 def score(
@@ -114,6 +116,7 @@ def score(
     output: str | None,
     report: str | None,
     title: str | None,
+    cite: bool,
     junit: str | None,
 ) -> None:
     """Cross Model Distance of generated images, CMD = Dis(f,r) + ITDis.
@@ -129,7 +132,7 @@ def score(
             raise click.UsageError(f"{option} is of one generator; leave out --versus")
     if versus and (by or train):
         raise click.UsageError("--by and --train take several GENERATED in place of --versus")
-    if bare and (versus or len(generated) > 1 or form == "json"):
+    if bare and (versus or len(generated) > 1 or form == "json" or cite):
         raise click.UsageError("--score-only is the number of one generator, as text")
     if report and versus:
         raise click.UsageError("--report takes several GENERATED in place of --versus")
@@ -161,12 +164,15 @@ def score(
             **options,
         )
         content, lines = both.to_dict(), versus_table(both, short=short)
-    from cmdmetric.scoring import run_record
+    from cmdmetric.scoring import citations, run_record
 
     verdict = gate.verdict(content)
     if verdict is not None:
         content["check"] = verdict.to_dict()
         lines += ["", *check_lines(verdict)]
+    if cite:
+        content["citations"] = citations(content)
+        lines += ["", *content["citations"].splitlines()]
     content["run"] = run_record(sys.argv)
     give(content, [f"{content['cmd']:.4f}"] if bare else lines, form, output)
     gate.leave(verdict, content)

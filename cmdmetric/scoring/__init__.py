@@ -7,6 +7,10 @@ from typing import TYPE_CHECKING
 from cmdmetric.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from cmdmetric.scoring.cited import (
+        citations as citations,
+        citations_of_files as citations_of_files,
+    )
     from cmdmetric.scoring.detail.copies import Copies as Copies, Copying as Copying
     from cmdmetric.scoring.detail.slices import (
         Slice as Slice,
@@ -76,6 +80,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
+        "cited": "citations citations_of_files",
         "encoding": "Encoding encoding_of",
         "family.catalogue": "METRICS METRIC_OF better",
         "family.wanted": "Wanted",

@@ -41,7 +41,7 @@ def offered(line: str, shell: str = "bash", **env: str) -> list[str]:
         ("cmd-score --protocol c", ["file,c", "plain,clip"]),
         ("cmd-score --real coco", ["file,coco", "plain,coco2014-val"]),
         ("cmd-score --report r", ["file,r"]),
-        ("cmdmetric c", ["plain,cache", "plain,compare"]),
+        ("cmdmetric c", ["plain,cache", "plain,cite", "plain,compare"]),
         ("cmdmetric cache v", ["plain,verify"]),
         ("cmdmetric score --protocol g", ["file,g", "plain,grgan"]),
         ("cmdmetric moments --side t", ["plain,text"]),

@@ -60,7 +60,7 @@ def _fjd_together(one: Given, two: Given) -> tuple[Array, Array]:
     return values[0], values[1]
 
 
-FJD = Metric("fjd", {"fjd": "lower"}, fjd, exchanged=_fjd_together)
+FJD = Metric("fjd", {"fjd": "lower"}, fjd, exchanged=_fjd_together, cites=("devries2019fjd",))
 
 
 def fid(given: Given) -> list[Measured]:
@@ -90,7 +90,14 @@ def _fid_together(one: Given, two: Given) -> tuple[Array, Array]:
     return found.of_a[: len(first)], found.of_a[len(first) :]
 
 
-FID = Metric("fid", {"fid": "lower"}, fid, network=INCEPTION, exchanged=_fid_together)
+FID = Metric(
+    "fid",
+    {"fid": "lower"},
+    fid,
+    network=INCEPTION,
+    exchanged=_fid_together,
+    cites=("heusel2017fid",),
+)
 
 
 def _of_pairs(images: Drawn, owner: NDArray[np.intp]) -> Drawn:

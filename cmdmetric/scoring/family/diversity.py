@@ -42,6 +42,7 @@ PRDC = Metric(
     {"precision": "higher", "recall": "higher", "density": "higher", "coverage": "higher"},
     precision_to_coverage,
     parameters={"k": str(NEIGHBOURS)},
+    cites=("kynkaanniemi2019precision", "naeem2020prdc"),
 )
 
 
@@ -53,4 +54,10 @@ def vendi(given: Given) -> list[Measured]:
     return [Measured(vendi_score(f), shares, bias=None)]
 
 
-VENDI = Metric("vendi", {"vendi": "higher"}, vendi, parameters={"kernel": "cosine", "order": "1"})
+VENDI = Metric(
+    "vendi",
+    {"vendi": "higher"},
+    vendi,
+    parameters={"kernel": "cosine", "order": "1"},
+    cites=("friedman2023vendi",),
+)

@@ -32,4 +32,5 @@ INCEPTION_SCORE = Metric(
     inception_score,
     network=INCEPTION,
     parameters={"splits": str(SPLITS)},
+    cites=("salimans2016improved",),
 )

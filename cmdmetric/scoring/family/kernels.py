@@ -63,6 +63,7 @@ CMMD = Metric(
     exchanged=_cmmd_together,
     unbiased=("cmmd",),
     parameters={"kernel": f"gauss-{SIGMA:g}", "scale": f"{SCALE:g}"},
+    cites=("jayasumana2024cmmd",),
 )
 
 
@@ -84,6 +85,7 @@ CLIP_KID = Metric(
     exchanged=_clip_kid_together,
     unbiased=("clip_kid",),
     parameters={"kernel": "cubic"},
+    cites=("binkowski2018kid",),
 )
 
 
@@ -121,6 +123,7 @@ KID = Metric(
     network=INCEPTION,
     unbiased=("kid",),
     parameters={"kernel": "cubic", "subsets": f"100x{SUBSET_SIZE}", "seed": "2020"},
+    cites=("binkowski2018kid",),
 )
 
 

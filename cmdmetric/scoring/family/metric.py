@@ -173,6 +173,7 @@ class Metric:
         parameters: What it is computed with beside the features, as fields of its signature.
         unbiased: Those of its numbers that are right on average whatever the number of samples,
             where each sample is one draw.
+        cites: The keys in `cmdmetric/citations/references.bib` of the papers that it is from.
     """
 
     name: str
@@ -183,3 +184,4 @@ class Metric:
     unbiased: tuple[str, ...] = ()
     parameters: Mapping[str, str] = field(default_factory=dict)
     exchanged: Callable[[Given, Given], tuple[Array, Array]] | None = None
+    cites: tuple[str, ...] = ()

@@ -129,6 +129,7 @@ CLIPSCORE = Metric(
     of_pairs=True,
     unbiased=("clipscore",),
     parameters={"w": f"{WEIGHT:g}", "prefix": "none"},
+    cites=("hessel2021clipscore",),
 )
 
 
@@ -160,6 +161,7 @@ REF_CLIPSCORE = Metric(
     of_pairs=True,
     unbiased=("ref_clipscore",),
     parameters={"w": f"{WEIGHT:g}", "prefix": "none"},
+    cites=("hessel2021clipscore",),
 )
 
 
@@ -179,6 +181,7 @@ R_PRECISION = Metric(
     of_pairs=True,
     unbiased=("r_precision", "r_precision_drawn"),
     parameters={"against": "99"},
+    cites=("xu2018attngan",),
 )
 
 
@@ -200,4 +203,5 @@ RECALL_AT_K = Metric(
     "recall_at_k",
     {f"{way}_r{k}": "higher" for way in ("i2t", "t2i") for k in _RANKS},
     recall_at_k,
+    cites=("karpathy2015alignments",),
 )

@@ -1,0 +1,1 @@
+"""Commands about scores that are there: ranked, planned with, explained, verified, cited."""

@@ -1,0 +1,94 @@
+"""What a reader who quotes a score should cite: the keys of `cmdmetric.citations`.
+
+What a metric cites stands with its declaration (`Metric.cites`); here is what every score cites,
+and what encoders, networks and references do.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cmdmetric.citations import bibtex, entries
+from cmdmetric.encoders import BUNDLED
+from cmdmetric.scoring.family.catalogue import METRIC_OF
+from cmdmetric.scoring.references import COCO2014_VAL
+from cmdmetric.scoring.signature import fields_of
+from cmdmetric.scoring.stored.score_file import read_json, refuse_malformed
+
+#: CMD, and the program that computed it.
+_ALWAYS = ("cmdmetric", "yang2022grgan")
+_CLIP, _OPEN_CLIP = "radford2021clip", "ilharco2021openclip"
+#: Papers of the data or the loss that a CLIP was trained with, by words in its name.
+_TRAINED = {
+    "laion": "schuhmann2022laion5b",
+    "datacomp": "gadre2023datacomp",
+    "commonpool": "gadre2023datacomp",
+    "siglip": "zhai2023siglip",
+    "webli": "zhai2023siglip",
+}
+#: Of networks beside CLIP, by their names in a score.
+_NETWORKS = {"inception": ("szegedy2016inception", "obukhov2020torchfidelity")}
+
+
+def citations(*results: Any) -> str:
+    """The BibTeX of everything that results were made with.
+
+    Args:
+        *results: The JSON of scores, of rankings or of comparisons of two (docs/json.md).
+
+    Raises:
+        InputError: One is no result of cmdmetric.
+
+    >>> from cmdmetric import cmd
+    >>> score = cmd("examples/generated", "examples/captions.json", model="scenes-toy")
+    >>> citations(score.to_dict()).startswith("@software{cmdmetric,")
+    True
+    """
+    return bibtex(key for result in results for score in _scores(result) for key in _keys(score))
+
+
+def citations_of_files(paths: Sequence[str | os.PathLike[str]]) -> str:
+    """The BibTeX of everything that the results in files were made with; of all there is for none.
+
+    Raises:
+        InputError: A file cannot be read, or holds no result of cmdmetric.
+    """
+    if not paths:
+        return bibtex(entries())
+    return citations(*(read_json(Path(path)) for path in paths))
+
+
+def _scores(result: Any) -> Iterator[Mapping[str, Any]]:
+    """The scores of a result, or what a comparison of stored scores records of each."""
+    if isinstance(result, Mapping):
+        several = result.get("scores") or result.get("models")
+        if several is None and {"first", "second"} <= result.keys():
+            several = [result["first"], result["second"]]
+        if isinstance(several, list):
+            for each in several:
+                yield from _scores(each)
+            return
+    refuse_malformed(result, "the result")
+    yield result
+
+
+def _keys(score: Mapping[str, Any]) -> set[str]:
+    found = {*_ALWAYS}
+    model = str(score.get("model") or "").lower()
+    if model and model not in BUNDLED:
+        found |= {_OPEN_CLIP, _CLIP}
+        found |= {key for word, key in _TRAINED.items() if word in model}
+    fields = fields_of(score["signature"])
+    if COCO2014_VAL.name in (fields.get("r"), fields.get("l")):
+        found.add("lin2014coco")
+    for number in score.get("metrics") or ():
+        if (metric := METRIC_OF.get(number)) is not None:
+            found |= {*metric.cites}
+    for network in score.get("networks") or ():
+        found |= {*_NETWORKS.get(network, ())}
+    if score.get("memorisation"):
+        found.add("alaa2022faithful")
+    return found
