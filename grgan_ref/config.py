@@ -133,6 +133,7 @@ class DataConfig:
     resize: int = 304  # shorter side before the crop to the last stage's size (256 * 76 / 64)
     flip: bool = True
     scenes: int = 20_000  # number of training scenes (kind "scenes")
+    shapes: int = 4  # the most shapes of a scene; each has one to so many
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from cmdmetric.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from cmdmetric.scenes.drawing import draw_scene as draw_scene
+    from cmdmetric.scenes.drawing import Scene as Scene, draw_scene as draw_scene
 
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
-        "drawing": "draw_scene",
+        "drawing": "Scene draw_scene",
     },
 )

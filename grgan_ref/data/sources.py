@@ -24,7 +24,7 @@ from PIL import Image, UnidentifiedImageError
 
 from cmdmetric.errors import InputError
 from cmdmetric.inputs import is_image_name, pair, read_captions
-from cmdmetric.scenes import draw_scene
+from cmdmetric.scenes import Scene, draw_scene
 from grgan_ref.config import DataConfig
 from grgan_ref.data.authors import is_authors, read_authors
 from grgan_ref.data.batches import CaptionedImages, check_captions, first_few, resize_shorter_side
@@ -37,6 +37,7 @@ Split = Literal["train", "val"]
 FIRST_SCENE = {"train": 2_000_000, "val": 0}
 HELD_OUT_SCENES = 1_000
 CAPTIONS_PER_SCENE = 5
+MOST_SHAPES = 4
 
 
 def open_data(
@@ -55,7 +56,8 @@ def open_data(
         GrganError: Something is missing or wrong; the message says what, and how many of it.
     """
     if config.kind == "scenes":
-        return scenes(split, config.scenes if split == "train" else HELD_OUT_SCENES)
+        number = config.scenes if split == "train" else HELD_OUT_SCENES
+        return scenes(split, number, config.shapes)
     if root is None:
         raise GrganError(f"data of kind {config.kind!r} needs its folder: give --data ROOT")
     elif not root.is_dir():
@@ -105,21 +107,34 @@ class ImageFiles:
 
 
 @dataclass(frozen=True)
+class _Scenes:
+    """The scenes of the seeds from `first` on, of one to `most` shapes each."""
+
+    first: int
+    most: int
+
+    def __getitem__(self, index: int) -> Scene:
+        seed = self.first + index
+        # The scene itself draws one to four, from its seed.
+        return draw_scene(seed, None if self.most == MOST_SHAPES else 1 + seed % self.most)
+
+
+@dataclass(frozen=True)
 class SceneImages:
     """Pictures that are drawn when they are asked for, at the very size that is asked for."""
 
-    first: int
+    scenes: _Scenes
 
     def load(self, index: int, shorter_side: int) -> Image.Image:
         """The scene, drawn as a square of so many pixels."""
-        return draw_scene(self.first + index).render(shorter_side)
+        return self.scenes[index].render(shorter_side)
 
 
 class _SceneCaptions(Sequence[Sequence[str]]):
     """The captions of n scenes, made when they are asked for."""
 
-    def __init__(self, first: int, n: int) -> None:
-        self.first, self.n = first, n
+    def __init__(self, scenes: _Scenes, n: int) -> None:
+        self.scenes, self.n = scenes, n
 
     def __len__(self) -> int:
         return self.n
@@ -135,17 +150,29 @@ class _SceneCaptions(Sequence[Sequence[str]]):
             return [self[i] for i in range(*index.indices(self.n))]
         if not 0 <= index < self.n:
             raise IndexError(index)
-        return draw_scene(self.first + index).captions(CAPTIONS_PER_SCENE)
+        return self.scenes[index].captions(CAPTIONS_PER_SCENE)
 
 
-def scenes(split: Split, count: int) -> CaptionedImages:
-    """`count` procedural scenes; training and held-out scenes have disjoint seeds."""
+def scenes(split: Split, count: int, most_shapes: int = MOST_SHAPES) -> CaptionedImages:
+    """Make `count` procedural scenes; training and held-out scenes have disjoint seeds.
+
+    Args:
+        split: Which seeds.
+        count: The number of scenes.
+        most_shapes: Each scene has one to so many shapes, 1 to 4.
+
+    Raises:
+        GrganError: There are no scenes of so many shapes.
+    """
+    if not 1 <= most_shapes <= MOST_SHAPES:
+        raise GrganError(f"data.shapes is {most_shapes}; scenes have 1 to {MOST_SHAPES} shapes")
     first = FIRST_SCENE[split]
+    drawn = _Scenes(first, most_shapes)
     return CaptionedImages(
         names=[f"scene-{first + i:07d}" for i in range(count)],
-        captions=_SceneCaptions(first, count),
+        captions=_SceneCaptions(drawn, count),
         classes=range(count),
-        images=SceneImages(first),
+        images=SceneImages(drawn),
     )
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from cmdmetric.scenes import draw_scene
 from grgan_ref.config import DataConfig
 from grgan_ref.data.batches import (
     Augmentation,
@@ -18,7 +19,7 @@ from grgan_ref.data.batches import (
     training_batches,
 )
 from grgan_ref.data.cub import square_around
-from grgan_ref.data.sources import open_data, read_folder, scenes
+from grgan_ref.data.sources import FIRST_SCENE, open_data, read_folder, scenes
 from grgan_ref.errors import GrganError
 
 AUGMENTATION = Augmentation(36, (8, 16, 32), flip=True)
@@ -96,6 +97,17 @@ def test_scenes_are_not_cut_or_mirrored():
     plain = Augmentation(32, (8, 32), flip=False)
     *_, largest = augment(data.images.load(1, 32), plain, random.Random(0))
     assert np.array_equal(largest, middle_square(data, 1, 32))
+
+
+def test_scenes_have_as_many_shapes_as_the_configuration_allows():
+    first = FIRST_SCENE["val"]
+    data = open_data(DataConfig(kind="scenes", shapes=2), None, "val")
+    drawn = [draw_scene(first + i, 1 + (first + i) % 2) for i in range(20)]
+    assert {len(scene.shapes) for scene in drawn} == {1, 2}
+    assert [list(data.captions[i]) for i in range(20)] == [scene.captions(5) for scene in drawn]
+    assert data.images.load(3, 32).tobytes() == drawn[3].render(32).tobytes()
+    with pytest.raises(GrganError, match="shapes is 5"):
+        open_data(DataConfig(kind="scenes", shapes=5), None, "val")
 
 
 def test_training_and_held_out_scenes_differ():
