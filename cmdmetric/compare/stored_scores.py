@@ -43,6 +43,8 @@ class Entry:
     high: float | None
     #: Whose sampling the standard error includes.
     sides: tuple[str, ...] = ()
+    #: What CMD is made of, ITDis and Dis(f,r), with their standard errors.
+    parts: Mapping[str, Value] = field(default_factory=dict)
     #: Of the family, those that were asked for.
     metrics: Mapping[str, Value] = field(default_factory=dict)
     #: Weights and real side of the networks beside CLIP that metrics are made with, by name.
@@ -142,7 +144,7 @@ def compare(scores: Sequence[Stored] | Mapping[str, Stored]) -> Comparison:
     notes += _differing_networks(entries)
     tested = [other for other in others if other.has_errors and best.has_errors]
     notes += untested(best, others)
-    against = against_best([(x.name, _gap(x, best), _gaps(x, best), False) for x in tested])
+    against = against_best([(x.name, _gap(x, best), family_gaps(x, best), False) for x in tested])
     against = with_slices(against, best, {other.name: other for other in others})
     return Comparison((best, *others), against, ranked_by, tuple(notes))
 
@@ -302,7 +304,7 @@ def _gap(one: Entry, two: Entry) -> Gap:
     return gap_of(value, se, debiased, freedom, scale=max(one.dis_fl, two.dis_fl))
 
 
-def _gaps(one: Entry, two: Entry) -> dict[str, Gap]:
+def family_gaps(one: Entry, two: Entry) -> dict[str, Gap]:
     """Compare the numbers that both scores have, as those of independent samples.
 
     Numbers that depend on the numbers of samples are not tested where these differ, nor are those
@@ -395,6 +397,7 @@ def entry_of(name: str, content: Mapping[str, Any]) -> Entry:
         low=bars["low"],
         high=bars["high"],
         sides=tuple(map(str, bounds.get("sides") or ())),
+        parts={name: _part(name, values, known) for name in ("itdis", "dis_fr")},
         metrics=_metrics(content, known),
         networks=content.get("networks") or {},
         by=_by(content),
@@ -433,6 +436,11 @@ def _error(value: Any) -> float | None:
 
 def _whole(number: float | None) -> int | None:
     return None if number is None or not math.isfinite(number) else int(number)
+
+
+def _part(name: str, values: Mapping[str, float], known: Mapping[str, float | None]) -> Value:
+    error = known.get(f"uncertainty.{name}.standard_error")
+    return Value(values[name], error if error is None or math.isfinite(error) else None)
 
 
 def _metrics(content: Mapping[str, Any], known: Mapping[str, float | None]) -> dict[str, Value]:

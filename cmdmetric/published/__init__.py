@@ -10,7 +10,9 @@ if TYPE_CHECKING:
     from cmdmetric.published.formats import (
         to_csv as to_csv,
         to_dict as to_dict,
+        to_latex as to_latex,
         to_markdown as to_markdown,
+        to_text as to_text,
     )
     from cmdmetric.published.paper import (
         DECIMALS as DECIMALS,
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
-        "formats": "to_csv to_dict to_markdown",
+        "formats": "to_csv to_dict to_latex to_markdown to_text",
         "paper": "Claim Contradiction DECIMALS Published Row Table load parse row table tables",
     },
 )

@@ -1,14 +1,21 @@
-"""The published tables as Markdown, JSON and CSV."""
+"""The published tables as text, Markdown, LaTeX, JSON and CSV."""
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from cmdmetric.grid import Cell, Grid, Mark, csv_text
 from cmdmetric.published.paper import DECIMALS, Published, Row, Table
+
+_LEGEND: tuple[tuple[Mark, str], ...] = (
+    (
+        "best",
+        "best of its column; the paper gives no errors, so that which may be equal is not known",
+    ),
+)
 
 #: What stands for a cell that the paper leaves empty, as it does there.
 ABSENT = "-"
@@ -59,31 +66,66 @@ def to_dict(published: Published, tables: Sequence[Table]) -> dict[str, Any]:
 
 def to_csv(tables: Sequence[Table]) -> str:
     """One line for each cell; an empty cell has no value."""
-    text = io.StringIO()
-    lines = csv.writer(text, lineterminator="\n")
-    lines.writerow(["table", "row", "metric", "value", "source", "quoted_from"])
+    rows = (
+        [table.number, row.name, key, row.values.get(key), row.source or "", row.quoted_from or ""]
+        for table in tables
+        for row in table.rows
+        for key in table.columns
+    )
+    return csv_text(["table", "row", "metric", "value", "source", "quoted_from"], rows)
+
+
+def to_text(tables: Sequence[Table]) -> list[str]:
+    """Headed tables as aligned lines for a terminal."""
+    lines: list[str] = []
     for table in tables:
-        for row in table.rows:
-            for key in table.columns:
-                value = row.values.get(key)
-                cell = "" if value is None else f"{value:.{DECIMALS}f}"
-                lines.writerow(
-                    [table.number, row.name, key, cell, row.source or "", row.quoted_from or ""]
+        lines += [*([""] if lines else []), _heading(table), "", *to_grid(table).to_text()]
+    return lines
+
+
+def to_latex(tables: Sequence[Table]) -> str:
+    """Tables for a paper, each with its title as a comment above it."""
+    return "\n".join(to_grid(table).to_latex() for table in tables)
+
+
+def to_grid(table: Table) -> Grid:
+    """The rows of a table, the best of each column marked; Dis(f,r) stands beside CMD."""
+    of_images = "cmd" in table.columns
+    values = {key: [row.values.get(key) for row in table.rows] for key in table.columns}
+    heads = [(title, "↑" if _is_higher(key) else "↓") for key, title in table.columns.items()]
+    if of_images:
+        values["dis_fr"] = [row.dis_fr for row in table.rows]
+        if "dis_fr" not in table.columns:
+            heads.append(("Dis(f,r)", "↓"))
+    columns = []
+    for key, column in values.items():
+        there = [value for value in column if value is not None]
+        best = (max if _is_higher(key) else min)(there, default=None)
+        columns.append(
+            [
+                Cell(
+                    None if value is None else f"{value:.{DECIMALS}f}",
+                    mark="best" if value == best is not None and len(there) > 1 else "",
                 )
-    return text.getvalue()
+                for value in column
+            ]
+        )
+    names = [f"{row.name}{' (quoted)' if row.quoted_from else ''}" for row in table.rows]
+    rows = tuple(zip(names, zip(*columns, strict=True), strict=True))
+    return Grid(tuple(heads), rows, _LEGEND, (_heading(table),))
+
+
+def _heading(table: Table) -> str:
+    return f"Table {table.number}: {table.title}"
+
+
+def _is_higher(key: str) -> bool:
+    """Whether more is better: of the Inception score and of recalls."""
+    return key == "is" or re.search(r"_r\d+$", key) is not None
 
 
 def _markdown_table(table: Table) -> str:
-    of_images = "cmd" in table.columns
-    heads = ["model", *table.columns.values(), *(["Dis(f,r)"] if of_images else [])]
-    lines = [
-        f"## Table {table.number}: {table.title}",
-        "",
-        f"| {' | '.join(heads)} |",
-        f"| --- |{' ---: |' * (len(heads) - 1)}",
-        *(_markdown_row(row, table, of_images) for row in table.rows),
-        "",
-    ]
+    lines = [f"## {_heading(table)}", "", to_grid(table).to_markdown()]
     notes = [
         f"{row.name}: {'; '.join(told)}."
         for row in table.rows
@@ -99,14 +141,6 @@ def _markdown_table(table: Table) -> str:
         )
     notes += table.notes
     return "\n".join([*lines, *(f"- {note}" for note in notes)])
-
-
-def _markdown_row(row: Row, table: Table, of_images: bool) -> str:
-    values = [row.values.get(key) for key in table.columns]
-    if of_images:
-        values.append(row.dis_fr)
-    cells = (ABSENT if value is None else f"{value:.{DECIMALS}f}" for value in values)
-    return f"| {row.name}{' (quoted)' if row.quoted_from else ''} | {' | '.join(cells)} |"
 
 
 def _origin(row: Row) -> list[str]:

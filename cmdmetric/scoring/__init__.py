@@ -52,6 +52,7 @@ if TYPE_CHECKING:
         find_reference_file as find_reference_file,
         load_reference as load_reference,
     )
+    from cmdmetric.scoring.rendering.table import decimals as decimals
     from cmdmetric.scoring.rendering.text import (
         family_lines as family_lines,
         score_lines as score_lines,
@@ -91,6 +92,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "opening": "find_real open_image_side open_text_side side_of",
         "options": "DEFAULTS EncoderOptions EncodingOptions refuse_unknown",
         "references": "REFERENCES find_reference_file load_reference",
+        "rendering.table": "decimals",
         "rendering.text": "family_lines score_lines",
         "result": "CMDScore run_record",
         "side": "Side Source",

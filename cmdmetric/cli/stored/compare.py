@@ -7,8 +7,11 @@ import sys
 import click
 
 from cmdmetric.cli import completion
-from cmdmetric.cli.options import check_writable, explain, give
-from cmdmetric.terminal import tell, width_of
+from cmdmetric.cli.options import check_writable, explain, give, write
+from cmdmetric.terminal import as_json, tell, width_of
+
+#: How a comparison is printed.
+FORMS = ("table", "json", "csv", "md", "latex")
 
 
 @click.command(
@@ -17,10 +20,11 @@ from cmdmetric.terminal import tell, width_of
 Examples:
   cmdmetric compare a.json b.json c.json
   cmdmetric compare results/*.json --report compare.html
+  cmdmetric compare results/*.json --format latex     # booktabs, the best marked
 """,
 )
 @click.argument("files", nargs=-1, required=True, shell_complete=completion.paths)
-@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table",
+@click.option("--format", "form", type=click.Choice(FORMS), default="table",
               show_default=True, help="What goes to stdout.")  # fmt: skip
 @click.option("-o", "--output", metavar="FILE", shell_complete=completion.paths,
               help="Write the JSON result to a file as well.")  # fmt: skip
@@ -36,7 +40,7 @@ def compare(
     FILES are what `cmd-score ... -o FILE` wrote, all of one protocol, encoder and reference.
     """
     from cmdmetric.cli.tables import compare_table
-    from cmdmetric.compare import compare as compare_files
+    from cmdmetric.compare import compare as compare_files, to_csv, to_grid
 
     check_writable(output)
     if report is not None:
@@ -50,4 +54,11 @@ def compare(
         from cmdmetric.report import write_compare_report
 
         write_compare_report(result, report, title=title)
-    give(result.to_dict(), compare_table(result, width_of(sys.stdout)), form, output)
+    if form in ("table", "json"):
+        give(result.to_dict(), compare_table(result, width_of(sys.stdout)), form, output)
+        return
+    if output:
+        write(output, as_json(result.to_dict()) + "\n")
+    grid = to_grid(result)
+    forms = {"csv": lambda: to_csv(result), "md": grid.to_markdown, "latex": grid.to_latex}
+    print(forms[form](), end="")

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from dataclasses import dataclass, fields
 
 from cmdmetric.errors import InputError
+from cmdmetric.grid import csv_text
 from cmdmetric.scoring.detail.copies import Copies
 from cmdmetric.scoring.grouping import as_samples, caption_texts
 from cmdmetric.scoring.side import Side
 from cmdmetric.uncertainty import influences
-
-#: What a cell begins with that spreadsheets run; the last four are their full-width forms.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
 @dataclass(frozen=True)
@@ -97,16 +93,11 @@ def harm_csv(rows: list[Harm]) -> str:
     """
     names = [field.name for field in fields(Harm)]
     trained = any(row.nearest is not None for row in rows)
-    file = io.StringIO(",".join(names if trained else names[:4]) + "\n")
-    file.seek(0, io.SEEK_END)
-    # All text is in quotes: a lone carriage return would else be the end of a row.
-    writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
-    for row in rows:
-        more = (_cell(row.nearest or ""), row.distance, row.is_authentic) if trained else ()
-        writer.writerow((row.side, _cell(row.name), row.share, _cell(row.caption), *more))
-    return file.getvalue()
-
-
-def _cell(text: str) -> str:
-    """Text that a spreadsheet takes for text, as OWASP advises ("CSV injection")."""
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    cells = (
+        (
+            *(row.side, row.name, row.share, row.caption),
+            *((row.nearest or "", row.distance, row.is_authentic) if trained else ()),
+        )
+        for row in rows
+    )
+    return csv_text(names if trained else names[:4], cells)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from html import escape
 
+from cmdmetric.grid import latex_text
 from cmdmetric.scoring.rendering.table import Row, Table, rounded
 from cmdmetric.terminal import shown
 
 #: Of the drawn error bars, in pixels.
 WIDTH, HEIGHT = 140, 14
 _CELL = "text-align:left;white-space:nowrap;padding:.15em .8em .15em 0"
-#: What LaTeX reads as something else.
-_SPECIAL = re.compile(r"[\\{}$&#^_~%]")
-_LATEX = {"\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}"}
 
 
 def html(table: Table) -> str:
@@ -76,7 +73,7 @@ def _bar(row: Row, reach: float) -> str:
 
 def latex(table: Table, rows: Sequence[Row]) -> str:
     """A table for a paper: a column a number, one line of values, the signature as a comment."""
-    titles = " & ".join(f"{_escaped(row.title)} {_arrow(row)}".strip() for row in rows)
+    titles = " & ".join(f"{latex_text(row.title)} {_arrow(row)}".strip() for row in rows)
     values = " & ".join(f"${rounded(row, between=chr(92) + 'pm ')}$" for row in rows)
     return "\n".join(
         [
@@ -95,7 +92,3 @@ def latex(table: Table, rows: Sequence[Row]) -> str:
 
 def _arrow(row: Row) -> str:
     return {"↓": r"$\downarrow$", "↑": r"$\uparrow$"}.get(row.arrow, "")
-
-
-def _escaped(text: str) -> str:
-    return _SPECIAL.sub(lambda found: _LATEX.get(found[0], f"\\{found[0]}"), shown(text))
