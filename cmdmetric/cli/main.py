@@ -12,6 +12,7 @@ from cmdmetric.cli.moments import merge, moments
 from cmdmetric.cli.score import score
 from cmdmetric.cli.stored.cite import cite
 from cmdmetric.cli.stored.compare import compare
+from cmdmetric.cli.stored.explain import explain
 from cmdmetric.cli.stored.plan import plan
 from cmdmetric.cli.stored.published import published
 from cmdmetric.version import __version__
@@ -25,5 +26,17 @@ def main() -> None:
     """Reproducible scores for text-to-image models."""
 
 
-for command in (score, compare, plan, moments, merge, published, listing, cache, doctor, cite):
+for command in (
+    score,
+    compare,
+    plan,
+    moments,
+    merge,
+    published,
+    listing,
+    cache,
+    doctor,
+    cite,
+    explain,
+):
     main.add_command(command)

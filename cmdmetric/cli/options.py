@@ -115,44 +115,67 @@ COLUMNS = (
 )  # fmt: skip
 
 
+#: Which encoder, under which protocol.
+_ENCODER = (
+    click.option("--model", metavar="NAME|FOLDER", shell_complete=completion.models,
+                 help="An open_clip name, "
+                 "NAME/TAG or folder, or scenes-toy.  [default: ViT-B-32/openai]"),
+    click.option("--weights", metavar="FILE", shell_complete=completion.paths,
+                 help="Its weights.  [default: caches, else a download]"),
+    click.option("--protocol", default=DEFAULTS["protocol"], show_default=True,
+                 metavar="NAME|FILE", shell_complete=completion.protocols,
+                 help="grgan beside published numbers, clip for anything else, or JSON."),
+)  # fmt: skip
+_DTYPE = click.option("--dtype", type=click.Choice(["fp32", "bf16"]), default=DEFAULTS["dtype"],
+                      show_default=True, help="The network's arithmetic.")  # fmt: skip
+#: Where and how much at once; none of these moves a number.
+_MACHINE = (
+    click.option("--device", metavar="DEVICE", shell_complete=completion.devices,
+                 help="cpu, cuda:1, mps.  [default: a GPU]"),
+    click.option("--batch-size", default=DEFAULTS["batch_size"], show_default=True,
+                 help="Changes speed only."),
+)  # fmt: skip
+#: How sets are read and passed on.
+_PASS = (
+    *COLUMNS,
+    click.option("--on-error", type=click.Choice(["raise", "skip"]),
+                 default=DEFAULTS["on_error"], show_default=True,
+                 help="Undecodable images."),
+    click.option("--cache-dir", metavar="DIR", expose_value=False, callback=_cache,
+                 shell_complete=completion.paths, help="Where computed features are kept."),
+    click.option("--no-cache", is_flag=True, expose_value=False, callback=_cache,
+                 help="Compute every feature, keep none."),
+    click.option("-q", "--quiet", is_flag=True, help="No progress bars."),
+)  # fmt: skip
+
+
 def encoder_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options of encoding, which it gets as one argument `options`."""
+    return _collected(command, (*_ENCODER, *_MACHINE, _DTYPE, *_PASS))
+
+
+def pass_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the same, without those that say which encoder."""
+    return _collected(command, (*_MACHINE, *_PASS))
+
+
+def _collected(
+    command: Callable[..., None], options: Sequence[Callable[..., Any]]
+) -> Callable[..., None]:
+    names: set[str] = set()
 
     @functools.wraps(command)
     def collected(**params: Any) -> None:
         params["progress"] = not params.pop("quiet")
-        options = {name: params.pop(name) for name in DEFAULTS if name in params}
-        command(**params, options=options)
+        found = {name: params.pop(name) for name in names if name in params}
+        command(**params, options=found)
 
     decorated: Callable[..., None] = collected
-    for option in reversed(
-        (
-            click.option("--model", metavar="NAME|FOLDER", shell_complete=completion.models,
-                         help="An open_clip name, "
-                         "NAME/TAG or folder, or scenes-toy.  [default: ViT-B-32/openai]"),
-            click.option("--weights", metavar="FILE", shell_complete=completion.paths,
-                         help="Its weights.  [default: caches, else a download]"),
-            click.option("--protocol", default=DEFAULTS["protocol"], show_default=True,
-                         metavar="NAME|FILE", shell_complete=completion.protocols,
-                         help="grgan beside published numbers, clip for anything else, or JSON."),
-            click.option("--device", metavar="DEVICE", shell_complete=completion.devices,
-                         help="cpu, cuda:1, mps.  [default: a GPU]"),
-            click.option("--batch-size", default=DEFAULTS["batch_size"], show_default=True,
-                         help="Changes speed only."),
-            click.option("--dtype", type=click.Choice(["fp32", "bf16"]), default=DEFAULTS["dtype"],
-                         show_default=True, help="The network's arithmetic."),
-            *COLUMNS,
-            click.option("--on-error", type=click.Choice(["raise", "skip"]),
-                         default=DEFAULTS["on_error"], show_default=True,
-                         help="Undecodable images."),
-            click.option("--cache-dir", metavar="DIR", expose_value=False, callback=_cache,
-                         shell_complete=completion.paths, help="Where computed features are kept."),
-            click.option("--no-cache", is_flag=True, expose_value=False, callback=_cache,
-                         help="Compute every feature, keep none."),
-            click.option("-q", "--quiet", is_flag=True, help="No progress bars."),
-        )
-    ):  # fmt: skip
+    for option in reversed(options):
         decorated = option(decorated)
+    # The columns of a mapping and the cache come under names of their own.
+    own = {param.name for param in getattr(decorated, "__click_params__", ())}
+    names |= {name for name in DEFAULTS if name in own or name in ("cache", "progress")}
     return decorated
 
 

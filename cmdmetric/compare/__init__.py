@@ -7,6 +7,11 @@ from typing import TYPE_CHECKING
 from cmdmetric.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from cmdmetric.compare.explanation import (
+        AtHand as AtHand,
+        Explanation as Explanation,
+        explain as explain,
+    )
     from cmdmetric.compare.formats import to_csv as to_csv, to_grid as to_grid
     from cmdmetric.compare.planning import Plan as Plan, plan as plan
     from cmdmetric.compare.ranking import rank as rank
@@ -27,6 +32,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
+        "explanation": "AtHand Explanation explain",
         "formats": "to_csv to_grid",
         "planning": "Plan plan",
         "ranking": "rank",

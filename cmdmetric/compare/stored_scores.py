@@ -155,12 +155,12 @@ def _named_contents(
     """Of every score a name that no other has, what an error calls it, and its JSON."""
     if isinstance(scores, Mapping):
         return [
-            (str(name), str(name), _content(score, str(name))) for name, score in scores.items()
+            (str(name), str(name), content_of(score, str(name))) for name, score in scores.items()
         ]
     found: list[tuple[str, str, Mapping[str, Any]]] = []
     for place, score in enumerate(scores, 1):
         whole = os.fspath(score) if isinstance(score, (str, os.PathLike)) else f"score {place}"
-        content = _content(score, whole)
+        content = content_of(score, whole)
         if isinstance(score, (str, os.PathLike)):
             found.append((Path(whole).stem, whole, content))
         else:
@@ -173,7 +173,16 @@ def _named_contents(
     ]
 
 
-def _content(score: Stored, name: str) -> Mapping[str, Any]:
+def content_of(score: Stored, name: str) -> Mapping[str, Any]:
+    """The JSON of a score.
+
+    Args:
+        score: A score, its file, or its JSON.
+        name: What an error calls it, where it has no file.
+
+    Raises:
+        InputError: It is no score.
+    """
     if isinstance(score, CMDScore):
         return score.to_dict()
     if isinstance(score, (str, os.PathLike)):

@@ -59,7 +59,10 @@ if TYPE_CHECKING:
     )
     from cmdmetric.scoring.result import CMDScore as CMDScore, run_record as run_record
     from cmdmetric.scoring.side import Side as Side, Source as Source
-    from cmdmetric.scoring.signature import fields_of as fields_of
+    from cmdmetric.scoring.signature import (
+        fields_of as fields_of,
+        protocol_label as protocol_label,
+    )
     from cmdmetric.scoring.statistics import (
         common_provenance as common_provenance,
         score_of as score_of,
@@ -96,7 +99,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "rendering.text": "family_lines score_lines",
         "result": "CMDScore run_record",
         "side": "Side Source",
-        "signature": "fields_of",
+        "signature": "fields_of protocol_label",
         "statistics": "common_provenance score_of",
         "stored_sets": "StoredSet",
         "stored.score_file": "SCHEMA read_json refuse_malformed",

@@ -92,7 +92,7 @@ def signature_of(
     """
     proto = model = dtype = "?"
     if made is not None:
-        proto, dtype = _protocol_label(made.protocol), made.dtype
+        proto, dtype = protocol_label(made.protocol), made.dtype
         model = f"{made.model}@{made.weights[:DIGITS]}"
     sampled = bars.sides if bars is not None else ()
     letters = {"generated": "f", "real": "r", "captions": "l"}
@@ -195,7 +195,7 @@ def _escaped(value: str) -> str:
     return re.sub(r"[|:%\s]", lambda found: quote(found[0], safe=""), shown(value))
 
 
-def _protocol_label(protocol: Protocol) -> str:
+def protocol_label(protocol: Protocol) -> str:
     """Give the name; a user's own protocol also shows a digest of its fields."""
     if protocol in (GRGAN, CLIP):
         return protocol.name
