@@ -22,6 +22,8 @@ FILE = f"features-{VERSION}.sqlite"
 KEY = 16
 #: Seconds that a process waits for another one's write.
 PATIENCE = 60.0
+#: Bytes of the file that are kept in memory at most: the index of a million keys fits.
+PAGES = 64 << 20
 #: Seconds between two notes of the same block's use: reading a warm cache writes nothing.
 GRAIN = 3600
 #: Of a full cache, what is left after eviction.
@@ -306,6 +308,7 @@ class CacheDatabase:
                 c.executescript(f"BEGIN IMMEDIATE;{_TABLES}COMMIT;")
             _refuse_tables(c)
             c.execute("PRAGMA synchronous=NORMAL")
+            c.execute(f"PRAGMA cache_size=-{PAGES >> 10}")
         except sqlite3.Error as error:
             self._failed(error)
 

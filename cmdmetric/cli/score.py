@@ -207,7 +207,9 @@ def _scores(
 
             write_compare_report(ranking, report, found, title)
         scores = [each.score.to_dict() for each in found]
-        return {**ranking.to_dict(), "scores": scores}, compare_table(ranking, width_of(sys.stdout))
+        return {**ranking.to_dict(), "scores": scores}, compare_table(
+            ranking, width_of(sys.stdout), short=short
+        )
     (only,) = found
     result = only.score
     content, lines = result.to_dict(), score_table(result, short=short)

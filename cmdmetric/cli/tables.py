@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cmdmetric.compare import Against, Comparison, Versus
     from cmdmetric.gate import Verdict
     from cmdmetric.scoring import CMDScore, Copying, Harm, Slices, SliceValue
-    from cmdmetric.uncertainty import Gap, Value
+    from cmdmetric.uncertainty import Difference, Gap, Value
 
 #: The most characters of a model's or an image's name and of a caption, and of a path.
 NAME, PATH = 60, 300
@@ -54,6 +54,7 @@ def versus_table(result: Versus, *, short: bool = False) -> list[str]:
         f"CMD of the first less that of the second: {fixed(best)} ± "
         f"{difference.standard_error:.4f}{interval}, {how}",
         tested,
+        Styled(_signature(difference, short=short), "dim"),
         *_gaps(result.metrics),
         "",
         Styled(f"first: {one}", "bold"),
@@ -62,6 +63,12 @@ def versus_table(result: Versus, *, short: bool = False) -> list[str]:
         Styled(f"second: {two}", "bold"),
         *score_table(result.second, short=short),
     ]
+
+
+def _signature(difference: Difference | Against, *, short: bool) -> str:
+    """The line of a difference's signature, as a score has one."""
+    line = difference.short_signature if short else difference.signature
+    return f"{'signature':<10} {line}"
 
 
 def _gaps(metrics: Mapping[str, Gap]) -> list[str]:
@@ -89,12 +96,15 @@ def _gaps(metrics: Mapping[str, Gap]) -> list[str]:
     return ["", *_aligned(rows)]
 
 
-def compare_table(result: Comparison, width: int | None = None) -> list[str]:
+def compare_table(
+    result: Comparison, width: int | None = None, *, short: bool = False
+) -> list[str]:
     """Models by rank, and what sets the others apart from the best.
 
     Args:
         result: The comparison.
         width: The columns of the terminal: what is less important is left out where they are few.
+        short: Whether differences are given the short form of their signatures.
     """
     entries = result.entries
     #: A name, then columns by importance: the last ones give way first.
@@ -122,6 +132,7 @@ def compare_table(result: Comparison, width: int | None = None) -> list[str]:
             f"{shown(each.name, NAME)}  {each.difference:+.4f}{_error(each.standard_error)}: "
             f"{_told(each, len(result.against_best))}{own}"
         )
+        lines.append(Styled(_signature(each, short=short), "dim"))
     return [*lines, *_families(result, width), *_slice_gaps(result)]
 
 

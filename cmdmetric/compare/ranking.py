@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from cmdmetric.compare.stored_scores import (
     Comparison,
     against_best,
@@ -18,8 +16,8 @@ from cmdmetric.compare.stored_scores import (
     untested,
     with_slices,
 )
-from cmdmetric.compare.two_generators import difference_of, gaps_of
-from cmdmetric.scoring import Scored, groups_of
+from cmdmetric.compare.two_generators import difference_of, gaps_of, share_captions
+from cmdmetric.scoring import Scored
 from cmdmetric.uncertainty import Difference, Gap
 
 
@@ -37,13 +35,14 @@ def rank(found: Sequence[Scored]) -> Comparison:
     against = against_best(
         [
             (
-                entries[i].name,
+                entries[i],
                 _gap(difference_of(found[i], found[best])),
                 gaps_of(found[i], found[best]),
-                _share_captions(found[i], found[best]),
+                share_captions(found[i], found[best]),
             )
             for i in tested
-        ]
+        ],
+        entries[best],
     )
     against = with_slices(against, entries[best], {entries[i].name: entries[i] for i in others})
     told = dict.fromkeys([note for each in found for note in each.score.warnings] + notes)
@@ -59,10 +58,5 @@ def _gap(found: Difference) -> Gap:
         found.high,
         found.p_value,
         found.p_student,
+        test=found.test,
     )
-
-
-def _share_captions(one: Scored, two: Scored) -> bool:
-    """Whether some images of both are of one caption, by their names."""
-    ours, theirs = groups_of([one.f, two.f], one.l)
-    return ours is not None and theirs is not None and bool(np.isin(ours, theirs).any())

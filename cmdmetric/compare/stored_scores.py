@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import math
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from cmdmetric.compare.signatures import signed
 from cmdmetric.errors import InputError
 from cmdmetric.gate import SAME_CAPTIONS, differences_of, numbers, setting_of
 from cmdmetric.metrics import QUANTITIES
 from cmdmetric.scoring import METRIC_OF, METRICS, SCHEMA, CMDScore, read_json, refuse_malformed
-from cmdmetric.uncertainty import Gap, Sizes, Value, differ, gap_of, holm
+from cmdmetric.uncertainty import Gap, Sizes, Test, Value, differ, gap_of, holm
+
+#: What CMD is called among the numbers of a score.
+_CMD = "cmd"
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,8 @@ class Entry:
     parts: Mapping[str, Value] = field(default_factory=dict)
     #: Of the family, those that were asked for.
     metrics: Mapping[str, Value] = field(default_factory=dict)
+    #: By metric its signature, where the score has one.
+    signatures: Mapping[str, str] = field(default_factory=dict)
     #: Weights and real side of the networks beside CLIP that metrics are made with, by name.
     networks: Mapping[str, Any] = field(default_factory=dict)
     #: What the slices are by, and of each its numbers: what it adds to CMD ("adds") and means of
@@ -87,6 +94,11 @@ class Against:
     #: By slice the differences of its numbers, as of independent samples, where both have slices by
     #: the same field; `p_adjusted` is adjusted for the slices of a number.
     slices: Mapping[str, Mapping[str, Gap]] = field(default_factory=dict)
+    #: What `p_value` is of: "permutation" or "student"; None where there is none.
+    test: Test | None = None
+    #: What the difference of CMD follows from, and how it was tested, in the long and short form.
+    signature: str | None = None
+    short_signature: str | None = None
 
 
 @dataclass(frozen=True)
@@ -144,7 +156,7 @@ def compare(scores: Sequence[Stored] | Mapping[str, Stored]) -> Comparison:
     notes += _differing_networks(entries)
     tested = [other for other in others if other.has_errors and best.has_errors]
     notes += untested(best, others)
-    against = against_best([(x.name, _gap(x, best), family_gaps(x, best), False) for x in tested])
+    against = against_best([(x, _gap(x, best), family_gaps(x, best), False) for x in tested], best)
     against = with_slices(against, best, {other.name: other for other in others})
     return Comparison((best, *others), against, ranked_by, tuple(notes))
 
@@ -273,31 +285,51 @@ def untested(best: Entry, others: Sequence[Entry]) -> list[str]:
 
 
 def against_best(
-    tested: Sequence[tuple[str, Gap, Mapping[str, Gap], bool]],
+    tested: Sequence[tuple[Entry, Gap, Mapping[str, Gap], bool]], best: Entry
 ) -> tuple[Against, ...]:
-    """The differences of several models from the best, with p-values adjusted for their number.
+    """Sign the differences of models from the best, and adjust p-values for the models' number.
 
-    Each is a name, the difference of CMD, those of the family, and whether images are paired.
+    Args:
+        tested: Each a model, the difference of CMD, those of the family, and whether images are
+            paired in them.
+        best: The best model.
     """
-    adjusted = adjusted_gaps([{"": gap, **family} for _, gap, family, _ in tested])
+    adjusted = adjusted_gaps([{_CMD: gap, **family} for _, gap, family, _ in tested])
+    tests = Counter(
+        name for gaps in adjusted for name, of in gaps.items() if of.p_value is not None
+    )
+    ours = _signatures(best)
     rows = []
-    for (name, _, _, paired), family in zip(tested, adjusted, strict=True):
-        gap = family.pop("")
-        best = gap.value if gap.debiased is None else gap.debiased
+    for (model, _, _, paired), gaps in zip(tested, adjusted, strict=True):
+        theirs = _signatures(model)
+        made = {
+            name: signed(of, theirs[name], ours[name], paired=paired, tests=tests[name])
+            if name in theirs and name in ours
+            else of
+            for name, of in gaps.items()
+        }
+        gap = made.pop(_CMD)
         rows.append(
             Against(
-                name,
-                best,
-                gap.standard_error,
-                gap.low,
-                gap.high,
-                gap.p_value,
-                gap.p_adjusted,
-                family,
-                paired,
+                name=model.name,
+                difference=gap.value if gap.debiased is None else gap.debiased,
+                standard_error=gap.standard_error,
+                low=gap.low,
+                high=gap.high,
+                p_value=gap.p_value,
+                p_adjusted=gap.p_adjusted,
+                metrics=made,
+                paired=paired,
+                test=gap.test,
+                signature=gap.signature,
+                short_signature=gap.short_signature,
             )
         )
     return tuple(rows)
+
+
+def _signatures(entry: Entry) -> dict[str, str]:
+    return {_CMD: entry.signature, **entry.signatures}
 
 
 def _gap(one: Entry, two: Entry) -> Gap:
@@ -408,10 +440,21 @@ def entry_of(name: str, content: Mapping[str, Any]) -> Entry:
         sides=tuple(map(str, bounds.get("sides") or ())),
         parts={name: _part(name, values, known) for name in ("itdis", "dis_fr")},
         metrics=_metrics(content, known),
+        signatures=_of_metrics(content),
         networks=content.get("networks") or {},
         by=_by(content),
         slices=_slices(name, content),
     )
+
+
+def _of_metrics(content: Mapping[str, Any]) -> dict[str, str]:
+    """Read the signatures of a score's metrics; scores of old versions have none."""
+    found = {
+        name: value.get("signature")
+        for name, value in (content.get("metrics") or {}).items()
+        if isinstance(value, Mapping)
+    }
+    return {name: line for name, line in found.items() if isinstance(line, str)}
 
 
 def _slices(name: str, content: Mapping[str, Any]) -> dict[str, dict[str, Value]]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cmdmetric.compare.signatures import signed
 from cmdmetric.errors import InputError
 from cmdmetric.scoring import (
     METRICS,
@@ -109,7 +110,24 @@ def versus(
         warnings.warn(note, UserWarning, stacklevel=2)
     difference = difference_of(one, two)
     gaps = _adjusted(difference, gaps_of(one, two))
-    return Versus(one.score, two.score, difference, gaps)
+    paired = share_captions(one, two)
+    values = [difference.p_value, *(of.p_value for of in gaps.values())]
+    tests = sum(p is not None for p in values)
+    return Versus(
+        one.score,
+        two.score,
+        signed(difference, one.score.signature, two.score.signature, paired=paired),
+        {
+            name: signed(
+                of,
+                one.score.signatures[name],
+                two.score.signatures[name],
+                paired=paired,
+                tests=tests,
+            )
+            for name, of in gaps.items()
+        },
+    )
 
 
 def difference_of(one: Scored, two: Scored) -> Difference:
@@ -121,6 +139,12 @@ def difference_of(one: Scored, two: Scored) -> Difference:
     why = _withheld(one) or _withheld(two)
     found = paired_difference(of_one, of_two, of_r, of_l, debiasing=None if why is None else "none")
     return found if why is None else replace(found, withheld=why)
+
+
+def share_captions(one: Scored, two: Scored) -> bool:
+    """Tell whether some images of both are of one caption, by their names or places."""
+    ours, theirs = groups_of([one.f, two.f], one.l)
+    return ours is not None and theirs is not None and bool(np.isin(ours, theirs).any())
 
 
 def _withheld(of: Scored) -> str | None:
@@ -166,7 +190,7 @@ def _exchanged(one: Scored, two: Scored, gaps: Mapping[str, Gap], groups: Groups
         if not replicated(drawn):
             continue
         p = permutation_p(values[0], values[1], (drawn[0], drawn[1]))
-        found |= {name: replace(gaps[name], p_value=p) for name in names}
+        found |= {name: replace(gaps[name], p_value=p, test="permutation") for name in names}
     return found
 
 

@@ -59,29 +59,33 @@ def encode_captions(
     Raises:
         NoWords: No caption has a word left.
     """
-    cleaned = [encoder.protocol.clean(text) for text in captions.texts]
-    kept = tuple(i for i, text in enumerate(cleaned) if text.strip())
+    kept, contents = [], []
+    for i, text in enumerate(captions.texts):
+        cleaned = encoder.protocol.clean(text)
+        if cleaned.strip():
+            kept.append(i)
+            contents.append(cleaned.encode("utf-8", "surrogatepass"))
     if not kept:
         raise NoWords(captions.source)
     if encoder.checkpoint.tokeniser.endswith(NOT_THERE):
         encoder.build()  # it is downloaded with the network, and what is in it is known then
     provenance = encoder.provenance("text", captions.source)
     space = text_space(encoder.checkpoint, encoder.protocol, provenance.dtype)
-    texts, known_by = ([of[i] for i in kept] for of in (captions.texts, cleaned))
-    run = _CaptionRun(texts, known_by, encoder, cache, space)
+    texts = [captions.texts[i] for i in kept]
+    run = _CaptionRun(texts, contents, encoder, cache, space)
     moments = recall_moments(cache, run.identity, provenance)
     if moments is not None:
         bar = remembered(cache, "captions cut", [run.identity], run.count_cut)
         truncated = bar["truncated"]
         return EncodedTexts(
-            moments, Features(run.complete), kept, truncated, len(kept), run.identity
+            moments, Features(run.complete), tuple(kept), truncated, len(kept), run.identity
         )
     with progress_bar(f"captions {captions.source}", len(kept), "caption", wanted=progress) as bar:
         features = run.complete(bar)
     moments = Moments.from_features(features, provenance)
     remember_moments(cache, run.identity, moments)
     truncated = int(run.cut.sum())
-    return EncodedTexts(moments, features, kept, truncated, run.cached, run.identity)
+    return EncodedTexts(moments, features, tuple(kept), truncated, run.cached, run.identity)
 
 
 class _CaptionRun:
@@ -90,7 +94,7 @@ class _CaptionRun:
     def __init__(
         self,
         texts: Sequence[str],
-        cleaned: Sequence[str],
+        contents: Sequence[bytes],
         encoder: Encoder | LazyEncoder,
         cache: FeatureCache | None,
         space: Space,
@@ -99,7 +103,8 @@ class _CaptionRun:
         self._encoder = encoder
         self._cache = cache
         self._space = space
-        self._contents = [text.encode("utf-8", "surrogatepass") for text in cleaned]
+        #: The captions as the protocol cleans them, by which the cache knows their features.
+        self._contents = contents
         #: (n,) which are longer than the encoder's context.
         self.cut = np.zeros(len(texts), bool)
         self.cached = 0

@@ -61,7 +61,7 @@ class Captions:
         """Whether there is none: a shard may have none."""
         return not self.texts
 
-    @property
+    @cached_property
     def image_names(self) -> tuple[str, ...]:
         """The images that captions belong to: each once, in the order of first mention."""
         return tuple(dict.fromkeys(name for name in self.images if name is not None))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
@@ -10,6 +11,8 @@ from cmdmetric.inputs import Captions, pair, pair_by_text
 from cmdmetric.preflight.finding import Finding, finding
 from cmdmetric.protocol import Protocol
 
+#: A character that every protocol leaves in a caption.
+_WORDS = re.compile(r"[A-Za-z0-9]")
 #: For each text whether it is longer than the encoder's context.
 Lengths = Callable[[Sequence[str]], Sequence[bool]]
 
@@ -19,7 +22,8 @@ def caption_findings(
 ) -> Iterator[Finding]:
     """Of captions alone. too_long takes texts that the protocol has not cleaned yet."""
     texts = captions.texts
-    if wordless := [shorten(text) for text in texts if not protocol.clean(text).strip()]:
+    rest = (text for text in texts if not _WORDS.search(text))
+    if wordless := [shorten(text) for text in rest if not protocol.clean(text).strip()]:
         message = (
             f"{len(wordless)} of {len(texts)} captions: no word in them under the protocol "
             f"{protocol.name}, hence left out"

@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 #: Looks at all images of a set, which is of "generated" or "real".
 Look: TypeAlias = Callable[[str, ImageSet], Looked]
 
+#: Captions that are tokenised at once.
+_TEXTS = 4096
+
 
 @dataclass(frozen=True)
 class Preflight:
@@ -150,13 +153,14 @@ class Inspection(NamedTuple):
     decoded: float | None
 
 
-def inspect(inputs: Inputs, network: Network, look: Look) -> Inspection:
+def inspect(inputs: Inputs, network: Network, look: Look, cut: int | None = None) -> Inspection:
     """Look at inputs that are open, of a score that `network` would make or has made.
 
     Args:
         inputs: What is looked at.
         network: What is known of the encoder.
         look: Decodes the images of a set and gives their facts.
+        cut: How many captions were cut at the encoder's context; None where that is not known.
     """
     findings: list[Finding] = []
     facts: dict[str, list[ImageFacts]] = {"generated": [], "real": []}
@@ -177,7 +181,9 @@ def inspect(inputs: Inputs, network: Network, look: Look) -> Inspection:
     captions = inputs.captions
     if isinstance(captions, Captions):
         findings += caption_findings(
-            captions, network.protocol, lambda texts: _too_long(texts, network)
+            captions,
+            network.protocol,
+            lambda texts: [False] * len(texts) if cut == 0 else _too_long(texts, network),
         )
         if facts["generated"]:
             findings += pairing_findings([fact.name for fact in facts["generated"]], captions)
@@ -225,7 +231,9 @@ def _too_long(texts: Sequence[str], network: Network) -> Sequence[bool]:
     Where there is no encoder they are counted by CLIP's tokeniser, if it is the model's.
     """
     if network.encoder is not None:
-        return [bool(cut) for cut in network.encoder.build().tokenise(texts)[1]]
+        encoder = network.encoder.build()
+        parts = (texts[i : i + _TEXTS] for i in range(0, len(texts), _TEXTS))
+        return [bool(cut) for part in parts for cut in encoder.tokenise(part)[1]]
     from open_clip import SimpleTokenizer, get_model_config
 
     config = get_model_config(network.model.partition("/")[0]) or {}

@@ -11,7 +11,7 @@ from cmdmetric.compare import Comparison
 from cmdmetric.report.data import ComparedImages, Example
 from cmdmetric.report.samples import names_of, pictures_of, short_name
 from cmdmetric.report.similarity import similarity as similarity_of
-from cmdmetric.scoring import Scored, caption_texts, groups_of, harm
+from cmdmetric.scoring import Scored, caption_texts, groups_of, shares_of_images
 
 #: What bounds the file's size: rows, columns beside the real images, and pixels of a picture.
 ROWS, MODELS, PIXELS = 24, 4, 192
@@ -39,8 +39,7 @@ def compared_images(data: Comparison, found: Sequence[Scored]) -> tuple[Compared
     shared = [g for g in rows_of[0] if all(g in rows for rows in rows_of[1:-1])]
     shares, fits = [], []
     for each in ranked:
-        by_name = {row.name: row.share for row in harm(*each.sides) if row.side == "image"}
-        shares.append([by_name[name] for name in names_of(each.f)])
+        shares.append(shares_of_images(*each.sides).tolist())
         fit = similarity_of(each.f, each.r, each.l)
         fits.append(
             {} if fit is None else dict(zip(fit.rows.tolist(), fit.f.tolist(), strict=True))

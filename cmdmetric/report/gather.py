@@ -15,9 +15,9 @@ from cmdmetric.preflight import Finding, by_severity
 from cmdmetric.report.data import Example, Published, ReportData, Spectrum
 from cmdmetric.report.hashes import content_hash
 from cmdmetric.report.projection import scale
-from cmdmetric.report.samples import clouds, copy_pairs, examples_of, names_of
+from cmdmetric.report.samples import clouds, copy_pairs, examples_of
 from cmdmetric.report.similarity import similarity as similarity_of, why_unpaired
-from cmdmetric.scoring import CMDScore, Copies, Side, as_samples, harm
+from cmdmetric.scoring import CMDScore, Copies, Side, as_samples, shares_of_images
 from cmdmetric.uncertainty import LEAST, SideLike, Step, growth
 
 NAMES = {"f": "generated images", "r": "real images", "l": "captions"}
@@ -60,9 +60,7 @@ def gather(
     if not f.has_features:
         missing["examples"] = "The generated side is moments: which image did what is not in them."
     else:
-        shares = {row.name: row.share for row in harm(f, r, l) if row.side == "image"}
-        share = np.array([shares[name] for name in names_of(f)])
-        examples = examples_of(f, r, l, share, similarity)
+        examples = examples_of(f, r, l, shares_of_images(f, r, l), similarity)
     return ReportData(
         score=score,
         published=comparable(score),

@@ -78,7 +78,9 @@ def look_at(found: Scored, encoding: Encoding) -> tuple[Finding, ...]:
         def look(subject: str, images: ImageSet) -> Looked:
             return _recalled(sides[subject], cache, images, network.protocol, encoding.progress)
 
-        return by_severity(inspect(Inputs(*found.opened), network, look).findings)
+        return by_severity(
+            inspect(Inputs(*found.opened), network, look, found.l.truncated).findings
+        )
 
 
 def _recalled(

@@ -17,7 +17,12 @@ if TYPE_CHECKING:
         Slices as Slices,
         SliceValue as SliceValue,
     )
-    from cmdmetric.scoring.detail.worst import Harm as Harm, harm as harm, harm_csv as harm_csv
+    from cmdmetric.scoring.detail.worst import (
+        Harm as Harm,
+        harm as harm,
+        harm_csv as harm_csv,
+        shares_of_images as shares_of_images,
+    )
     from cmdmetric.scoring.encoding import Encoding as Encoding, encoding_of as encoding_of
     from cmdmetric.scoring.family.catalogue import (
         METRIC_OF as METRIC_OF,
@@ -60,6 +65,7 @@ if TYPE_CHECKING:
     from cmdmetric.scoring.result import CMDScore as CMDScore, run_record as run_record
     from cmdmetric.scoring.side import Side as Side, Source as Source
     from cmdmetric.scoring.signature import (
+        Signature as Signature,
         fields_of as fields_of,
         protocol_label as protocol_label,
     )
@@ -99,7 +105,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "rendering.text": "family_lines score_lines",
         "result": "CMDScore run_record",
         "side": "Side Source",
-        "signature": "fields_of protocol_label",
+        "signature": "Signature fields_of protocol_label",
         "statistics": "common_provenance score_of",
         "stored_sets": "StoredSet",
         "stored.score_file": "SCHEMA read_json refuse_malformed",
@@ -107,6 +113,6 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "together": "Scored scored with_family",
         "detail.copies": "Copies Copying",
         "detail.slices": "Slice SliceValue Slices",
-        "detail.worst": "Harm harm harm_csv",
+        "detail.worst": "Harm harm harm_csv shares_of_images",
     },
 )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
 
@@ -24,14 +25,22 @@ def pairing_of(images: Side, captions: Side) -> Pairing | None:
     if texts is None:
         return None
     if images.places is not None and texts.places is not None:
-        return pair_by_place(images.places, texts.places)
+        return _paired(pair_by_place, images.places, texts.places)
     if images.names is None:
         return None
     if not texts.image_names:
-        by_text = pair_by_text(images.names, texts.texts)
+        by_text = _paired(pair_by_text, images.names, texts.texts)
         return by_text if any(by_text.caption_of) else None
     # Captions with places belong to the list that they were given for, and to no other.
-    return pair(images.names, texts.images) if texts.places is None else None
+    return _paired(pair, images.names, texts.images) if texts.places is None else None
+
+
+@functools.lru_cache(maxsize=2)
+def _paired(
+    how: Callable[..., Pairing], images: tuple[Any, ...], captions: tuple[Any, ...]
+) -> Pairing:
+    """What `how` says of images and captions: everything about two image sides asks it anew."""
+    return how(images, captions)
 
 
 def with_places(images: Side, captions: Captions) -> Side:

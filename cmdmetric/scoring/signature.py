@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
 #: Hexadecimal digits of a digest: two sets of one size have equal ones once in four billion times.
 DIGITS = 8
-#: The fields of the short form: what has to be said beside a number in a text.
-_SHORT = ("proto", "model", "f", "r", "l", "v")
+#: The fields of the short form: what has to be said beside a number in a text. A difference has
+#: some for each of both scores (`f1`, `f2`), and says how it was tested.
+_SHORT = ("proto", "model", "f", "r", "l", "test", "v")
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Signature:
     @property
     def short(self) -> str:
         """The form for a text: protocol, network, sets and version."""
-        return self._line([key for key in self.fields if key in _SHORT])
+        return self._line([key for key in self.fields if key.rstrip("12") in _SHORT])
 
     def _line(self, keys: Mapping[str, str] | Sequence[str]) -> str:
         return "|".join([self.metric, *(f"{key}:{_escaped(self.fields[key])}" for key in keys)])

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         Groups as Groups,
         Measured as Measured,
         Sizes as Sizes,
+        Test as Test,
         Value as Value,
         differ as differ,
         gap as gap,
@@ -46,7 +47,11 @@ if TYPE_CHECKING:
         influences as influences,
     )
     from cmdmetric.uncertainty.interval import Variance as Variance
-    from cmdmetric.uncertainty.permutation import permutation_p as permutation_p
+    from cmdmetric.uncertainty.permutation import (
+        PERMUTATIONS as PERMUTATIONS,
+        SEED as SEED,
+        permutation_p as permutation_p,
+    )
     from cmdmetric.uncertainty.plan import (
         POWER as POWER,
         Spread as Spread,
@@ -75,11 +80,11 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "error_bars": (
             "Debiasing Difference Estimate Parts Uncertainty paired_difference uncertainty"
         ),
-        "estimate": "Gap Groups Measured Sizes Value differ gap gap_of",
+        "estimate": "Gap Groups Measured Sizes Test Value differ gap gap_of",
         "interval": "Variance",
         "slices": "added_to_cmd mean_of_slice",
         "influence": "Sample SideLike influences",
-        "permutation": "permutation_p",
+        "permutation": "PERMUTATIONS SEED permutation_p",
         "plan": "POWER Spread detectable draws_needed gaussian_spread",
         "sample_size": "LEAST Step growth",
     },

@@ -12,7 +12,7 @@ import numpy as np
 from cmdmetric.errors import InputError
 from cmdmetric.metrics import QUANTITIES
 from cmdmetric.uncertainty.draws import numbers_of_draws, sums_by_draw
-from cmdmetric.uncertainty.estimate import Gap, differ, gap_of
+from cmdmetric.uncertainty.estimate import Gap, Test, differ, gap_of
 from cmdmetric.uncertainty.excess import DRAWS_A_DIMENSION, WORTH_A_DIMENSION
 from cmdmetric.uncertainty.influence import (
     Array,
@@ -139,6 +139,11 @@ class Difference:
     draws: int
     #: Why the excess is not known; None where it is.
     withheld: str | None = None
+    #: What `p_value` is of; None where there is none.
+    test: Test | None = None
+    #: What the difference follows from, and how it was tested, in the long and the short form.
+    signature: str | None = None
+    short_signature: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """All fields, for JSON."""
@@ -255,17 +260,19 @@ def paired_difference(
         gap = Gap(raw, None, se)
     else:
         gap = gap_of(raw, se, debiased, variance.freedom, scale=max(one.raw.distances))
+    exchanged = _exchanged(parts, r, l) if {"f1", "f2"} <= parts.keys() else None
     return Difference(
         raw=raw,
         debiased=debiased,
         standard_error=se,
         low=gap.low,
         high=gap.high,
-        p_value=_exchanged(parts, r, l) if {"f1", "f2"} <= parts.keys() else None,
+        p_value=exchanged,
         p_student=gap.p_value,
         sides=_names({**one.samples, **two.samples}),
         draws=len(sums),
         withheld=(one.withheld or two.withheld) if debiased is None else None,
+        test=None if exchanged is None else "permutation",
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,9 @@ SAMPLES = 0.01
 
 #: By side "f", "r": what was drawn together (n,), or None, as in `cmdmetric.uncertainty.Drawn`.
 Groups = Mapping[str, NDArray[np.generic] | None]
+
+#: How the p-value of a difference is found: from images that change places, or from its error bar.
+Test: TypeAlias = Literal["permutation", "student"]
 
 #: Numbers of samples; None for one that is not known.
 Sizes = tuple[int | None, ...]
@@ -127,6 +131,11 @@ class Gap:
     p_student: float | None = None
     #: Adjusted for there being several models (Holm 1979), where there are.
     p_adjusted: float | None = None
+    #: What `p_value` is of: "permutation" or "student"; None where there is none.
+    test: Test | None = None
+    #: What the difference follows from, and how it was tested, in the long and the short form.
+    signature: str | None = None
+    short_signature: str | None = None
 
 
 def gap(one: Measured, two: Measured, groups: Groups) -> Gap:
@@ -164,7 +173,9 @@ def gap(one: Measured, two: Measured, groups: Groups) -> Gap:
     if debiased is None and differ(one.sizes, two.sizes):
         return Gap(value, None, se)
     found = gap_of(value, se, debiased, variance.freedom, max(abs(one.value), abs(two.value)))
-    return replace(found, p_value=_exchanged(one, two, groups)) if one.is_mean else found
+    if not one.is_mean:
+        return found
+    return replace(found, p_value=_exchanged(one, two, groups), test="permutation")
 
 
 def _exchanged(one: Measured, two: Measured, groups: Groups) -> float:
@@ -201,7 +212,7 @@ def gap_of(
 
         t = abs(best) / se if se else (math.inf if best else 0.0)
         p, reach = float(2 * stdtr(freedom, -t)), float(stdtrit(freedom, 0.975))
-    return Gap(value, debiased, se, best - reach * se, best + reach * se, p, p)
+    return Gap(value, debiased, se, best - reach * se, best + reach * se, p, p, test="student")
 
 
 def two_sided(value: float, se: float) -> float:

@@ -134,10 +134,14 @@ class Sampled:
         1 / (1 - h) leaves the least bias.
         """
         leverage = np.einsum("nd,nd->n", white, white) / (len(self) - 1)
-        inside = self.leverages.mean() / (self.leverages / (1 - self.leverages)).mean()
-        longer = (inside / (1 - np.minimum(leverage, 1 - 1e-9))) ** TAKEN
+        longer = (self._inside / (1 - np.minimum(leverage, 1 - 1e-9))) ** TAKEN
         found: Array = white * longer[:, None]
         return found
+
+    @cached_property
+    def _inside(self) -> float:
+        """The mean leverage over the mean of what leverages would be in the set without each."""
+        return float(self.leverages.mean() / (self.leverages / (1 - self.leverages)).mean())
 
     @cached_property
     def leverages(self) -> Array:
@@ -148,8 +152,7 @@ class Sampled:
             if size == 1:
                 found[rows] = np.einsum("nd,nd->n", white, white)
             else:
-                white = white.reshape(-1, size, white.shape[1])
-                found[rows] = np.linalg.eigvalsh(white @ white.transpose(0, 2, 1)).ravel()
+                found[rows] = _eigenvalues(white.reshape(-1, size, white.shape[1])).ravel()
         return np.clip(found, 0.0, 1 - 1e-9)
 
     def draws(self) -> Iterator[tuple[NDArray[np.intp], int]]:
@@ -288,6 +291,19 @@ def _inflation(h: Array, weights: Array) -> tuple[Array, Array]:
     slope = (weights / (1 + t[:, None] * weights) ** 2).mean(axis=1)  # dh = slope dt
     factor[far], growth[far] = t / h, 1 / (slope * t) - 1 / h
     return factor, growth
+
+
+def _eigenvalues(draws: Array) -> Array:
+    """(m, k) the eigenvalues of the products of the samples with one another, of m draws (m, k, d).
+
+    More samples than dimensions have the eigenvalues of their d x d moments, and zeros beside them.
+    """
+    _, k, d = draws.shape
+    if k <= d:
+        return np.linalg.eigvalsh(draws @ draws.transpose(0, 2, 1))
+    found = np.zeros(draws.shape[:2])
+    found[:, k - d :] = np.linalg.eigvalsh(draws.transpose(0, 2, 1) @ draws)
+    return found
 
 
 def _noise_of_mean(side: Sampled) -> float:

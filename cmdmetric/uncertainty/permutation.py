@@ -11,6 +11,8 @@ from cmdmetric.uncertainty.draws import Array, Drawn, units
 
 #: Permutations, of which the smallest p-value is one over one more.
 PERMUTATIONS = 2000
+#: Of the generator of random numbers that chooses them.
+SEED = 0
 #: Draws times permutations that are held at once.
 _HELD = 1 << 24
 
@@ -21,7 +23,7 @@ def permutation_p(
     drawn: tuple[Drawn, Drawn],
     *,
     permutations: int = PERMUTATIONS,
-    seed: int = 0,
+    seed: int = SEED,
 ) -> float:
     """The two-sided p-value of the hypothesis that images of two generators may change places.
 

@@ -19,7 +19,7 @@ from cmdmetric.metrics.moments import Moments
 from cmdmetric.preflight.caption_findings import caption_findings, pairing_findings
 from cmdmetric.preflight.facts import blockiness, facts_of
 from cmdmetric.preflight.finding import Finding
-from cmdmetric.preflight.look import Preflight, preflight
+from cmdmetric.preflight.look import Inputs, Network, Preflight, inspect, preflight
 from cmdmetric.protocol import CLIP, GRGAN, Protocol
 from cmdmetric.scoring.notes import mixed_endings
 from tests.conftest import SHARED, shared
@@ -190,6 +190,23 @@ def test_long_captions_are_told_by_the_real_tokeniser(sets: tuple[Path, Path, Pa
     for model in ("scenes-toy", None):  # None: there are no weights here, but a tokeniser
         result = preflight(generated, captions, real, model=model, probe=False)
         assert only(result, "long").count == 10
+
+
+def test_captions_that_a_score_has_not_cut_are_not_tokenised_again() -> None:
+    class Refuses:
+        def provenance(self, side: str, source: str) -> None:
+            return None
+
+        def build(self) -> None:
+            raise AssertionError("the network is not needed")
+
+    captions = Captions(("a cat", "the second of two cats"), (None, None))
+    network = Network(GRGAN, "scenes-toy", None, None, Refuses())  # type: ignore[arg-type]
+    inputs = Inputs(Moments(4), Moments(4), captions)  # type: ignore[arg-type]
+    with pytest.raises(AssertionError, match="not needed"):
+        inspect(inputs, network, lambda *_: ([], []))
+    found = inspect(inputs, network, lambda *_: ([], []), cut=0).findings
+    assert all(finding.check != "long" for finding in found)
 
 
 def test_pairs() -> None:

@@ -12,10 +12,10 @@ from hypothesis import given, settings, strategies as st
 from cmdmetric import InputError, Moments, cross_model_distance, frechet_distance
 from cmdmetric.inputs.captions import Captions
 from cmdmetric.inputs.pairing import pair
-from cmdmetric.metrics.distance_influence import quadratic
+from cmdmetric.metrics.distance_influence import End, quadratic
 from cmdmetric.uncertainty.draws import groups_of_images
 from cmdmetric.uncertainty.error_bars import Uncertainty, paired_difference, uncertainty
-from cmdmetric.uncertainty.excess import spectral_trace
+from cmdmetric.uncertainty.excess import Sampled, spectral_trace
 from cmdmetric.uncertainty.influence import Sample, influences
 
 PAIRS = ("fr", "fl", "rl")
@@ -510,3 +510,20 @@ def test_parts_are_raw_where_the_excess_is_withheld() -> None:
     assert found.withheld and means.debiased is None
     gap = f.mean(axis=0) - r.mean(axis=0)
     assert means.raw == pytest.approx(float(gap @ gap), rel=1e-10)
+
+
+def test_leverages_of_draws_with_more_samples_than_dimensions() -> None:
+    """They are the eigenvalues of the samples' products, found from the smaller of two matrices."""
+    rng = np.random.default_rng(3)
+    features = rng.standard_normal((90, 6)) @ mixing(1, 6)
+    groups = np.repeat([0, 1, 2, 3], [40, 40, 5, 5])  # more and fewer samples than dimensions
+    sampled = Sampled(End(Moments.from_features(features)), features, groups)
+    white = (features - features.mean(axis=0)) @ np.linalg.inv(
+        np.linalg.cholesky(np.cov(features.T))
+    ).T
+    for group in range(4):
+        own = white[groups == group] / np.sqrt(len(features) - 1)
+        expected = np.linalg.eigvalsh(own @ own.T)
+        np.testing.assert_allclose(
+            np.sort(sampled.leverages[groups == group]), np.clip(expected, 0, None), atol=1e-9
+        )

@@ -26,6 +26,7 @@ Examples:
 @click.argument("files", nargs=-1, required=True, shell_complete=completion.paths)
 @click.option("--format", "form", type=click.Choice(FORMS), default="table",
               show_default=True, help="What goes to stdout.")  # fmt: skip
+@click.option("--short", is_flag=True, help="Print signatures in their short form.")
 @click.option("-o", "--output", metavar="FILE", shell_complete=completion.paths,
               help="Write the JSON result to a file as well.")  # fmt: skip
 @click.option("--report", metavar="FILE", shell_complete=completion.paths,
@@ -33,7 +34,12 @@ Examples:
 @click.option("--title", metavar="TEXT", help="The report's title.")
 @explain
 def compare(
-    files: tuple[str, ...], form: str, output: str | None, report: str | None, title: str | None
+    files: tuple[str, ...],
+    form: str,
+    short: bool,
+    output: str | None,
+    report: str | None,
+    title: str | None,
 ) -> None:
     """Rank the scores of several models, and tell which differ from the best beyond chance.
 
@@ -55,7 +61,8 @@ def compare(
 
         write_compare_report(result, report, title=title)
     if form in ("table", "json"):
-        give(result.to_dict(), compare_table(result, width_of(sys.stdout)), form, output)
+        lines = compare_table(result, width_of(sys.stdout), short=short)
+        give(result.to_dict(), lines, form, output)
         return
     if output:
         write(output, as_json(result.to_dict()) + "\n")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+from numpy.typing import NDArray
 
 from cmdmetric.errors import InputError
 from cmdmetric.grid import csv_text
 from cmdmetric.scoring.detail.copies import Copies
-from cmdmetric.scoring.grouping import as_samples, caption_texts
+from cmdmetric.scoring.grouping import as_sample, caption_texts
 from cmdmetric.scoring.side import Side
 from cmdmetric.uncertainty import influences
 
@@ -47,13 +50,7 @@ def harm(f: Side, r: Side, l: Side, copies: Copies | None = None) -> list[Harm]:
     Raises:
         InputError: The features of the generated images are not at hand.
     """
-    if not f.has_features:
-        raise InputError(
-            f"{f.source} is moments alone: which image did what is not in them. Give the images"
-        )
-    (of_f, of_r), of_l = as_samples([f, r], l)
-    found = influences(of_f, of_r, of_l)
-    of_images = found.cmd("f")
+    of_images, of_captions = _influences(f, r, l)
     names = f.names or tuple(f"#{i}" for i in range(len(of_images)))
     rows = [
         Harm(
@@ -67,8 +64,7 @@ def harm(f: Side, r: Side, l: Side, copies: Copies | None = None) -> list[Harm]:
             zip(names, of_images, caption_texts(f, l), strict=True)
         )
     ]
-    if l.has_features and l.texts:
-        of_captions = found.cmd("l")
+    if of_captions is not None and l.texts:
         rows += [
             Harm(
                 "caption",
@@ -79,6 +75,33 @@ def harm(f: Side, r: Side, l: Side, copies: Copies | None = None) -> list[Harm]:
             for i, share in zip(l.kept, of_captions, strict=True)
         ]
     return sorted(rows, key=lambda row: -row.share)
+
+
+def shares_of_images(f: Side, r: Side, l: Side) -> NDArray[np.float64]:
+    """Compute (n,) by how much CMD would be lower without each generated image (`Harm.share`).
+
+    Args:
+        f: The generated images.
+        r: The real images.
+        l: The captions.
+
+    Raises:
+        InputError: The features of the generated images are not at hand.
+    """
+    of_images, _ = _influences(f, r, replace(l, features=None))
+    return of_images / len(of_images)
+
+
+def _influences(
+    f: Side, r: Side, l: Side
+) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+    """The influences on CMD of images (n,), and of captions (m,) whose features are at hand."""
+    if not f.has_features:
+        raise InputError(
+            f"{f.source} is moments alone: which image did what is not in them. Give the images"
+        )
+    found = influences(as_sample(f, None), r.moments, as_sample(l, None))
+    return found.cmd("f"), found.cmd("l") if l.has_features else None
 
 
 def _nearest(copies: Copies, row: int) -> tuple[str, float, bool]:
