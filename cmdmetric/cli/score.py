@@ -38,6 +38,7 @@ GROUPS = {
     "Checks": ("tolerance", "junit"),
     "Report": ("title",),
     "For others": ("cite",),
+    "Slices and copies": ("by", "train"),
     "What does the harm": ("worst", "worst_csv"),
     "Inputs": (
         "caption_column", "image_column", "on_error", "inception_weights", "inception_real",

@@ -92,7 +92,8 @@ class Against:
     #: Whether images of one caption are paired in it: what they have in common cancels.
     paired: bool = False
     #: By slice the differences of its numbers, as of independent samples, where both have slices by
-    #: the same field; `p_adjusted` is adjusted for the slices of a number.
+    #: the same field. Intervals hold for all slices of a number together, and `p_adjusted` is
+    #: adjusted for them.
     slices: Mapping[str, Mapping[str, Gap]] = field(default_factory=dict)
     #: What `p_value` is of: "permutation" or "student"; None where there is none.
     test: Test | None = None
@@ -240,16 +241,20 @@ def with_slices(
         for label in labels:
             ours, theirs = other.slices[label], best.slices[label]
             rows.append(
-                {name: _of_slice(ours[name], theirs[name]) for name in ours if name in theirs}
+                {
+                    name: _of_slice(ours[name], theirs[name], len(labels))
+                    for name in ours
+                    if name in theirs
+                }
             )
         slices = dict(zip(labels, adjusted_gaps(rows), strict=True))
         found.append(replace(each, slices=slices))
     return tuple(found)
 
 
-def _of_slice(one: Value, two: Value) -> Gap:
+def _of_slice(one: Value, two: Value, of: int) -> Gap:
     errors = [value.standard_error for value in (one, two) if value.standard_error is not None]
-    return gap_of(one.value - two.value, math.hypot(*errors) if len(errors) == 2 else None)
+    return gap_of(one.value - two.value, math.hypot(*errors) if len(errors) == 2 else None, of=of)
 
 
 def ranking_of(entries: Sequence[Entry]) -> tuple[list[int], str, list[str]]:

@@ -11,7 +11,7 @@ from cmdmetric.compare import Comparison
 from cmdmetric.report.data import ComparedImages, Example
 from cmdmetric.report.samples import names_of, pictures_of, short_name
 from cmdmetric.report.similarity import similarity as similarity_of
-from cmdmetric.scoring import Scored, caption_texts, groups_of, shares_of_images
+from cmdmetric.scoring import Scored, caption_texts, groups_of, labels_of, shares_of_images
 
 #: What bounds the file's size: rows, columns beside the real images, and pixels of a picture.
 ROWS, MODELS, PIXELS = 24, 4, 192
@@ -60,6 +60,8 @@ def compared_images(data: Comparison, found: Sequence[Scored]) -> tuple[Compared
     ]
     texts = caption_texts(ranked[0].f, l)
     names = [names_of(each.f) for each in ranked]
+    by = data.entries[0].by
+    labels = None if by is None else labels_of(by, ranked[0].f, l)
     found_rows = []
     for g in chosen:
         images = []
@@ -77,7 +79,12 @@ def compared_images(data: Comparison, found: Sequence[Scored]) -> tuple[Compared
             best = int(np.argmax([cosine or 0.0 for cosine in cosines]))
         own = texts[rows_of[0][g]]
         real = pictures[-1].get(rows_of[-1].get(g, -1))
-        found_rows.append(ComparedImages(own[0] if own else "", real, tuple(images), best))
+        found_rows.append(
+            ComparedImages(
+                own[0] if own else "", real, tuple(images), best,
+                () if labels is None else labels[rows_of[0][g]],
+            )
+        )  # fmt: skip
     return tuple(found_rows)
 
 

@@ -95,6 +95,8 @@ class Example:
     without: float
     #: A real image of the same caption.
     real: str | None = None
+    #: Of its slices, where the score is told by slices.
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,20 @@ class ComparedImages:
     images: tuple[Example, ...]
     #: The place of the image that fits the caption best; None where fits are not known.
     best: int | None
+    #: Of its slices, where the scores are told by slices.
+    labels: tuple[str, ...] = ()
+
+    @property
+    def effects_apart(self) -> float:
+        """How far apart the models are in what their images do to CMD."""
+        effects = [image.without for image in self.images]
+        return max(effects) - min(effects)
+
+    @property
+    def fits_apart(self) -> float:
+        """How far apart the models are in how their images fit the caption; 0 if not known."""
+        known = [image.similarity for image in self.images if image.similarity is not None]
+        return max(known) - min(known) if known else 0.0
 
 
 @dataclass(frozen=True)
@@ -141,5 +157,7 @@ class ReportData:
     hashes: Mapping[str, str]
     #: Where training images were given.
     copies: tuple[CopyPair, ...] = ()
+    #: What real images score in place of the generated ones, by the numbers' names.
+    of_real: Mapping[str, float] = field(default_factory=dict)
     #: By part, in a sentence.
     missing: Mapping[str, str] = field(default_factory=dict)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
+from markupsafe import Markup
 
-from cmdmetric.report.data import Similarity
-from cmdmetric.scoring import CMDScore, better
-from cmdmetric.uncertainty import Value
+from cmdmetric.report.data import ReportData
+from cmdmetric.report.figures import Mark, scale_of, whiskers
+from cmdmetric.scoring import better
+from cmdmetric.uncertainty import Z95, Value
 
 #: What the numbers are of, in the order of a page, with the names that papers use.
 ASPECTS: dict[str, dict[str, str]] = {
@@ -29,8 +30,6 @@ ASPECTS: dict[str, dict[str, str]] = {
 }  # fmt: skip
 #: What is in none of these.
 OTHERS = "Memorisation and others"
-#: CLIPScore's scale (Hessel et al. 2021).
-_CLIPSCORE = 2.5
 _TITLES = {name: title for names in ASPECTS.values() for name, title in names.items()}
 
 
@@ -38,6 +37,7 @@ _TITLES = {name: title for names in ASPECTS.values() for name, title in names.it
 class Number:
     """One number of the family."""
 
+    name: str
     title: str
     arrow: str
     value: Value
@@ -63,22 +63,37 @@ def by_aspect(names: Sequence[str]) -> dict[str, list[str]]:
     return {aspect: own for aspect, own in groups.items() if own}
 
 
-def family(score: CMDScore, similarity: Similarity | None) -> Mapping[str, Sequence[Number]]:
+def family(data: ReportData) -> Mapping[str, Sequence[Number]]:
     """The numbers of a score by what they are of."""
-    of_real = {}
-    clipscore = score.metrics.get("clipscore")
-    if clipscore is not None and similarity is not None and similarity.r is not None:
-        own, real = (
-            _CLIPSCORE * float(np.mean(np.maximum(cosines, 0)))
-            for cosines in (similarity.f, similarity.r)
-        )
-        # Where images have several captions the two mean differently.
-        if abs(own - clipscore.value) <= 1e-4 * abs(clipscore.value):
-            of_real["clipscore"] = real
     return {
         aspect: [
-            Number(title_of(name), arrow_of(name), score.metrics[name], of_real.get(name))
+            Number(name, title_of(name), arrow_of(name), data.score.metrics[name],
+                   data.of_real.get(name))
             for name in names
         ]
-        for aspect, names in by_aspect(list(score.metrics)).items()
-    }
+        for aspect, names in by_aspect(list(data.score.metrics)).items()
+    }  # fmt: skip
+
+
+def drawn(number: Number) -> Markup:
+    """The number with its 95 % interval from zero on, and that of real images as a line."""
+    mark = mark_of(number.value, "f")
+    label = f"{number.title} {told(mark)}"
+    if number.real is not None:
+        label += f"; real images {number.real:.4g}"
+    return whiskers([mark], scale_of([mark], number.real, 0.0), label, number.real)
+
+
+def mark_of(value: Value, colour: str) -> Mark:
+    """A value with its 95 % interval, as its standard error has it."""
+    if value.standard_error is None:
+        return Mark(value.value, None, None, colour)
+    reach = Z95 * value.standard_error
+    return Mark(value.value, value.value - reach, value.value + reach, colour)
+
+
+def told(mark: Mark) -> str:
+    """A mark in words."""
+    if mark.low is None or mark.high is None:
+        return f"{mark.value:.4g}"
+    return f"{mark.value:.4g}, 95 % interval {mark.low:.4g} to {mark.high:.4g}"

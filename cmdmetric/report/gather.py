@@ -33,11 +33,13 @@ def gather(
     findings: Sequence[Finding] = (),
     seed: int = 0,
     copies: Copies | None = None,
+    of_real: Mapping[str, float] | None = None,
 ) -> ReportData:
     """The data of a report on three sides and their score.
 
     command: how it was called. findings: of a preflight check. seed: of the samples that are shown.
-    copies: what is known of copies of training images.
+    copies: what is known of copies of training images. of_real: what real images score in place of
+    the generated ones, by the numbers' names.
     """
     sides = {"f": f, "r": r, "l": l}
     missing: dict[str, str] = {}
@@ -60,7 +62,8 @@ def gather(
     if not f.has_features:
         missing["examples"] = "The generated side is moments: which image did what is not in them."
     else:
-        examples = examples_of(f, r, l, shares_of_images(f, r, l), similarity)
+        by = None if score.slices is None else score.slices.by
+        examples = examples_of(f, r, l, shares_of_images(f, r, l), similarity, by)
     return ReportData(
         score=score,
         published=comparable(score),
@@ -74,6 +77,7 @@ def gather(
         versions=versions(),
         hashes=_hashes(score, sides),
         copies=() if copies is None else copy_pairs(copies, f),
+        of_real=of_real or {},
         missing=missing,
     )
 

@@ -11,7 +11,7 @@ import numpy as np
 from cmdmetric.report.data import Array, Clouds, CopyPair, Example, Point, Similarity
 from cmdmetric.report.projection import aligned_view, joint_view
 from cmdmetric.report.thumbnails import thumbnails
-from cmdmetric.scoring import Copies, Side, caption_texts, groups_of
+from cmdmetric.scoring import Copies, Side, caption_texts, groups_of, labels_of
 from cmdmetric.uncertainty import Sample, SideLike
 
 #: What bounds the file's size: points of each cloud, images of each extreme, and their pixels.
@@ -20,7 +20,12 @@ GRID, GRID_PIXELS = 8, 208
 
 
 def examples_of(
-    f: Side, r: Side, l: Side, share: Array, similarity: Similarity | None
+    f: Side,
+    r: Side,
+    l: Side,
+    share: Array,
+    similarity: Similarity | None,
+    by: str | None = None,
 ) -> tuple[Example, ...]:
     """The generated images that fit and matter most and least, the most harmful first.
 
@@ -32,6 +37,7 @@ def examples_of(
         l: The captions.
         share: (n,) by how much CMD would be lower without each of them.
         similarity: How they fit their captions.
+        by: What the score is sliced by, whose labels the images get.
     """
     order = np.argsort(share, kind="stable")
     chosen = [*order[::-1][:GRID].tolist(), *order[:GRID].tolist()]
@@ -45,10 +51,11 @@ def examples_of(
     pictures = pictures_of(f, set(rows), GRID_PIXELS)
     real = pictures_of(r, set(partners.values()), GRID_PIXELS)
     captions, names = caption_texts(f, l), names_of(f)
+    labels = None if by is None else labels_of(by, f, l)
     return tuple(
         Example(
             short_name(names[i]), pictures.get(i), captions[i], fit.get(i), -float(share[i]),
-            real.get(partners.get(i, -1)),
+            real.get(partners.get(i, -1)), () if labels is None else labels[i],
         )
         for i in rows
     )  # fmt: skip

@@ -7,11 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from cmdmetric.compare import Comparison, chance, verdict
-from cmdmetric.report.data import ReportData, Spectrum
+from cmdmetric.report.data import ReportData
+from cmdmetric.report.headlines import NOTABLE, spectrum_title
 from cmdmetric.scoring import CMDScore
-
-#: What is less than this share of something is no reason to speak of it.
-_NOTABLE = 0.1
 
 
 def sentence(score: CMDScore) -> str:
@@ -41,7 +39,7 @@ def reasons(data: ReportData) -> list[str]:
 
 def _reasons(data: ReportData) -> Iterator[str]:
     score, bars = data.score, data.score.uncertainty
-    excess = bars is not None and bars.cmd.debiased is not None
+    debiased = bars is not None and bars.cmd.debiased is not None
     cmd, quality, fit = score.cmd, score.dis_fr, score.itdis
     if bars is not None and bars.cmd.debiased is not None and bars.dis_fr.debiased is not None:
         cmd, quality = bars.cmd.debiased, max(bars.dis_fr.debiased, 0.0)
@@ -52,28 +50,20 @@ def _reasons(data: ReportData) -> Iterator[str]:
         if share < 0.5:
             more, less, share = less, more, 1 - share
         yield f"{share:.0%} of it is {more}; the rest is {less}."
-    if excess and score.cmd > 0 and (score.cmd - cmd) / score.cmd > _NOTABLE:
-        of = "the finite samples" if score.n is None else f"{score.n:,} images"
+    if debiased and score.cmd > 0 and (score.cmd - cmd) / score.cmd > NOTABLE:
+        of = "samples" if score.n is None else f"images, {score.n:,}"
         yield (
-            f"Of the CMD as scored, {score.cmd:.2f}, {1 - cmd / score.cmd:.0%} is the excess of "
-            f"{of}: compare only scores of as many, or the debiased values."
+            f"Of the CMD as scored, {score.cmd:.2f}, {1 - cmd / score.cmd:.0%} is due to the "
+            f"number of {of}: compare only scores of as many, or the debiased values."
         )
     if data.similarity is not None and data.similarity.r is not None:
         own, real = float(np.median(data.similarity.f)), float(np.median(data.similarity.r))
-        if abs(own - real) > _NOTABLE * abs(real):
+        if abs(own - real) > NOTABLE * abs(real):
             yield (
                 f"They fit their captions {'worse' if own < real else 'better'} than real images "
                 f"do: a median cosine of {own:.3f} against {real:.3f}."
             )
-    yield _diversity(data.spectrum)
-
-
-def _diversity(data: Spectrum) -> str:
-    share = float(data.f.sum() / max(float(data.r.sum()), 1e-300))
-    if abs(share - 1) < _NOTABLE:
-        return "They vary as much as the real images do."
-    word = "less" if share < 1 else "more"
-    return f"They vary {word} than the real images: {share:.0%} of their variance."
+    yield f"{spectrum_title(data.spectrum)}."
 
 
 def of_comparison(data: Comparison) -> str:

@@ -26,11 +26,11 @@ from cmdmetric.preflight import (
 )
 from cmdmetric.protocol import Protocol
 from cmdmetric.report.data import ReportData
-from cmdmetric.report.family import family
+from cmdmetric.report.family import drawn as drawn_number, family
 from cmdmetric.report.gather import gather
 from cmdmetric.report.page import check_report, command, page, shown, write_page
 from cmdmetric.report.verdict import reasons, sentence
-from cmdmetric.scoring import CMDScore, Encoding, Scored, Side
+from cmdmetric.scoring import CMDScore, Encoding, Scored, Side, values_of_real
 
 
 def write_report(
@@ -51,9 +51,13 @@ def write_report(
         InputError: It cannot be written there, or matplotlib is not installed.
     """
     check_report(path)
-    data = gather(
-        found.score, *found.sides, command=command(), findings=findings, copies=found.copies
+    of_real = values_of_real(
+        found.score.metrics, found.r, found.real_captions or found.l, found.seen
     )
+    data = gather(
+        found.score, *found.sides, command=command(), findings=findings, copies=found.copies,
+        of_real=of_real,
+    )  # fmt: skip
     write_page(render(data, title), path)
 
 
@@ -101,7 +105,7 @@ def _recalled(
 
 def render(data: ReportData, title: str | None = None) -> str:
     """Give the report as HTML, with a title of one's own. It needs matplotlib (`report`)."""
-    from cmdmetric.report import plots
+    from cmdmetric.report import figures as plots, headlines
     from cmdmetric.report.hashes import FOLDER_COMMAND
 
     score, bars = data.score, data.score.uncertainty
@@ -117,16 +121,26 @@ def render(data: ReportData, title: str | None = None) -> str:
         "similarity": plots.similarity(data.similarity) if data.similarity else "",
     }
     texts = {
-        "spectrum": plots.spectrum_text(data.spectrum),
-        "ratio": plots.ratio_text(data.spectrum),
-        "growth": plots.growth_text(data.growth) if drawn else "",
-        "similarity": plots.similarity_text(data.similarity) if data.similarity else "",
+        "spectrum": headlines.spectrum_text(data.spectrum),
+        "ratio": headlines.ratio_text(data.spectrum),
+        "growth": headlines.growth_text(data.growth) if drawn else "",
+        "similarity": headlines.similarity_text(data.similarity) if data.similarity else "",
+    }
+    titles = {
+        "gauge": headlines.published_title(score, data.published),
+        "clouds": headlines.clouds_title(score, data.clouds),
+        "spectrum": headlines.spectrum_title(data.spectrum),
+        "ratio": headlines.ratio_title(data.spectrum),
+        "growth": headlines.growth_title(data.growth, score) if drawn else "Sample size",
+        "similarity": headlines.similarity_title(data.similarity)
+        if data.similarity
+        else "Fit to the captions",
     }
     quantities = [
         (title, getattr(score, name), bars and getattr(bars, name))
         for name, title in QUANTITIES.items()
     ]
-    of_family = family(score, data.similarity)
+    of_family = family(data)
     sections = [
         ("score", "Score"),
         *([("metrics", "Metrics")] if of_family else []),
@@ -151,6 +165,8 @@ def render(data: ReportData, title: str | None = None) -> str:
         verdict=sentence(score),
         reasons=reasons(data),
         family=of_family,
+        drawn=drawn_number,
+        headlines=titles,
         pairs=any(example.real for example in data.examples),
         score=score,
         bars=bars,
@@ -161,6 +177,9 @@ def render(data: ReportData, title: str | None = None) -> str:
         quantities=quantities,
         titles=QUANTITIES,
         slice_numbers=_slice_numbers(score),
+        slice_places={
+            each.label: i for i, each in enumerate(score.slices.slices if score.slices else ())
+        },
         sections=sections,
         names=sides,
         points={"points": points, "names": sides},

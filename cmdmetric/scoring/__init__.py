@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         Slice as Slice,
         Slices as Slices,
         SliceValue as SliceValue,
+        labels_of as labels_of,
     )
     from cmdmetric.scoring.detail.worst import (
         Harm as Harm,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
         METRICS as METRICS,
         better as better,
     )
+    from cmdmetric.scoring.family.of_real import values_of_real as values_of_real
     from cmdmetric.scoring.family.wanted import Wanted as Wanted
     from cmdmetric.scoring.grouping import (
         as_samples as as_samples,
@@ -93,6 +95,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "cited": "citations citations_of_files",
         "encoding": "Encoding encoding_of",
         "family.catalogue": "METRICS METRIC_OF better",
+        "family.of_real": "values_of_real",
         "family.wanted": "Wanted",
         "grouping": "as_samples caption_rows caption_texts groups_of pairing_of with_places",
         "networks": "Networks with_generated",
@@ -112,7 +115,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "stored.storing": "stored_set",
         "together": "Scored scored with_family",
         "detail.copies": "Copies Copying",
-        "detail.slices": "Slice SliceValue Slices",
+        "detail.slices": "Slice SliceValue Slices labels_of",
         "detail.worst": "Harm harm harm_csv shares_of_images",
     },
 )

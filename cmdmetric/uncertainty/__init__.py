@@ -46,7 +46,7 @@ if TYPE_CHECKING:
         SideLike as SideLike,
         influences as influences,
     )
-    from cmdmetric.uncertainty.interval import Variance as Variance
+    from cmdmetric.uncertainty.interval import Z95 as Z95, Variance as Variance
     from cmdmetric.uncertainty.permutation import (
         PERMUTATIONS as PERMUTATIONS,
         SEED as SEED,
@@ -81,7 +81,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
             "Debiasing Difference Estimate Parts Uncertainty paired_difference uncertainty"
         ),
         "estimate": "Gap Groups Measured Sizes Test Value differ gap gap_of",
-        "interval": "Variance",
+        "interval": "Z95 Variance",
         "slices": "added_to_cmd mean_of_slice",
         "influence": "Sample SideLike influences",
         "permutation": "PERMUTATIONS SEED permutation_p",

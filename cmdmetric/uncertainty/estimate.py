@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from statistics import NormalDist
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -195,23 +196,25 @@ def gap_of(
     debiased: float | None = None,
     freedom: float = math.inf,
     scale: float = 0.0,
+    of: int = 1,
 ) -> Gap:
     """A difference with its interval and p-value, where its standard error is known.
 
     scale: the size of what it is between; a share of ROUNDING of it is no difference.
+    of: the number of differences that the intervals hold for all together (Bonferroni).
     """
     if se is None:
         return Gap(value, debiased, None)
-    best, reach = value if debiased is None else debiased, Z95
+    best, upper = value if debiased is None else debiased, 1 - 0.025 / of
     if abs(best) <= ROUNDING * scale:
         best = 0.0
     if math.isinf(freedom):
-        p = two_sided(best, se)
+        p, reach = two_sided(best, se), Z95 if of == 1 else NormalDist().inv_cdf(upper)
     else:
         from scipy.special import stdtr, stdtrit
 
         t = abs(best) / se if se else (math.inf if best else 0.0)
-        p, reach = float(2 * stdtr(freedom, -t)), float(stdtrit(freedom, 0.975))
+        p, reach = float(2 * stdtr(freedom, -t)), float(stdtrit(freedom, upper))
     return Gap(value, debiased, se, best - reach * se, best + reach * se, p, p, test="student")
 
 

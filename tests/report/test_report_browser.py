@@ -164,7 +164,7 @@ def test_images_are_sorted_folded_and_enlarged(
     browser.find_element("id", "more").click()
     assert browser.execute_script(visible) == total
     order = "return [...document.querySelectorAll('#images li')].map(e => Number(e.dataset.%s))"
-    for value, key, falling in (("harm", "harm", True), ("-harm", "harm", False),
+    for value, key, falling in (("-harm", "harm", True), ("harm", "harm", False),
                                 ("fit", "fit", False), ("-fit", "fit", True)):  # fmt: skip
         Select(browser.find_element("id", "sort")).select_by_value(value)
         found = browser.execute_script(order % key)

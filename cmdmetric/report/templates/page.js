@@ -23,6 +23,11 @@ function unfold() {
 addEventListener("hashchange", unfold);
 unfold();
 
+// What a reader of the paper needs to know and to repeat is printed, folded or not.
+const kept = () => document.querySelectorAll("#findings, #reproduce");
+addEventListener("beforeprint", () => { for (const card of kept()) { card.dataset.was = card.open; card.open = true; } });
+addEventListener("afterprint", () => { for (const card of kept()) card.open = card.dataset.was === "true"; });
+
 // Images: sorted, folded to the first few, and enlarged where one is chosen.
 for (const tool of document.querySelectorAll(".tools")) tool.hidden = false;
 const many = document.getElementById("images");
@@ -39,12 +44,11 @@ function images(list) {
   } else if (more) more.hidden = true;
   if (sort) sort.addEventListener("change", () => {
     const down = sort.value.startsWith("-");
-    const key = sort.value.replace("-", "");
-    // The most harmful is the largest, the worst fit the smallest.
-    const sign = (key === "harm" ? -1 : 1) * (down ? -1 : 1);
+    const key = down ? sort.value.slice(1) : sort.value;
+    const text = (row) => row.querySelector(".caption") ? row.querySelector(".caption").textContent : "";
     const order = [...rows.children].sort((a, b) => key === "caption"
-      ? a.querySelector(".text").textContent.localeCompare(b.querySelector(".text").textContent)
-      : sign * (Number(a.dataset[key]) - Number(b.dataset[key])));
+      ? text(a).localeCompare(text(b))
+      : (down ? -1 : 1) * (Number(a.getAttribute(`data-${key}`)) - Number(b.getAttribute(`data-${key}`))));
     rows.append(...order);
   });
 
@@ -69,7 +73,7 @@ function images(list) {
       copy.alt = other.alt;
       figure.appendChild(document.createElement("figcaption")).textContent = other.dataset.name || (other.nextElementSibling || {}).textContent || "";
     }
-    const text = row.querySelector(".text");
+    const text = row.querySelector(".caption");
     const below = document.createElement("p");
     below.dir = "auto";
     below.textContent = text ? text.textContent : "";

@@ -126,7 +126,7 @@ def slices_of(
     """
     if not f.has_features:
         raise InputError(f"{f.source} is moments alone: slices take the images, or their features")
-    labels = _labels(by, f, l)
+    labels = labels_of(by, f, l)
     names = sorted({label for own in labels for label in own}, key=_natural)
     if not names:
         raise InputError(f"no generated image of {f.source} has a label by {by}")
@@ -200,8 +200,17 @@ def _members(names: Sequence[str], labels: Sequence[tuple[str, ...]]) -> NDArray
     return members
 
 
-def _labels(by: str | Path, images: Side, l: Side) -> list[tuple[str, ...]]:
-    """The labels of each image: none where it has no caption, or its record no such field."""
+def labels_of(by: str | Path, images: Side, l: Side) -> list[tuple[str, ...]]:
+    """The labels of each image: none where it has no caption, or its record no such field.
+
+    Args:
+        by: A field, `CAPTION_LENGTH`, or a file of labels, as for `slices_of`.
+        images: Generated or real images.
+        l: The captions.
+
+    Raises:
+        InputError: There is no such field or file.
+    """
     n = images.moments.n or 0
     texts = l.texts
     fields = {} if texts is None else texts.fields
@@ -226,7 +235,7 @@ def _labels_of_real(by: str | Path, r: Side, l: Side) -> list[tuple[str, ...]] |
     """The labels of the real images; None where they are moments, or have none."""
     if not r.has_features:
         return None
-    found = _labels(by, r, l)
+    found = labels_of(by, r, l)
     return found if any(found) else None
 
 

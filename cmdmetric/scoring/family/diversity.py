@@ -58,6 +58,7 @@ VENDI = Metric(
     "vendi",
     {"vendi": "higher"},
     vendi,
+    without_real=True,
     parameters={"kernel": "cosine", "order": "1"},
     cites=("friedman2023vendi",),
 )

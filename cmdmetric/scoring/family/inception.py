@@ -31,6 +31,7 @@ INCEPTION_SCORE = Metric(
     {"is": "higher", "is_std": "lower"},
     inception_score,
     network=INCEPTION,
+    without_real=True,
     parameters={"splits": str(SPLITS)},
     cites=("salimans2016improved",),
 )

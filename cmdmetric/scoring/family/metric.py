@@ -170,6 +170,8 @@ class Metric:
         exchanged: Gives values of the images of two generators (n,) and (m,), which are symmetric
             in both sets and differ on average as its numbers do: influences on the metric of both
             sets together. NaN for an image without a part in it. None where there is no such.
+        without_real: Whether it is made of generated images, and their captions, alone: then real
+            images have a value of it too.
         parameters: What it is computed with beside the features, as fields of its signature.
         unbiased: Those of its numbers that are right on average whatever the number of samples,
             where each sample is one draw.
@@ -181,6 +183,7 @@ class Metric:
     compute: Callable[[Given], Sequence[Measured]]
     network: str | None = None
     of_pairs: bool = False
+    without_real: bool = False
     unbiased: tuple[str, ...] = ()
     parameters: Mapping[str, str] = field(default_factory=dict)
     exchanged: Callable[[Given, Given], tuple[Array, Array]] | None = None

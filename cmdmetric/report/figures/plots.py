@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +12,24 @@ from matplotlib.patches import Ellipse
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from cmdmetric.report.data import Array, Clouds, Published, Similarity, Spectrum
-from cmdmetric.report.svg import CAPTIONS, GENERATED, INK, MUTED, REAL, RULE, SURFACE, style, to_svg
+from cmdmetric.report.figures.svg import (
+    CAPTIONS,
+    GENERATED,
+    INK,
+    MUTED,
+    REAL,
+    RULE,
+    SURFACE,
+    style,
+    to_svg,
+)
+from cmdmetric.report.headlines import (
+    growth_n,
+    growth_text,
+    ratio_text,
+    similarity_text,
+    spectrum_text,
+)
 from cmdmetric.scoring import CMDScore
 from cmdmetric.uncertainty import Estimate, Step
 
@@ -21,8 +38,15 @@ WIDTH = 5.0
 COLOURS = {"f": GENERATED, "r": REAL, "l": CAPTIONS}
 MARKERS = {"f": "o", "r": "s", "l": "^"}
 NAMES = {"f": "generated", "r": "real", "l": "captions"}
+#: Where the label of a set's mean stands from it, in points: apart, where means are close.
+LABELS = {"f": (10, 10), "r": (-10, 10), "l": (10, -12)}
 #: Half axes of the ellipse that holds 95 % of a Gaussian in the plane, in standard deviations.
 ELLIPSE = 2.4477
+
+
+def round_ticks(most: int) -> MaxNLocator:
+    """Ticks at numbers that a reader counts in."""
+    return MaxNLocator(most, steps=[1, 2, 2.5, 5, 10])
 
 
 class Bar(NamedTuple):
@@ -32,7 +56,13 @@ class Bar(NamedTuple):
     cmd: float
     itdis: float | None
     estimate: Estimate | None = None
-    own: bool = False
+    #: Grey is for what others have published.
+    colour: str = MUTED
+
+    @property
+    def own(self) -> bool:
+        """Whether it was scored here, and not published by others."""
+        return self.colour != MUTED
 
 
 def published_bars(published: Sequence[Published]) -> list[Bar]:
@@ -49,7 +79,7 @@ def gauge_bars(score: CMDScore, published: Sequence[Published]) -> list[Bar]:
     """This score among the published ones, best first."""
     bars = published_bars(published)
     estimate = score.uncertainty.cmd if score.uncertainty else None
-    bars.append(Bar("this score", score.cmd, score.itdis, estimate, own=True))
+    bars.append(Bar("this score", score.cmd, score.itdis, estimate, GENERATED))
     return sorted(bars, key=lambda bar: bar.cmd)
 
 
@@ -70,7 +100,7 @@ def gauge(bars: Sequence[Bar], name: str = "gauge") -> str:
         whole = max([*highs, *(bar.cmd for bar in bars)])
         whole = whole if whole > 1e-6 else 1.0  # else rounding, of a set against itself
         for row, bar in enumerate(bars):
-            colour = GENERATED if bar.own else MUTED
+            colour = bar.colour
             if bar.itdis is None:  # only the sum is known
                 axes.barh(row, bar.cmd, height=0.5, facecolor="none", edgecolor=colour)
             else:
@@ -90,7 +120,7 @@ def gauge(bars: Sequence[Bar], name: str = "gauge") -> str:
         axes.tick_params(axis="y", length=0, labelcolor=INK)
         axes.set_ylim(len(bars) - 0.4, -0.6)
         axes.set_xlim(0, whole * 1.16)
-        axes.xaxis.set_major_locator(MaxNLocator(6))
+        axes.xaxis.set_major_locator(round_ticks(6))
         axes.grid(axis="y", visible=False)
         axes.spines["left"].set_visible(False)
         axes.set_xlabel("CMD, lower is better")
@@ -119,11 +149,16 @@ def clouds(data: Clouds, view: int, name: str) -> str:
         for side, moments in data.moments.items():
             mean, _ = plane.gaussian(side, moments)
             axes.plot(*mean, marker="+", color=INK, markersize=9, markeredgewidth=1.6)
+            axes.annotate(f"mean of {NAMES[side]}", (mean[0], mean[1]), LABELS[side],
+                          textcoords="offset points", va="center", fontsize=9, weight="bold",
+                          ha="left" if LABELS[side][0] > 0 else "right",
+                          bbox={"boxstyle": "round,pad=0.15", "facecolor": SURFACE,
+                                "edgecolor": "none", "alpha": 0.8})  # fmt: skip
         axes.set_aspect("equal", adjustable="datalim")
         axes.set_xlabel(f"first axis, {plane.shares[0]:.0%} of the variance")
         axes.set_ylabel(f"second axis, {plane.shares[1]:.0%}")
-        axes.xaxis.set_major_locator(MaxNLocator(6))
-        axes.yaxis.set_major_locator(MaxNLocator(6))
+        axes.xaxis.set_major_locator(round_ticks(6))
+        axes.yaxis.set_major_locator(round_ticks(6))
         return to_svg(figure, name, clouds_label(data, view))
 
 
@@ -144,10 +179,10 @@ def spectra(data: Spectrum, name: str = "spectrum") -> str:
         figure = Figure(figsize=(WIDTH, WIDTH * 0.66))
         axes = figure.add_subplot()
         top = max(float(v[0]) for v in (data.f, data.r, data.l)) or 1.0
-        for side, values in (("l", data.l), ("r", data.r), ("f", data.f)):
+        for side, values in (("f", data.f), ("r", data.r), ("l", data.l)):
             shown = values[values > 1e-7 * top]
-            axes.plot(np.arange(1, len(shown) + 1), shown, color=COLOURS[side])
-        _legend(axes, "frl")
+            axes.plot(np.arange(1, len(shown) + 1), shown, color=COLOURS[side], label=NAMES[side])
+        _legend(axes, 3)
         axes.set_yscale("log")
         axes.set_xlabel("principal axis of each set, by variance")
         axes.set_ylabel("variance")
@@ -156,9 +191,11 @@ def spectra(data: Spectrum, name: str = "spectrum") -> str:
         return to_svg(figure, name, f"Lines of falling variance by axis. {spectrum_text(data)}")
 
 
-def _legend(axes: Axes, lines: Sequence[str]) -> None:
-    handles = [axes.plot([], [], color=COLOURS[side], label=NAMES[side])[0] for side in lines]
-    axes.legend(handles=handles, loc="upper right")
+def _legend(axes: Axes, columns: int = 2) -> None:
+    """A legend above the axes, where it covers nothing."""
+    axes.legend(
+        loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, borderaxespad=0.2, columnspacing=1.4
+    )
 
 
 def ratios(data: Spectrum, name: str = "ratio") -> str:
@@ -184,27 +221,6 @@ def ratios(data: Spectrum, name: str = "ratio") -> str:
         return to_svg(figure, name, f"Ratios by axis, 1 where equal. {ratio_text(data)}")
 
 
-def spectrum_text(data: Spectrum) -> str:
-    """What the spectrum says, in a sentence."""
-    f, r = data.effective(data.f), data.effective(data.r)
-    spread = float(data.f.sum() / max(float(data.r.sum()), 1e-300))
-    return (
-        f"Generated images have {spread:.2f} times the total variance of the real ones, spread "
-        f"over as much as {f:.1f} equal axes against {r:.1f}."
-    )
-
-
-def ratio_text(data: Spectrum) -> str:
-    """Say how much of the real images' variance the generated ones have."""
-    k = len(data.ratio)
-    missing = int((data.ratio < 0.5).sum())
-    over = int((data.ratio > 2).sum())
-    return (
-        f"Of the real images' {k} principal axes, the generated ones have less than half the "
-        f"variance along {missing or 'none'}, and more than twice along {over or 'none'}."
-    )
-
-
 def growth(steps: Sequence[Step], score: CMDScore, name: str = "growth") -> str:
     """CMD and Dis(f,r) against the number of samples."""
     bars = score.uncertainty
@@ -220,30 +236,18 @@ def growth(steps: Sequence[Step], score: CMDScore, name: str = "growth") -> str:
             estimate: Estimate | None = getattr(bars, key) if bars else None
             if estimate is not None and estimate.debiased is not None:
                 axes.axhline(estimate.debiased, color=colour, linestyle=(0, (4, 3)), linewidth=1.4,
-                             label=f"{label} without excess")  # fmt: skip
+                             label=f"{label}, debiased")  # fmt: skip
         axes.set_xscale("log", base=2)
         axes.set_xticks(x, [f"{n:,}" for n in x])
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_ylim(bottom=0)
         axes.set_xlabel("samples" if steps[0].n["f"] is None else "generated images")
-        axes.legend(loc="upper right")
+        axes.set_ylabel("distance")
+        axes.yaxis.set_major_locator(round_ticks(6))
+        _legend(axes)
         return to_svg(
             figure, name, f"Lines falling with the number of samples. {growth_text(steps)}"
         )
-
-
-def growth_n(step: Step) -> int:
-    """Find the number of samples of a step."""
-    return next(n for n in step.n.values() if n is not None)
-
-
-def growth_text(steps: Sequence[Step]) -> str:
-    """Say how CMD changes with the number of samples."""
-    first, last = steps[0], steps[-1]
-    return (
-        f"CMD is {first.mean('cmd'):.2f} at {growth_n(first):,} and {last.mean('cmd'):.2f} at "
-        f"{growth_n(last):,} samples of the same images."
-    )
 
 
 def similarity(data: Similarity, name: str = "similarity") -> str:
@@ -271,21 +275,23 @@ def similarity(data: Similarity, name: str = "similarity") -> str:
         axes.grid(axis="y", visible=False)
         axes.spines["left"].set_visible(False)
         axes.set_xlabel("cosine of image and caption")
-        axes.legend(loc="upper left")
-        top = axes.get_ylim()[1]
-        axes.set_ylim(0, top * 1.25)
+        axes.set_ylabel("images")
+        axes.xaxis.set_major_locator(round_ticks(6))
+        _legend(axes)
+        _label_medians(axes, {colour: values for values, colour, _, line in groups if line == "-"})
         return to_svg(figure, name, f"Histograms. {similarity_text(data)}")
 
 
-def similarity_text(data: Similarity) -> str:
-    """Say how well generated and real images fit their own captions."""
-    median = float(np.median(data.f))
-    text = f"The median cosine of generated images with their own captions is {median:.3f}"
-    if data.r is not None:
-        text += f", of real images {float(np.median(data.r)):.3f}"
-    if len(data.chance) > 1:
-        text += f", of generated images with captions of others {float(np.median(data.chance)):.3f}"
-    return text + "."
+def _label_medians(axes: Axes, of: Mapping[str, Array]) -> None:
+    """The medians as numbers above the histograms, the lesser to the left of its line."""
+    top = axes.get_ylim()[1]
+    axes.set_ylim(0, top * 1.12)
+    medians = sorted((float(np.median(values)), colour) for colour, values in of.items())
+    for place, (median, colour) in enumerate(medians):
+        right = place == len(medians) - 1
+        axes.annotate(f"{median:.3f}", (median, top * 1.05), (4 if right else -4, 0),
+                      textcoords="offset points", ha="left" if right else "right", va="center",
+                      color=colour, fontsize=9)  # fmt: skip
 
 
 def plane(points: Sequence[Bar], name: str = "plane") -> str:
@@ -297,7 +303,7 @@ def plane(points: Sequence[Bar], name: str = "plane") -> str:
         known.sort(key=lambda each: -each[2])  # a label gives way downwards
         right = 1.25 * max(*(x for _, x, _ in known), 1e-9)
         top = 1.25 * max(*(y for _, _, y in known), 1e-9)
-        for level in MaxNLocator(7).tick_values(0, right + top):
+        for level in round_ticks(7).tick_values(0, right + top):
             if 0 < level < right + top:
                 axes.plot([0, level], [level, 0], color=RULE, linewidth=0.9, linestyle=(0, (4, 3)))
                 at = (level, 0) if level < right else (right, level - right)
@@ -307,7 +313,7 @@ def plane(points: Sequence[Bar], name: str = "plane") -> str:
         for bar, x, y in known:
             close = any(abs(x - a) < 0.3 * right and abs(y - b) < 0.06 * top for a, b in taken)
             taken.append((x, y))
-            axes.plot([x], [y], "o", color=GENERATED if bar.own else MUTED, markersize=7)
+            axes.plot([x], [y], "o", color=bar.colour, markersize=7)
             side = "right" if x > 0.6 * right else "left"
             axes.annotate(bar.name, (x, y), (-8 if side == "right" else 8, -11 if close else 4),
                           ha=side, textcoords="offset points", fontsize=9)  # fmt: skip

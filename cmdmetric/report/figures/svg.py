@@ -20,6 +20,8 @@ from matplotlib.figure import Figure
 #: What figures are drawn with, and the variable that each becomes.
 INK, MUTED, RULE, SURFACE = "#010101", "#020202", "#030303", "#040404"
 GENERATED, REAL, CAPTIONS = "#0a0001", "#0a0002", "#0a0003"
+#: Of the models of a comparison, the best first; there are no more colours that are told apart.
+MODELS = tuple(f"#0b000{i}" for i in range(7))
 _VARIABLES = {
     INK: "ink",
     MUTED: "muted",
@@ -28,6 +30,7 @@ _VARIABLES = {
     GENERATED: "generated",
     REAL: "real",
     CAPTIONS: "captions",
+    **{colour: f"model-{i}" for i, colour in enumerate(MODELS)},
 }
 _STYLE: Any = {
     "svg.fonttype": "none",  # text stays text: selectable, in the page's font, read aloud

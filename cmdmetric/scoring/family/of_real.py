@@ -1,0 +1,46 @@
+"""What real images score in place of the generated ones, where that is known."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+
+from cmdmetric.metrics import Moments
+from cmdmetric.scoring.family.catalogue import METRIC_OF, measure
+from cmdmetric.scoring.family.metric import Given, Seen, Unavailable
+from cmdmetric.scoring.side import Side
+
+
+def values_of_real(
+    numbers: Collection[str], r: Side, l: Side, seen: Mapping[str, Seen]
+) -> dict[str, float]:
+    """Give the numbers of the family for real images in place of the generated ones.
+
+    A metric that takes no real images is computed of them; a distance is zero.
+
+    Args:
+        numbers: The names of the numbers.
+        r: The real images.
+        l: Their captions.
+        seen: What networks beside CLIP make of the images, by the networks' names.
+
+    Returns:
+        The numbers by name, without those that are not known.
+    """
+    of_real = {
+        name: replace(each, f=each.r)
+        for name, each in seen.items()
+        if each.r is not None and not isinstance(each.r, Moments)
+    }
+    given = Given(r, r, l, None, of_real)
+    found: dict[str, float] = {}
+    wanted = {METRIC_OF[name].name: METRIC_OF[name] for name in numbers if name in METRIC_OF}
+    for metric in wanted.values():
+        if metric.exchanged is not None:
+            found |= dict.fromkeys(metric.values, 0.0)
+        elif metric.without_real:
+            try:
+                found |= {k: float(of.value) for k, of in measure(metric.name, given).items()}
+            except Unavailable:
+                continue
+    return {name: found[name] for name in numbers if name in found}
