@@ -274,7 +274,8 @@ class Evaluator:
     def _made_with(self) -> tuple[tuple[str, ...], dict[str, str]]:
         """The metrics, and the weights of the networks beside CLIP."""
         networks = self._networks.networks
-        return self._networks.metrics, {name: each.sha256 for name, each in networks.items()}
+        names = tuple(metric.name for metric in self._networks.metrics)
+        return names, {name: each.sha256 for name, each in networks.items()}
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -13,10 +13,12 @@ from cmdmetric.scoring import (
     CMDScore,
     Source,
     Wanted,
+    check_per_image,
     common_provenance,
     encoding_of,
     open_image_side,
     open_text_side,
+    per_image_of,
     scored,
     side_of,
 )
@@ -38,6 +40,9 @@ def cmd(
     inception_real: Source | None = None,
     by: str | Path | None = None,
     train: Source | None = None,
+    scores: Source | None = None,
+    score_columns: str | Iterable[str] | Mapping[str, str | None] = (),
+    per_image: str | Path | None = None,
     report: str | Path | None = None,
     **options: Unpack[EncodingOptions],
 ) -> CMDScore:
@@ -68,6 +73,13 @@ def cmd(
             or a file of columns id (an image's name) and label. It stands in `slices`.
         train: The images that the generator was trained on, in any form that images take. How near
             generated images are to these stands in `memorisation`.
+        scores: Numbers of the generated images that others have computed, such as VQAScore: a file
+            (.csv, .tsv, .json, .jsonl, .parquet), a DataFrame, or a mapping of the images' names
+            (`cmdmetric.inputs.read_image_scores`). Their means stand in the score's `metrics`.
+        score_columns: Which columns of these, and which way each is better, as in
+            "hps=higher,lpips=lower" or as a mapping; by default all columns of numbers.
+        per_image: Where a table of what is known of every image is to be written: .csv, .jsonl or
+            .parquet (docs/metrics.md).
         report: Where a report is to be written, a self-contained HTML page (docs/report.md).
         **options: How images and captions are encoded: `model`, `weights`, `protocol`, `device`,
             `encoder`, `batch_size`, `dtype`, `caption_column`, `image_column`, `on_error`,
@@ -91,11 +103,24 @@ def cmd(
         from cmdmetric.report import check_report
 
         check_report(report)
+    if per_image is not None:
+        check_per_image(per_image)
     encoding = encoding_of(**options)
-    wanted = Wanted.of(metrics, inception_weights, inception_real, by=by, train=train)
+    wanted = Wanted.of(
+        metrics,
+        inception_weights,
+        inception_real,
+        by=by,
+        train=train,
+        scores=() if scores is None else (scores,),
+        score_columns=score_columns,
+        each=per_image is not None,
+    )
     (found,) = scored([generated], captions, real, encoding, wanted)
     for note in found.score.warnings:
         warnings.warn(note, UserWarning, stacklevel=2)
+    if per_image is not None:
+        per_image_of(found, by).write(per_image)
     if report is not None:
         from cmdmetric.report import look_at, write_report
 

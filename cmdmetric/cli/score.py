@@ -12,7 +12,7 @@ import click
 from cmdmetric.cli import completion
 from cmdmetric.cli.check import Gate, check_options
 from cmdmetric.cli.help import GroupedCommand
-from cmdmetric.cli.options import check_writable, encoder_options, explain, give, write
+from cmdmetric.cli.options import check_writable, encoder_options, explain, give
 from cmdmetric.cli.tables import (
     check_lines,
     compare_table,
@@ -39,9 +39,10 @@ GROUPS = {
     "Report": ("title",),
     "For others": ("cite",),
     "Slices and copies": ("by", "train"),
-    "What does the harm": ("worst", "worst_csv"),
+    "Single images": ("worst", "per_image"),
     "Inputs": (
-        "caption_column", "image_column", "on_error", "inception_weights", "inception_real",
+        "caption_column", "image_column", "on_error", "scores", "score_columns",
+        "inception_weights", "inception_real",
     ),
     "Encoding": ("weights", "device", "batch_size", "dtype", "cache_dir", "no_cache"),
 }  # fmt: skip
@@ -72,6 +73,10 @@ Examples:
               help="For fid, kid and is.")  # fmt: skip
 @click.option("--inception-real", metavar="PATH", shell_complete=completion.paths,
               help="Their real side: images, or an .npz.")  # fmt: skip
+@click.option("--scores", metavar="FILE", multiple=True, shell_complete=completion.paths,
+              help="Numbers of single images (.csv, ...), a file a generator.")  # fmt: skip
+@click.option("--score-columns", default="", metavar="NAMES",
+              help="Of these: hps=higher,lpips=lower.  [default: all of numbers]")  # fmt: skip
 @click.option("--by", metavar="FIELD|FILE",
               help="The score by slices: a field of the captions, caption-length, or a file of "
               "id,label.")  # fmt: skip
@@ -82,8 +87,8 @@ Examples:
 @check_options
 @click.option("--worst", type=click.IntRange(min=1), metavar="N",
               help="List what raises CMD most.", show_default=False)  # fmt: skip
-@click.option("--worst-csv", metavar="FILE", shell_complete=completion.paths,
-              help="What every image does to CMD.")  # fmt: skip
+@click.option("--per-image", metavar="FILE", shell_complete=completion.paths,
+              help="Write what is known of every image (.csv, .jsonl, .parquet).")  # fmt: skip
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table",
               show_default=True, help="What goes to stdout.")  # fmt: skip
 @click.option("--short", is_flag=True, help="Print the signature in its short form.")
@@ -104,13 +109,15 @@ def score(
     metrics: str,
     inception_weights: str | None,
     inception_real: str | None,
+    scores: tuple[str, ...],
+    score_columns: str,
     by: str | None,
     train: str | None,
     versus: str | None,
     check: tuple[str, ...],
     tolerance: str,
     worst: int | None,
-    worst_csv: str | None,
+    per_image: str | None,
     form: str,
     short: bool,
     bare: bool,
@@ -125,7 +132,7 @@ def score(
     GENERATED is a folder, glob, zip, tar, array of images (.npy, .npz), features or moments (.npz);
     several are ranked. CAPTIONS is COCO's or Karpathy's JSON, any JSON, JSONL, CSV, TSV or TXT.
     """
-    one = {"--versus": versus, "--check": check, "--worst": worst, "--worst-csv": worst_csv}
+    one = {"--versus": versus, "--check": check, "--worst": worst, "--per-image": per_image}
     for option, value in one.items():
         if value and len(generated) > 1:
             raise click.UsageError(f"{option} is of one generator, {len(generated)} were given")
@@ -137,19 +144,31 @@ def score(
         raise click.UsageError("--score-only is the number of one generator, as text")
     if report and versus:
         raise click.UsageError("--report takes several GENERATED in place of --versus")
-    for path in (output, worst_csv):
-        check_writable(path)
+    check_writable(output)
     gate = Gate(check, tolerance, output, junit)
     if report is not None:
         from cmdmetric.report import check_report
 
         check_report(report)
+    if per_image is not None:
+        from cmdmetric.scoring import check_per_image
+
+        check_per_image(per_image)
     if versus is None:
         from cmdmetric.scoring import Wanted
 
-        wanted = Wanted.of(metrics, inception_weights, inception_real, by=by, train=train)
+        wanted = Wanted.of(
+            metrics,
+            inception_weights,
+            inception_real,
+            by=by,
+            train=train,
+            scores=scores,
+            score_columns=score_columns,
+            each=per_image is not None,
+        )
         content, lines = _scores(
-            generated, captions, real, options, wanted, worst, worst_csv, report, title, short=short
+            generated, captions, real, options, wanted, worst, per_image, report, title, short=short
         )
     else:
         from cmdmetric.compare import versus as compare
@@ -162,6 +181,8 @@ def score(
             metrics=metrics,
             inception_weights=inception_weights,
             inception_real=inception_real,
+            scores=scores,
+            score_columns=score_columns,
             **options,
         )
         content, lines = both.to_dict(), versus_table(both, short=short)
@@ -186,7 +207,7 @@ def _scores(
     options: EncodingOptions,
     wanted: Wanted,
     worst: int | None,
-    worst_csv: str | None,
+    per_image: str | None,
     report: str | None,
     title: str | None,
     *,
@@ -214,18 +235,19 @@ def _scores(
     (only,) = found
     result = only.score
     content, lines = result.to_dict(), score_table(result, short=short)
-    if worst or worst_csv:
-        from cmdmetric.scoring import harm, harm_csv
+    if worst:
+        from cmdmetric.scoring import harm
 
-        rows = harm(*only.sides, only.copies)
-        if worst:
-            content["worst"] = [asdict(row) for row in rows[:worst]]
-            lines += ["", *harm_table(rows[:worst], width_of(sys.stdout))]
-            bars = result.uncertainty
-            if bars is not None and bars.second_order > 1 / 3:
-                lines.append("generated and real images hardly differ: this order is mostly chance")
-        if worst_csv:
-            write(worst_csv, harm_csv(rows))
+        rows = harm(*only.sides, only.copies)[:worst]
+        content["worst"] = [asdict(row) for row in rows]
+        lines += ["", *harm_table(rows, width_of(sys.stdout))]
+        bars = result.uncertainty
+        if bars is not None and bars.second_order > 1 / 3:
+            lines.append("generated and real images hardly differ: this order is mostly chance")
+    if per_image:
+        from cmdmetric.scoring import per_image_of
+
+        per_image_of(only, wanted.by).write(per_image)
     if report is not None:
         from cmdmetric.report import look_at, write_report
 

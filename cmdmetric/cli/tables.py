@@ -181,10 +181,9 @@ def _families(result: Comparison, width: int | None) -> list[str]:
     names = list(dict.fromkeys(name for entry in result.entries for name in entry.metrics))
     if not names:
         return []
-    from cmdmetric.scoring import better
-
+    better = {name: value.better for e in result.entries for name, value in e.metrics.items()}
     against = {each.name: each.metrics for each in result.against_best}
-    columns: list[tuple[str, list[str]]] = [("better", [better(name) or "" for name in names])]
+    columns: list[tuple[str, list[str]]] = [("better", [better[name] or "" for name in names])]
     for entry in result.entries:
         cells = []
         for name in names:

@@ -8,7 +8,6 @@ from dataclasses import replace
 from cmdmetric.compare.stored_scores import Comparison, Entry, adjusted_gaps, family_gaps
 from cmdmetric.compare.words import SIGNIFICANT
 from cmdmetric.grid import Mark
-from cmdmetric.scoring import better
 from cmdmetric.uncertainty import Gap, Value
 
 #: What the marks mean; the level is that of `SIGNIFICANT`.
@@ -45,15 +44,17 @@ def marks_of(result: Comparison) -> dict[str, list[Mark]]:
     return {name: _marks(result, name, values) for name, values in numbers_of(result).items()}
 
 
-def direction(number: str) -> str | None:
+def direction(number: str, values: Sequence[Value | None]) -> str | None:
     """Which way a number is better: "lower", "higher", or None where that is not said."""
-    return "lower" if number in ("cmd", "itdis", "dis_fr") else better(number)
+    if number in ("cmd", "itdis", "dis_fr"):
+        return "lower"
+    return next((value.better for value in values if value is not None), None)
 
 
 def _marks(result: Comparison, name: str, values: Sequence[Value | None]) -> list[Mark]:
     marks: list[Mark] = [""] * len(values)
     there = [place for place, value in enumerate(values) if value is not None]
-    way = direction(name)
+    way = direction(name, values)
     if way is None or len(there) < 2:
         return marks
     if name == "cmd":

@@ -14,7 +14,7 @@ from cmdmetric.compare.signatures import signed
 from cmdmetric.errors import InputError
 from cmdmetric.gate import SAME_CAPTIONS, differences_of, numbers, setting_of
 from cmdmetric.metrics import QUANTITIES
-from cmdmetric.scoring import METRIC_OF, METRICS, SCHEMA, CMDScore, read_json, refuse_malformed
+from cmdmetric.scoring import SCHEMA, CMDScore, read_json, refuse_malformed, value_of
 from cmdmetric.uncertainty import Gap, Sizes, Test, Value, differ, gap_of, holm
 
 #: What CMD is called among the numbers of a score.
@@ -209,10 +209,15 @@ def _differing_networks(entries: Sequence[Entry]) -> Iterator[str]:
     for network in dict.fromkeys(name for entry in entries for name in entry.networks):
         sides = [entry.networks[network] for entry in entries if network in entry.networks]
         if any(_differ_there(side, sides[0]) for side in sides):
-            made = [metric.name for metric in METRICS.values() if metric.network == network]
+            made = dict.fromkeys(
+                name
+                for entry in entries
+                for name, value in entry.metrics.items()
+                if value.network == network
+            )
             yield (
-                f"the scores are of several real sides or weights of {network}: "
-                f"{', '.join(made)} do not compare"
+                f"the scores are of several real sides or weights of {network}, and so these "
+                f"numbers do not compare: {', '.join(made)}"
             )
 
 
@@ -358,15 +363,13 @@ def family_gaps(one: Entry, two: Entry) -> dict[str, Gap]:
     """
     found = {}
     alike = not differ((*one.sizes, one.paired), (*two.sizes, two.paired))
-    single = all(entry.draws in (None, entry.n) for entry in (one, two))
     for name in [name for name in one.metrics if name in two.metrics]:
         ours, theirs = one.metrics[name], two.metrics[name]
         errors = ours.standard_error, theirs.standard_error
         known = [error for error in errors if error is not None]
         se = math.hypot(*known) if len(known) == 2 else None
-        metric = METRIC_OF.get(name)
-        unbiased = metric and name in metric.unbiased and (single or metric.of_pairs)
-        network = metric and metric.network
+        unbiased = ours.unbiased and theirs.unbiased
+        network = ours.network
         sides = one.networks.get(network or ""), two.networks.get(network or "")
         if not (alike or unbiased) or (network and _differ_there(*sides)):
             se = None
@@ -503,8 +506,11 @@ def _part(name: str, values: Mapping[str, float], known: Mapping[str, float | No
 def _metrics(content: Mapping[str, Any], known: Mapping[str, float | None]) -> dict[str, Value]:
     """The family's numbers of a score, as far as they are numbers."""
     found = {}
-    for name in content.get("metrics") or ():
+    single = content.get("draws") in (None, content.get("n"))
+    for name, stored in (content.get("metrics") or {}).items():
         value, error = (known.get(f"metrics.{name}.{key}") for key in ("value", "standard_error"))
         if value is not None and math.isfinite(value):
-            found[name] = Value(value, error if error is None or math.isfinite(error) else None)
+            error = error if error is None or math.isfinite(error) else None
+            own = {**stored, "value": value, "standard_error": error}
+            found[name] = value_of(name, own, single=single)
     return found

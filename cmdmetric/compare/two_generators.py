@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,6 @@ import numpy as np
 from cmdmetric.compare.signatures import signed
 from cmdmetric.errors import InputError
 from cmdmetric.scoring import (
-    METRICS,
     SCHEMA,
     CMDScore,
     Scored,
@@ -77,6 +76,8 @@ def versus(
     metrics: str | Iterable[str] = (),
     inception_weights: str | Path | None = None,
     inception_real: Source | None = None,
+    scores: Sequence[Source] = (),
+    score_columns: str | Iterable[str] | Mapping[str, str | None] = (),
     **options: Unpack[EncodingOptions],
 ) -> Versus:
     """Score two sets of generated images against the same captions and real images.
@@ -92,13 +93,18 @@ def versus(
         metrics: Further metrics, as for `cmdmetric.cmd`.
         inception_weights: The file of Inception's weights.
         inception_real: The real side of Inception's metrics.
+        scores: Numbers of single images that others have computed, of the first and of the second
+            set, as for `cmdmetric.cmd`.
+        score_columns: Which columns of these, and which way each is better, as for `cmdmetric.cmd`.
         **options: How images and captions are encoded.
 
     Raises:
         InputError: Anything is wrong with the inputs, or either set is given as moments alone.
         TypeError: There is no option of such a name.
     """
-    wanted = Wanted.of(metrics, inception_weights, inception_real)
+    wanted = Wanted.of(
+        metrics, inception_weights, inception_real, scores=scores, score_columns=score_columns
+    )
     one, two = scored([first, second], captions, real, encoding_of(**options), wanted)
     for side in (one.f, two.f):
         if not side.has_features:
@@ -178,7 +184,7 @@ def _exchanged(one: Scored, two: Scored, gaps: Mapping[str, Gap], groups: Groups
     found = dict(gaps)
     if one.given is None or two.given is None:
         return found
-    for metric in METRICS.values():
+    for metric in one.metrics:
         names = [name for name in metric.values if name in gaps]
         if metric.exchanged is None or not names:
             continue

@@ -31,6 +31,11 @@ if TYPE_CHECKING:
     from cmdmetric.inputs.image_set import ImageItem as ImageItem, ImageSet as ImageSet
     from cmdmetric.inputs.images import open_images as open_images
     from cmdmetric.inputs.layouts.columns import Columns as Columns
+    from cmdmetric.inputs.layouts.image_scores import (
+        ImageScores as ImageScores,
+        normal_name as normal_name,
+        read_image_scores as read_image_scores,
+    )
     from cmdmetric.inputs.pairing import (
         Pairing as Pairing,
         pair as pair,
@@ -50,6 +55,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "image_set": "ImageItem ImageSet",
         "images": "open_images",
         "layouts.columns": "Columns",
+        "layouts.image_scores": "ImageScores normal_name read_image_scores",
         "pairing": "Pairing pair pair_by_place pair_by_text",
         "places": "find_file places_of",
         "shards": "Shard ShardRecord",

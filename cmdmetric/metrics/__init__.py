@@ -63,7 +63,11 @@ if TYPE_CHECKING:
         read_provenance as read_provenance,
         refuse_differences as refuse_differences,
     )
-    from cmdmetric.metrics.prdc import NEIGHBOURS as NEIGHBOURS, prdc_scores as prdc_scores
+    from cmdmetric.metrics.prdc import (
+        NEIGHBOURS as NEIGHBOURS,
+        prdc_scores as prdc_scores,
+        reached as reached,
+    )
     from cmdmetric.metrics.retrieval import (
         ranks as ranks,
         win_chances as win_chances,
@@ -94,7 +98,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "kernels.kid": "SUBSET_SIZE clip_kid_influence kid_influence kid_of_subsets",
         "kernels.mmd": "MMDInfluence",
         "moments": "Moments Provenance read_count read_provenance refuse_differences",
-        "prdc": "NEIGHBOURS prdc_scores",
+        "prdc": "NEIGHBOURS prdc_scores reached",
         "retrieval": "ranks win_chances wins",
         "vectors": "BLOCK blocks unit",
         "vendi": "vendi_influence vendi_score",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from cmdmetric.errors import InputError
 from cmdmetric.metrics.vectors import Array, as_vectors, blocks, require_same_dimension
@@ -35,6 +35,26 @@ class PRDC(NamedTuple):
     coverage: float
 
 
+class Reached(NamedTuple):
+    """Which images lie within the reach of which."""
+
+    #: (n,) by how many real images each generated one is reached.
+    generated: NDArray[np.int64]
+    #: (m,) whether a generated image reaches each real one.
+    real: NDArray[np.bool_]
+    #: (m,) whether each real image reaches a generated one.
+    reaching: NDArray[np.bool_]
+
+    def scores(self, k: int = NEIGHBOURS) -> PRDC:
+        """The four scores, where an image reaches as far as its k-th neighbour."""
+        return PRDC(
+            precision=float((self.generated > 0).mean()),
+            recall=float(self.real.mean()),
+            density=float(self.generated.mean() / k),
+            coverage=float(self.reaching.mean()),
+        )
+
+
 def prdc_scores(generated: ArrayLike, real: ArrayLike, *, k: int = NEIGHBOURS) -> PRDC:
     """The four scores of generated (n, d) and real (m, d) features, by Euclidean distance.
 
@@ -47,6 +67,11 @@ def prdc_scores(generated: ArrayLike, real: ArrayLike, *, k: int = NEIGHBOURS) -
     Raises:
         InputError: A set has k images or fewer, the dimensions differ, or values are not finite.
     """
+    return reached(generated, real, k=k).scores(k)
+
+
+def reached(generated: ArrayLike, real: ArrayLike, *, k: int = NEIGHBOURS) -> Reached:
+    """Which images lie within the reach of which; arguments and errors are of `prdc_scores`."""
     if k < 1:
         raise InputError(f"k is {k}, it must be at least 1")
     f = as_vectors(generated, "generated images", k + 1)
@@ -66,12 +91,7 @@ def prdc_scores(generated: ArrayLike, real: ArrayLike, *, k: int = NEIGHBOURS) -
         reaching_f[block] = from_r.sum(axis=1)
         r_reaches |= from_r.any(axis=0)
         r_reached |= from_f.any(axis=0)
-    return PRDC(
-        precision=float((reaching_f > 0).mean()),
-        recall=float(r_reached.mean()),
-        density=float(reaching_f.mean() / k),
-        coverage=float(r_reaches.mean()),
-    )
+    return Reached(reaching_f, r_reached, r_reaches)
 
 
 def _of_size_one(x: Array, y: Array) -> tuple[Array, Array]:

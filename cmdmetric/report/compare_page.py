@@ -17,8 +17,8 @@ from cmdmetric.report.figures import Mark, scale_of, whiskers
 from cmdmetric.report.gather import published_of, versions
 from cmdmetric.report.page import check_report, command, page, shown, write_page
 from cmdmetric.report.verdict import of_comparison
-from cmdmetric.scoring import Scored, better, values_of_real
-from cmdmetric.uncertainty import Estimate, Gap
+from cmdmetric.scoring import Scored, values_of_real
+from cmdmetric.uncertainty import Estimate, Gap, Value
 
 if TYPE_CHECKING:
     from cmdmetric.report.figures import Bar
@@ -88,7 +88,7 @@ def render_compare(
             "slices": {e.name: headlines.slices_title(e.name, e.slices) for e in data.against_best},
         },
         title_of=title_of,
-        arrow_of=arrow_of,
+        arrow_of=lambda name: arrow_of(_first(data.entries, name)),
         colour_of=_colour_of,
         command=command(),
         versions=versions(),
@@ -118,9 +118,15 @@ def _colour_of(place: int) -> str:
 def _best_at(entries: Sequence[Entry], name: str) -> int | None:
     """The place of the model with the best value of a number; None where nothing tells."""
     known = {i: e.metrics[name].value for i, e in enumerate(entries) if name in e.metrics}
-    if better(name) is None or len(known) < 2 or len(set(known.values())) == 1:
+    better = _first(entries, name).better
+    if better is None or len(known) < 2 or len(set(known.values())) == 1:
         return None
-    return (min if better(name) == "lower" else max)(known, key=known.__getitem__)
+    return (min if better == "lower" else max)(known, key=known.__getitem__)
+
+
+def _first(entries: Sequence[Entry], name: str) -> Value:
+    """A number as the first model that has it."""
+    return next(entry.metrics[name] for entry in entries if name in entry.metrics)
 
 
 def _said(each: Against, models: int) -> str:

@@ -9,7 +9,6 @@ from markupsafe import Markup
 
 from cmdmetric.report.data import ReportData
 from cmdmetric.report.figures import Mark, scale_of, whiskers
-from cmdmetric.scoring import better
 from cmdmetric.uncertainty import Z95, Value
 
 #: What the numbers are of, in the order of a page, with the names that papers use.
@@ -50,9 +49,9 @@ def title_of(name: str) -> str:
     return _TITLES.get(name, name.replace("_", " "))
 
 
-def arrow_of(name: str) -> str:
+def arrow_of(value: Value) -> str:
     """Which way a number is better."""
-    return {"lower": "↓", "higher": "↑"}.get(better(name) or "", "")
+    return {"lower": "↓", "higher": "↑"}.get(value.better or "", "")
 
 
 def by_aspect(names: Sequence[str]) -> dict[str, list[str]]:
@@ -67,9 +66,8 @@ def family(data: ReportData) -> Mapping[str, Sequence[Number]]:
     """The numbers of a score by what they are of."""
     return {
         aspect: [
-            Number(name, title_of(name), arrow_of(name), data.score.metrics[name],
-                   data.of_real.get(name))
-            for name in names
+            Number(name, title_of(name), arrow_of(value), value, data.of_real.get(name))
+            for name, value in ((name, data.score.metrics[name]) for name in names)
         ]
         for aspect, names in by_aspect(list(data.score.metrics)).items()
     }  # fmt: skip

@@ -12,6 +12,11 @@ if TYPE_CHECKING:
         citations_of_files as citations_of_files,
     )
     from cmdmetric.scoring.detail.copies import Copies as Copies, Copying as Copying
+    from cmdmetric.scoring.detail.per_image import (
+        PerImage as PerImage,
+        check_per_image as check_per_image,
+        per_image_of as per_image_of,
+    )
     from cmdmetric.scoring.detail.slices import (
         Slice as Slice,
         Slices as Slices,
@@ -21,14 +26,13 @@ if TYPE_CHECKING:
     from cmdmetric.scoring.detail.worst import (
         Harm as Harm,
         harm as harm,
-        harm_csv as harm_csv,
         shares_of_images as shares_of_images,
     )
     from cmdmetric.scoring.encoding import Encoding as Encoding, encoding_of as encoding_of
     from cmdmetric.scoring.family.catalogue import (
         METRIC_OF as METRIC_OF,
         METRICS as METRICS,
-        better as better,
+        value_of as value_of,
     )
     from cmdmetric.scoring.family.of_real import values_of_real as values_of_real
     from cmdmetric.scoring.family.wanted import Wanted as Wanted
@@ -94,7 +98,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
     {
         "cited": "citations citations_of_files",
         "encoding": "Encoding encoding_of",
-        "family.catalogue": "METRICS METRIC_OF better",
+        "family.catalogue": "METRICS METRIC_OF value_of",
         "family.of_real": "values_of_real",
         "family.wanted": "Wanted",
         "grouping": "as_samples caption_rows caption_texts groups_of pairing_of with_places",
@@ -116,6 +120,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "together": "Scored scored with_family",
         "detail.copies": "Copies Copying",
         "detail.slices": "Slice SliceValue Slices labels_of",
-        "detail.worst": "Harm harm harm_csv shares_of_images",
+        "detail.per_image": "PerImage check_per_image per_image_of",
+        "detail.worst": "Harm harm shares_of_images",
     },
 )

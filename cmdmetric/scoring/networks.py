@@ -10,8 +10,7 @@ from cmdmetric.errors import InputError
 from cmdmetric.inputs import ImageSet, open_images
 from cmdmetric.metrics import Moments
 from cmdmetric.scoring.encoding import Encoding, Rows
-from cmdmetric.scoring.family.catalogue import METRICS
-from cmdmetric.scoring.family.metric import Seen
+from cmdmetric.scoring.family.metric import Metric, Seen
 from cmdmetric.scoring.family.wanted import Wanted
 from cmdmetric.scoring.side import Side
 from cmdmetric.scoring.stored_sets import digest_of_moments, read_stored
@@ -25,7 +24,7 @@ class Networks:
     """The networks beside CLIP that the wanted metrics name, none of which has looked yet.
 
     Attributes:
-        metrics: The names of the metrics, without those whose network cannot be had.
+        metrics: The metrics, without those whose network cannot be had.
         lenient: Whether a metric that lacks what it needs is left out with a warning.
         networks: By name.
         real: By a network's name its real side, where that is another than CLIP's: the images or
@@ -33,7 +32,7 @@ class Networks:
         notes: Which metrics are left out, and why.
     """
 
-    metrics: tuple[str, ...]
+    metrics: tuple[Metric, ...]
     lenient: bool
     networks: Mapping[str, ImageNetwork]
     real: Mapping[str, tuple[ImageSet | Moments, str]]
@@ -48,7 +47,7 @@ class Networks:
                 named; or a real side cannot be opened.
         """
         metrics = wanted.metrics
-        named = dict.fromkeys(METRICS[name].network for name in metrics)
+        named = dict.fromkeys(metric.network for metric in metrics)
         if not any(named):
             return cls(metrics, wanted.lenient, {}, {}, ())
         from cmdmetric.encoders import IMAGE_NETWORKS
@@ -74,9 +73,10 @@ class Networks:
             except InputError as error:
                 if not wanted.lenient or weights is not None:
                     raise
-                lost = [name for name in metrics if METRICS[name].network == network]
-                metrics = tuple(name for name in metrics if name not in lost)
-                notes.append(f"{', '.join(lost)} are left out: {error}")
+                lost = [metric.name for metric in metrics if metric.network == network]
+                metrics = tuple(metric for metric in metrics if metric.network != network)
+                are = "is" if len(lost) == 1 else "are"
+                notes.append(f"{', '.join(lost)} {are} left out: {error}")
         return cls(metrics, wanted.lenient, networks, sides, tuple(notes))
 
     def encoded(self, opened: Side | ImageSet, encoding: Encoding) -> tuple[Side, dict[str, Rows]]:

@@ -116,11 +116,9 @@ class CMDScore:
     @property
     def table(self) -> Table:
         """The numbers as rows: what every way of showing them is made of."""
-        from cmdmetric.scoring.family.catalogue import better
-
         bars = self.uncertainty
         family = tuple(
-            Row(name, name, value.value, value.standard_error, better=better(name))
+            Row(name, name, value.value, value.standard_error, better=value.better)
             for name, value in self.metrics.items()
         )
         withheld = None
@@ -251,7 +249,8 @@ class CMDScore:
         """
         from cmdmetric.scoring.detail.copies import Copying
         from cmdmetric.scoring.detail.slices import Slices
-        from cmdmetric.uncertainty import Uncertainty, Value
+        from cmdmetric.scoring.family.catalogue import value_of
+        from cmdmetric.uncertainty import Uncertainty
 
         refuse_malformed(content, name)
         own: dict[str, Any] = {}
@@ -266,9 +265,9 @@ class CMDScore:
             for key, kind in (("slices", Slices), ("memorisation", Copying)):
                 stored = content.get(key)
                 own[key] = stored and kind.from_dict(stored)
+            single = content.get("draws") in (None, content.get("n"))
             own["metrics"] = {
-                key: Value(float(each["value"]), each.get("standard_error"))
-                for key, each in family.items()
+                key: value_of(key, each, single=single) for key, each in family.items()
             }
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"{name}: its error bars or metrics are incomplete: {error}") from None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+import numpy as np
 from numpy.typing import NDArray
 
 from cmdmetric.features import Contents, Features, Looks
@@ -49,6 +51,8 @@ class Side:
     contents: Contents | None = None
     #: How images look (`cmdmetric.features.Looks`); None where they were not seen.
     looks: Looks | None = None
+    #: Numbers of its images (n,) float64 that others have computed, by their names.
+    scores: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
     @property
     def has_features(self) -> bool:

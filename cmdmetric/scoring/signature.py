@@ -175,6 +175,23 @@ def fields_of_network(name: str, seen: Seen) -> dict[str, str]:
     return fields
 
 
+def fields_of_scores(f: Side, name: str) -> dict[str, str]:
+    """What the signature of a number has that others have computed of the images.
+
+    Args:
+        f: The generated images, with their scores.
+        name: The number.
+    """
+    values = f.scores[name].astype("<f8")
+    rows = f.contents if f.contents is not None and len(f.contents) == len(values) else None
+    pairs = digests_of(
+        (b"" if rows is None else rows[i].tobytes()) + value.tobytes()
+        for i, value in enumerate(values)
+    )
+    made = {key: "none" for key in ("proto", "r", "dtype", "tok")}
+    return {**made, "model": f"given@{digest_of_set(pairs)[:DIGITS]}"}
+
+
 def fields_of(signature: str) -> dict[str, str]:
     """Read the fields of a signature, as they are written.
 

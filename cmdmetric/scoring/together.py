@@ -8,20 +8,21 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cmdmetric.cache import FeatureCache
-from cmdmetric.inputs import ImageSet, captions_along
+from cmdmetric.errors import InputError
+from cmdmetric.inputs import ImageScores, ImageSet, captions_along
 from cmdmetric.scoring.detail.copies import Copies, copies_of
 from cmdmetric.scoring.detail.slices import slices_of
 from cmdmetric.scoring.encoding import Encoding
-from cmdmetric.scoring.family.catalogue import METRIC_OF
 from cmdmetric.scoring.family.computed import family_of
-from cmdmetric.scoring.family.metric import Given, Seen
+from cmdmetric.scoring.family.metric import Given, Metric, Seen
+from cmdmetric.scoring.family.scores import metrics_of_scores
 from cmdmetric.scoring.family.wanted import Wanted
 from cmdmetric.scoring.grouping import drawn_together, pairing_of, with_places
 from cmdmetric.scoring.networks import Networks, with_generated
 from cmdmetric.scoring.opening import Opened, open_image_side, open_sides
 from cmdmetric.scoring.result import CMDScore
 from cmdmetric.scoring.side import Side, Source
-from cmdmetric.scoring.signature import Signature, fields_of_network
+from cmdmetric.scoring.signature import Signature, fields_of_network, fields_of_scores
 from cmdmetric.scoring.statistics import common_provenance, score_of
 from cmdmetric.uncertainty import Measured
 
@@ -39,6 +40,8 @@ class Scored:
     l: Side
     #: What the sides were made of; None where a score was made of sides that were there already.
     opened: Opened | None = None
+    #: The metrics that the family's numbers are of.
+    metrics: tuple[Metric, ...] = ()
     #: The family's numbers with what samples do to them, where several generators are scored.
     measured: Mapping[str, Measured] = field(default_factory=dict)
     #: What networks beside CLIP make of the images, by the networks' names.
@@ -71,8 +74,16 @@ def scored(
         InputError: Anything is wrong with the inputs, or a metric that is named lacks what it
             needs.
     """
+    if wanted.scores and len(wanted.scores) != len(generated):
+        raise InputError(
+            f"scores were given of {len(wanted.scores)} generators, and {len(generated)} are "
+            "scored: give one file of scores for each, in their order"
+        )
     with encoding:
         opened_f, opened_r, opened_l = open_sides(generated, captions, real, encoding.columns)
+        for opened, scores in zip(opened_f, wanted.scores, strict=False):
+            if isinstance(opened, ImageSet) and opened.names is not None:
+                scores.of(opened.names)  # what does not fit is told before the work
         networks = Networks.of(wanted, encoding)
         f, rows = zip(*(networks.encoded(opened, encoding) for opened in opened_f), strict=True)
         r, seen = networks.encoded_real(opened_r, encoding)
@@ -86,6 +97,8 @@ def scored(
         f = tuple(with_places(side, l.texts) for side in f)
         if _is_one(real, captions) or r.source == l.texts.archive:
             r = with_places(r, l.texts)
+    if wanted.scores:
+        f = tuple(map(_with_scores, f, wanted.scores))
     found = [
         Scored(
             score_of(side, r, l, encoding.cache), side, r, l,
@@ -93,9 +106,27 @@ def scored(
         )
         for side, opened, of_f in zip(f, opened_f, rows, strict=True)
     ]  # fmt: skip
-    keep = len(found) > 1 or wanted.by is not None
-    found = [with_family(each, networks, cache=encoding.cache, keep=keep) for each in found]
+    keep = len(found) > 1 or wanted.by is not None or wanted.each
+    found = [
+        with_family(
+            each,
+            networks,
+            more=metrics_of_scores(each.f.scores, wanted.better),
+            cache=encoding.cache,
+            keep=keep,
+        )
+        for each in found
+    ]
     return [_with_detail(each, wanted.by, train) for each in found]
+
+
+def _with_scores(f: Side, scores: ImageScores) -> Side:
+    """Join numbers of single images with the generated images, by their names."""
+    if f.names is None:
+        raise InputError(
+            f"{f.source} holds no names of images, by which {scores.source} would be joined"
+        )
+    return replace(f, scores=scores.of(f.names, (name for name, _ in f.skipped)))
 
 
 def _with_detail(found: Scored, by: str | Path | None, train: Side | None) -> Scored:
@@ -122,13 +153,19 @@ def _is_one(a: Source | None, b: Source | None) -> bool:
 
 
 def with_family(
-    found: Scored, networks: Networks, *, cache: FeatureCache | None = None, keep: bool = False
+    found: Scored,
+    networks: Networks,
+    *,
+    more: Sequence[Metric] = (),
+    cache: FeatureCache | None = None,
+    keep: bool = False,
 ) -> Scored:
     """Add metrics to a score.
 
     Args:
         found: The score, its sides, and what networks make of them.
         networks: Which metrics are wanted, and which networks they are made with.
+        more: Metrics of this generator alone, which take no network.
         cache: Where numbers are looked up that were made of the same features before.
         keep: Whether what each sample does to the numbers is kept too, for differences; then
             nothing is looked up.
@@ -136,21 +173,25 @@ def with_family(
     Raises:
         InputError: A metric lacks what it needs, and not "all" were asked for.
     """
-    if not networks.metrics and not networks.notes:
+    metrics = (*networks.metrics, *more)
+    if not metrics and not networks.notes:
         return found
     f, r, l = found.sides
     of_images, _ = drawn_together(pairing_of(f, l), r, l, found.real_captions)
     groups = dict(zip("fr", of_images, strict=True))
     given = Given(f, r, l, found.real_captions, found.seen, groups)
-    family = family_of(networks.metrics, given, lenient=networks.lenient, cache=cache, keep=keep)
-    used = {METRIC_OF[value].network for value in family.values}
+    family = family_of(metrics, given, lenient=networks.lenient, cache=cache, keep=keep)
+    metric_of = {number: metric for metric in metrics for number in metric.values}
+    used = {value.network for value in family.values.values()}
     made = Signature.read(found.score.signature)
     signatures = {}
     for number in family.values:
-        metric = METRIC_OF[number]
+        metric = metric_of[number]
         network = {}
         if metric.network is not None:
             network = fields_of_network(metric.network, found.seen[metric.network])
+        elif number in f.scores:
+            network = fields_of_scores(f, number)
         signatures[number] = str(made.of_metric(number, {**network, **metric.parameters}))
     score = replace(
         found.score,
@@ -159,4 +200,10 @@ def with_family(
         signatures=signatures,
         warnings=(*found.score.warnings, *networks.notes, *family.notes),
     )
-    return replace(found, score=score, measured=family.measured, given=given if keep else None)
+    return replace(
+        found,
+        score=score,
+        metrics=metrics,
+        measured=family.measured,
+        given=given if keep else None,
+    )

@@ -38,6 +38,12 @@ class Value:
     value: float
     #: None where none is known.
     standard_error: float | None = None
+    #: "lower" or "higher", whichever is better; None where nobody has said so.
+    better: str | None = None
+    #: Whether it is right on average whatever the number of samples.
+    unbiased: bool = False
+    #: The network beside CLIP that it is made of the features of; None for any other number.
+    network: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +63,8 @@ class Measured:
 
         is_mean: whether it is the mean of a score of single images, which may change places.
         weights: (n,) of such a mean, how much of it each generated image has; they add up to one.
+        of_images: (n,) the score of each generated image, of a mean whose error bar is found from
+            something else than these.
 
     A share is NaN where a sample has no part in the number, as an image without a caption.
     """
@@ -71,6 +79,18 @@ class Measured:
     sizes: Sizes = ()
     is_mean: bool = False
     weights: Array | None = None
+    of_images: Array | None = None
+
+    @property
+    def of_each(self) -> Array | None:
+        """(n,) the scores of single generated images that the number is the mean of.
+
+        NaN for an image without a part in it; None where it is no such mean.
+        """
+        if self.of_images is not None or self.weights is None:
+            return self.of_images
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return self.value + self.shares["f"] / self.weights
 
     @property
     def has_error(self) -> bool:

@@ -15,9 +15,10 @@ import pytest
 from click.testing import CliRunner, Result
 from hypothesis import given, strategies as st
 from PIL import Image
+from pyarrow import parquet
 
 from cmdmetric.cli.main import main
-from cmdmetric.scoring import Harm, harm_csv
+from cmdmetric.scoring import PerImage
 from cmdmetric.terminal import LINE, as_json, one_line, shown
 from tests.support.commands import BIN, run
 from tests.support.pictures import scenes
@@ -99,11 +100,15 @@ def test_every_table_is_harmless(
 
 def test_names_stay_legible(sides: tuple[list[Path], tuple[object, ...]], tmp_path: Path) -> None:
     (one, _), rest = sides
-    table = tmp_path / "worst.csv"
-    done = call("score", one, *rest, "--worst", 30, "--worst-csv", table)
-    assert done.exit_code == 0, done.output
-    # A name that is no UTF-8 is written too.
-    assert "\\udcff.png" in table.read_text(encoding="utf-8")
+    for form in ("csv", "jsonl", "parquet"):
+        table = tmp_path / f"table.{form}"
+        done = call("score", one, *rest, "--worst", 30, "--per-image", table)
+        assert done.exit_code == 0, done.output
+        # A name that is no UTF-8 is written too.
+        text = table.read_bytes().decode(errors="replace")
+        if form == "parquet":
+            text = str(parquet.read_table(table)["image"].to_pylist())
+        assert "udcff.png" in text
     assert r"\x1b[2J" in done.stdout and "…" in done.stdout
     assert max(map(len, done.stdout.splitlines())) < 400
 
@@ -196,8 +201,8 @@ def test_signature_is_not_forged(tmp_path: Path, tiny_clip: Path, example: Path)
 
 def test_cells_are_no_formulas() -> None:
     texts = ["=HYPERLINK(1)", "+1", "-1", "@SUM", "\tx", "\rx", "＝1", "plain, 'quoted'", "a=1"]
-    rows = [Harm("image", text, -0.5, text) for text in texts]
-    _, *written = csv.reader(io.StringIO(harm_csv(rows), newline=""))
-    for text, (side, name, share, caption) in zip(texts, written, strict=True):
-        assert (side, share) == ("image", "-0.5")
+    table = PerImage({"image": texts, "x": [-0.5] * len(texts), "caption": [[t] for t in texts]})
+    _, *written = csv.reader(io.StringIO(table.to_csv(), newline=""))
+    for text, (name, share, caption) in zip(texts, written, strict=True):
+        assert share == "-0.5"
         assert name == caption == (text if text in texts[-2:] else f"'{text}")

@@ -73,7 +73,7 @@ def results(example: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "labels.csv").write_text("\n".join(lines) + "\n")
     args = ("cmd-score", example / "generated", example / "captions.json", "--model", "scenes-toy",
             "--metrics", "clipscore", "--by", folder / "labels.csv", "-q")  # fmt: skip
-    done = run(*args, "--train", example / "real", "--worst-csv", folder / "all.csv",
+    done = run(*args, "--train", example / "real", "--per-image", folder / "all.csv",
                "--report", folder / "report.html", "-o", folder / "one.json")  # fmt: skip
     assert done.returncode == 0, done.stderr
     (folder / "one.txt").write_text(done.stdout)
@@ -93,9 +93,11 @@ def test_a_file_of_labels_and_training_images(results: Path) -> None:
     nearest = copies["nearest"]
     assert [n["distance"] for n in nearest] == sorted(n["distance"] for n in nearest)
     with (results / "all.csv").open(newline="") as file:
-        rows = {row["name"]: row for row in csv.DictReader(file) if row["side"] == "image"}
+        rows = {row["image"]: row for row in csv.DictReader(file)}
     assert len(rows) == 160
-    assert float(rows[nearest[0]["name"]]["distance"]) == pytest.approx(nearest[0]["distance"])
+    assert float(rows[nearest[0]["name"]]["train_distance"]) == pytest.approx(
+        nearest[0]["distance"]
+    )
     authentic = np.mean([row["is_authentic"] == "True" for row in rows.values()])
     assert authentic == pytest.approx(copies["authentic"])
     text = (results / "one.txt").read_text()
@@ -117,3 +119,42 @@ def test_stored_scores_compare_by_slice(results: Path) -> None:
     (results / "broken.json").write_text(json.dumps(content))
     with pytest.raises(InputError, match="its slices are not as cmdmetric writes them"):
         compare([results / "one.json", results / "broken.json"])
+
+
+def test_the_table_of_single_images(scenes: tuple[list, list, list], tmp_path: Path) -> None:
+    """What stands in it is what the numbers are made of: means, and shares that add up to zero."""
+    images, records, real = scenes
+    rng = np.random.default_rng(1)
+    given = [{"image": f"#{i}", "vqa": float(x)} for i, x in enumerate(rng.random(N))]
+    found = cmd(
+        images, records, real=real, model="scenes-toy", metrics="clipscore,vendi,cmmd,prdc",
+        by="source", scores=given, per_image=tmp_path / "images.jsonl", progress=False,
+    )  # fmt: skip
+    rows = [json.loads(line) for line in (tmp_path / "images.jsonl").read_text().splitlines()]
+    assert [row["image"] for row in rows] == [f"#{i}" for i in range(N)]
+    assert [row["caption"] for row in rows] == [[record["caption"]] for record in records]
+    assert [row["slice"] for row in rows] == [[record["source"]] for record in records]
+    assert [row["vqa"] for row in rows] == pytest.approx([row["vqa"] for row in given])
+    for name in ("clipscore", "vqa", "precision", "density"):
+        column = [row[name] for row in rows]
+        assert np.mean(column) == pytest.approx(found.metrics[name].value, rel=1e-6)
+    for name in ("cmd", "itdis", "dis_fr", "vendi", "cmmd"):
+        column = np.array([row[f"{name}_influence"] for row in rows])
+        assert abs(column.sum()) < 1e-6 * np.abs(column).sum()
+        assert np.abs(column).max() > 0
+    parts = np.array([[row[f"{k}_influence"] for k in ("cmd", "itdis", "dis_fr")] for row in rows])
+    np.testing.assert_allclose(parts[:, 0], parts[:, 1] + parts[:, 2], rtol=1e-9, atol=1e-12)
+    # Without the most harmful image the score is lower, by about its share.
+    worst = int(np.argmax(parts[:, 2]))
+    left = [i for i in range(N) if i != worst]
+    less = cmd(
+        [images[i] for i in left], [records[i] for i in left], real=real, model="scenes-toy",
+        progress=False,
+    )  # fmt: skip
+    assert found.dis_fr - less.dis_fr == pytest.approx(parts[worst, 2], rel=0.5)
+
+
+def test_a_table_of_single_images_is_refused_before_the_work(tmp_path: Path) -> None:
+    for name, message in (("a.xlsx", "is written as .csv"), ("no/a.csv", "is no folder")):
+        with pytest.raises(InputError, match=message):
+            cmd(tmp_path / "absent", per_image=tmp_path / name)

@@ -22,7 +22,7 @@ from cmdmetric.metrics.kernels.cmmd import cmmd
 from cmdmetric.scenes.drawing import draw_scene
 from cmdmetric.scoring.encoding import Encoding
 from cmdmetric.scoring.family import computed as family_module
-from cmdmetric.scoring.family.catalogue import METRICS, metric_names
+from cmdmetric.scoring.family.catalogue import METRICS, metrics_named
 from cmdmetric.scoring.family.wanted import Wanted
 from cmdmetric.scoring.networks import Networks
 from tests.conftest import ROOT
@@ -224,7 +224,7 @@ def test_what_features_and_nameless_captions_cannot_give(
     with pytest.raises(InputError, match=r"^fid: it takes images"):
         cmd(f, f, f + 1, metrics="fid", encoder=encoder, inception_weights=inception_weights)
     with pytest.raises(InputError, match="did you mean vendi"):
-        metric_names("vendy")
+        metrics_named("vendy")
 
 
 def test_all_is_lenient_and_nothing_else(scenes: Path, encoder: Encoder) -> None:
@@ -232,7 +232,8 @@ def test_all_is_lenient_and_nothing_else(scenes: Path, encoder: Encoder) -> None
         score(scenes, "fid,recall_at_k", encoder=encoder)
     with pytest.warns(UserWarning, match="fid, kid, is are left out"):
         assert "vendi" in score(scenes, "ALL", encoder=encoder).metrics
-    assert metric_names("vendi, fid") == (("vendi", "fid"), False)
+    found, everything = metrics_named("vendi, fid")
+    assert [metric.name for metric in found] == ["vendi", "fid"] and not everything
 
 
 def test_every_metric_has_its_paragraph() -> None:
@@ -245,7 +246,7 @@ def test_every_metric_has_its_paragraph() -> None:
 def test_command(scenes: Path, tmp_path: Path) -> None:
     call = ["cmdmetric", "score", "generated", "captions.json", "--real"]
     call += ["real", "--model", "scenes-toy", "--metrics", "clipscore,vendi", "--worst", "3"]
-    call += ["--worst-csv", str(tmp_path / "w.csv"), "--format", "json", "-q"]
+    call += ["--per-image", str(tmp_path / "w.jsonl"), "--format", "json", "-q"]
     call += ["--check", "vendi>=1", "--check", "metrics.clipscore.value<=2.5"]
     done = run(*call, cwd=scenes)
     assert done.returncode == 0, done.stderr
@@ -256,11 +257,20 @@ def test_command(scenes: Path, tmp_path: Path) -> None:
     assert result["metrics"]["vendi"] == {
         "value": pytest.approx(result["metrics"]["vendi"]["value"]),
         "standard_error": pytest.approx(result["metrics"]["vendi"]["value"] / 5, rel=1),
+        "better": "higher",
+        "unbiased": False,
+        "network": None,
     }
     shares = [row["share"] for row in result["worst"]]
     assert len(shares) == 3 and shares == sorted(shares, reverse=True)
-    lines = (tmp_path / "w.csv").read_text().splitlines()
-    assert lines[0] == "side,name,share,caption" and len(lines) == 1 + N + 2 * N
+    rows = [json.loads(line) for line in (tmp_path / "w.jsonl").read_text().splitlines()]
+    assert len(rows) == N and all(len(row["caption"]) == 2 for row in rows)
+    shares = {row["image"]: row["cmd_influence"] for row in rows}
+    assert all(
+        shares[row["name"]] == pytest.approx(row["share"])
+        for row in result["worst"]
+        if row["side"] == "image"
+    )
 
 
 @pytest.mark.usefixtures("remembered_inception")
@@ -340,7 +350,7 @@ def test_what_was_computed_is_not_computed_again(
     monkeypatch.setattr(
         family_module,
         "measure",
-        lambda name, given: (computed.append(name), true(name, given))[1],
+        lambda metric, given: (computed.append(metric.name), true(metric, given))[1],
     )
     options = {"encoder": encoder, "cache": tmp_path / "cache"}
     with pytest.warns(UserWarning, match="too few"):

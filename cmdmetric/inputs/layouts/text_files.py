@@ -38,8 +38,8 @@ def parse_file(name: str, columns: Columns) -> Any:
         return open_table(Path(name)).records(columns)
     endings = (*_PARSERS, *_DELIMITED, *_LINES)
     known = ", ".join(endings)
-    path = Path(name) if remote.is_url(name) else named_path(name, NO_FILE)
     if not remote.is_url(name):
+        path = named_path(name, NO_FILE)
         if os.path.isdir(path):
             inside = sorted(p.name for p in path.iterdir() if p.suffix.lower() in endings)
             hint = f"it holds {', '.join(inside[:5])}" if inside else f"no {known} file is in it"
@@ -48,9 +48,8 @@ def parse_file(name: str, columns: Columns) -> Any:
             raise missing(path, NO_FILE)
     if ending not in endings:
         raise InputError(f"{name}: captions are read from {known}, not from {ending or 'this'}")
-    content = remote.read_bytes(name) if remote.is_url(name) else _read(path)
+    text = read_text(name)
     try:
-        text = _decode(content)
         if ending in _DELIMITED:
             return parse_delimited(text, _DELIMITED[ending], columns)
         if ending in _LINES:
@@ -62,11 +61,29 @@ def parse_file(name: str, columns: Columns) -> Any:
         raise InputError(f"{name}: nested too deeply to be captions") from None
 
 
-def _read(path: Path) -> bytes:
+def read_text(name: str) -> str:
+    """Read a text file, in whichever Unicode encoding its first bytes tell of, else UTF-8.
+
+    Args:
+        name: A path or a URL.
+
+    Raises:
+        InputError: It is not there, cannot be read, or is in another encoding.
+    """
+    if remote.is_url(name):
+        content = remote.read_bytes(name)
+    else:
+        path = named_path(name)
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:
+            raise missing(path, "") from None
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
     try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+        return _decode(content)
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from None
 
 
 def _decode(data: bytes) -> str:

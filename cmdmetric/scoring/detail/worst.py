@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cmdmetric.errors import InputError
-from cmdmetric.grid import csv_text
 from cmdmetric.scoring.detail.copies import Copies
 from cmdmetric.scoring.grouping import as_sample, caption_texts
 from cmdmetric.scoring.side import Side
@@ -107,20 +106,3 @@ def _influences(
 def _nearest(copies: Copies, row: int) -> tuple[str, float, bool]:
     found = copies.of_image(row)
     return found.train, found.distance, found.is_authentic
-
-
-def harm_csv(rows: list[Harm]) -> str:
-    """Write the rows as CSV, with a line of names.
-
-    Text that a spreadsheet would run as a formula begins with an apostrophe.
-    """
-    names = [field.name for field in fields(Harm)]
-    trained = any(row.nearest is not None for row in rows)
-    cells = (
-        (
-            *(row.side, row.name, row.share, row.caption),
-            *((row.nearest or "", row.distance, row.is_authentic) if trained else ()),
-        )
-        for row in rows
-    )
-    return csv_text(names if trained else names[:4], cells)

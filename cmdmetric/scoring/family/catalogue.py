@@ -6,8 +6,9 @@ CMD, ITDis and the distances they are made of are part of every score and need n
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from cmdmetric.errors import InputError
 from cmdmetric.metrics import QUANTITIES
@@ -15,9 +16,9 @@ from cmdmetric.scoring.family.distances import FID, FJD
 from cmdmetric.scoring.family.diversity import PRDC, VENDI
 from cmdmetric.scoring.family.inception import INCEPTION_SCORE
 from cmdmetric.scoring.family.kernels import CLIP_KID, CMMD, KID
-from cmdmetric.scoring.family.metric import Better, Given, Metric, Unavailable
+from cmdmetric.scoring.family.metric import Given, Metric, Unavailable
 from cmdmetric.scoring.family.pairs import CLIPSCORE, R_PRECISION, RECALL_AT_K, REF_CLIPSCORE
-from cmdmetric.uncertainty import Measured, number_of_draws
+from cmdmetric.uncertainty import Measured, Value, number_of_draws
 
 #: The metrics by name, in the order in which they are shown.
 METRICS: dict[str, Metric] = {
@@ -44,17 +45,40 @@ METRIC_OF: dict[str, Metric] = {
 }
 
 
-def better(number: str) -> Better | None:
-    """Tell which way a number of the family is better; None for one that is not of it."""
+def value_of(number: str, stored: Mapping[str, Any], *, single: bool) -> Value:
+    """Read a number of a stored score.
+
+    Which way it is better and what it is made of was not stored by older releases: that is taken
+    from the catalogue.
+
+    Args:
+        number: Its name.
+        stored: Its value, its standard error, and what else JSON has of it.
+        single: Whether each generated image of the score is a draw of its own.
+
+    Raises:
+        KeyError, TypeError, ValueError: It has no value, or not of the type that it has.
+    """
+    error, better, network = (stored.get(k) for k in ("standard_error", "better", "network"))
+    unbiased = bool(stored.get("unbiased"))
     metric = METRIC_OF.get(number)
-    return None if metric is None else metric.values[number]
+    if "better" not in stored and metric is not None:
+        better, network = metric.values[number], metric.network
+        unbiased = number in metric.unbiased and (single or metric.is_mean)
+    return Value(
+        float(stored["value"]),
+        None if error is None else float(error),
+        better if better in ("lower", "higher") else None,
+        unbiased,
+        None if network is None else str(network),
+    )
 
 
-def metric_names(metrics: str | Iterable[str]) -> tuple[tuple[str, ...], bool]:
-    """Read the names in "fid,clipscore" or in a list.
+def metrics_named(metrics: str | Iterable[str]) -> tuple[tuple[Metric, ...], bool]:
+    """Find the metrics that are named in "fid,clipscore" or in a list.
 
     Returns:
-        Each name once, in the order of `METRICS`, and whether "all" was asked for.
+        Each of them once, in the order of `METRICS`, and whether "all" was asked for.
 
     Raises:
         InputError: There is no metric of such a name; the message has the nearest one.
@@ -63,7 +87,7 @@ def metric_names(metrics: str | Iterable[str]) -> tuple[tuple[str, ...], bool]:
         metrics = [name.strip() for name in metrics.split(",") if name.strip()]
     wanted = dict.fromkeys(name.lower() for name in metrics)
     if "all" in wanted:
-        return tuple(METRICS), True
+        return tuple(METRICS.values()), True
     for name in wanted:
         if name not in METRICS and name not in QUANTITIES:
             near = difflib.get_close_matches(name, METRICS, 1)
@@ -71,10 +95,10 @@ def metric_names(metrics: str | Iterable[str]) -> tuple[tuple[str, ...], bool]:
             raise InputError(
                 f"no metric {name!r}{hint} There is {', '.join((*QUANTITIES, *METRICS))}, or all"
             )
-    return tuple(name for name in METRICS if name in wanted), False
+    return tuple(metric for name, metric in METRICS.items() if name in wanted), False
 
 
-def measure(name: str, given: Given) -> dict[str, Measured]:
+def measure(metric: Metric, given: Given) -> dict[str, Measured]:
     """Compute a metric.
 
     Returns:
@@ -83,11 +107,11 @@ def measure(name: str, given: Given) -> dict[str, Measured]:
     Raises:
         Unavailable: Something that the metric takes is missing; the message says what.
     """
-    metric, n = METRICS[name], given.f.moments.n
+    n = given.f.moments.n
     try:
         numbers = metric.compute(given)
         sizes = (n, number_of_draws(n, given.groups.get("f")))
         sized = [number if number.sizes else replace(number, sizes=sizes) for number in numbers]
         return dict(zip(metric.values, sized, strict=True))
     except InputError as error:
-        raise Unavailable(f"{name}: {error}") from None
+        raise Unavailable(f"{metric.name}: {error}") from None

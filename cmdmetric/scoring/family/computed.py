@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, NamedTuple
 
 from cmdmetric.cache import FeatureCache, remembered
 from cmdmetric.errors import InputError
 from cmdmetric.metrics import Moments
-from cmdmetric.scoring.family.catalogue import METRICS, measure
-from cmdmetric.scoring.family.metric import Given, Seen
+from cmdmetric.scoring.family.catalogue import measure
+from cmdmetric.scoring.family.metric import Given, Metric, Seen
 from cmdmetric.scoring.grouping import pairing_of
 from cmdmetric.scoring.statistics import identity_of
-from cmdmetric.uncertainty import Measured, Value
+from cmdmetric.uncertainty import Measured, Value, apart
 
 
 class Family(NamedTuple):
@@ -32,12 +32,17 @@ class Family(NamedTuple):
 
 
 def family_of(
-    names: Sequence[str], given: Given, *, lenient: bool, cache: FeatureCache | None, keep: bool
+    metrics: Sequence[Metric],
+    given: Given,
+    *,
+    lenient: bool,
+    cache: FeatureCache | None,
+    keep: bool,
 ) -> Family:
-    """Compute the metrics of these names.
+    """Compute metrics.
 
     Args:
-        names: The metrics.
+        metrics: The metrics.
         given: What they are made of.
         lenient: Whether a metric that lacks what it needs is left out with a note.
         cache: Where numbers are looked up and kept; None computes them.
@@ -48,20 +53,28 @@ def family_of(
     """
     family = Family({}, {}, [])
     known = None if keep else cache
+    single = apart([given.drawn("f")])
     # Once for all metrics: pairing names and reading features take a while.
     made_of = [] if known is None else _sources(given)
     seen = {} if known is None else {name: _digest(seen) for name, seen in given.seen.items()}
 
     def compute() -> dict[str, Any]:
-        numbers = measure(name, given)
+        numbers = measure(metric, given)
         if keep:
             family.measured.update(numbers)
-        return {key: asdict(number.to_value(given.groups)) for key, number in numbers.items()}
+        return {key: asdict(_value(metric, key, number)) for key, number in numbers.items()}
 
-    for name in names:
+    def _value(metric: Metric, key: str, number: Measured) -> Value:
+        unbiased = key in metric.unbiased and (single or metric.is_mean)
+        found = number.to_value(given.groups)
+        return replace(found, better=metric.values[key], unbiased=unbiased, network=metric.network)
+
+    for metric in metrics:
+        name = metric.name
         try:
-            network = METRICS[name].network
-            own = [seen[network]] if network in seen else []
+            own = [seen[metric.network]] if metric.network in seen else []
+            if name in given.f.scores:
+                own.append(given.f.scores[name].tobytes())
             sources = [name.encode(), *made_of, *own]
             numbers = remembered(known, "family", sources, compute)
         except InputError as error:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from cmdmetric.metrics import NEIGHBOURS, prdc_scores, vendi_influence, vendi_score
+from cmdmetric.metrics import NEIGHBOURS, prdc_scores, reached, vendi_influence, vendi_score
 from cmdmetric.scoring.family.metric import Given, Metric
 from cmdmetric.uncertainty import Drawn, Measured, sections
 
@@ -19,10 +21,15 @@ def precision_to_coverage(given: Given) -> list[Measured]:
     large.
     """
     f, r = given.features("f"), given.features("r")
-    whole = prdc_scores(f, r)
+    found = reached(f, r)
+    whole = found.scores()
+    each = (found.generated > 0).astype(np.float64), None, found.generated / NEIGHBOURS, None
+    numbers = [
+        Measured(value, bias=None, of_images=own) for value, own in zip(whole, each, strict=True)
+    ]
     most = min(len(f), len(r)) // _SMALLEST
     if most < 2:
-        return [Measured(value, bias=None) for value in whole]
+        return numbers
     # By the real images, so that generators of about as many images are parted alike.
     parts = max(2, min(most, len(r) // _LARGEST))
     values = np.empty((-(-_SECTIONS // parts), parts, len(whole)))
@@ -32,9 +39,9 @@ def precision_to_coverage(given: Given) -> list[Measured]:
             for name, side in (("f", f), ("r", r))
         )
         if min(of_f.sum(), of_r.sum()) <= NEIGHBOURS:  # a few draws that hold most images
-            return [Measured(value, bias=None) for value in whole]
+            return numbers
         values[partition, part] = prdc_scores(f[of_f], r[of_r])
-    return [Measured(value, sections=values[..., i], bias=None) for i, value in enumerate(whole)]
+    return [replace(of, sections=values[..., i]) for i, of in enumerate(numbers)]
 
 
 PRDC = Metric(

@@ -162,27 +162,28 @@ class Metric:
 
     Attributes:
         name: What it is called in `--metrics`.
-        values: The names of its numbers in a result, and which way each is better.
+        values: The names of its numbers in a result, and which way each is better; None where
+            nobody has said so.
         compute: Gives the numbers in the order of `values`.
         network: The network of `cmdmetric.encoders.IMAGE_NETWORKS` that it is made of the features
             of; None where it is made of CLIP's.
-        of_pairs: Whether its numbers are means over pairs of an image and a caption.
         exchanged: Gives values of the images of two generators (n,) and (m,), which are symmetric
             in both sets and differ on average as its numbers do: influences on the metric of both
             sets together. NaN for an image without a part in it. None where there is no such.
         without_real: Whether it is made of generated images, and their captions, alone: then real
             images have a value of it too.
         parameters: What it is computed with beside the features, as fields of its signature.
+        is_mean: Whether its numbers are means over images, or over pairs of one with a caption.
         unbiased: Those of its numbers that are right on average whatever the number of samples,
-            where each sample is one draw.
+            where each sample is one draw; means over images are so in any case.
         cites: The keys in `cmdmetric/citations/references.bib` of the papers that it is from.
     """
 
     name: str
-    values: Mapping[str, Better]
+    values: Mapping[str, Better | None]
     compute: Callable[[Given], Sequence[Measured]]
     network: str | None = None
-    of_pairs: bool = False
+    is_mean: bool = False
     without_real: bool = False
     unbiased: tuple[str, ...] = ()
     parameters: Mapping[str, str] = field(default_factory=dict)

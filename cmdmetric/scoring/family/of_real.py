@@ -40,7 +40,7 @@ def values_of_real(
             found |= dict.fromkeys(metric.values, 0.0)
         elif metric.without_real:
             try:
-                found |= {k: float(of.value) for k, of in measure(metric.name, given).items()}
+                found |= {k: float(of.value) for k, of in measure(metric, given).items()}
             except Unavailable:
                 continue
     return {name: found[name] for name in numbers if name in found}

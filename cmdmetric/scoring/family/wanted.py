@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cmdmetric.scoring.family.catalogue import metric_names
+from cmdmetric.errors import InputError
+from cmdmetric.inputs import ImageScores, read_image_scores
+from cmdmetric.scoring.family.catalogue import metrics_named
+from cmdmetric.scoring.family.metric import Better, Metric
+from cmdmetric.scoring.family.scores import directions, refuse_taken_names
 from cmdmetric.scoring.side import Source
 
 
@@ -15,7 +19,7 @@ class Wanted:
     """Which metrics are wanted beside CMD, and where the networks behind them come from.
 
     Attributes:
-        metrics: Their names.
+        metrics: The metrics.
         lenient: Whether a metric that lacks what it needs is left out with a warning.
         weights: By a network's name (`cmdmetric.encoders.IMAGE_NETWORKS`) the file of its weights,
             where it is not to find them itself.
@@ -23,14 +27,20 @@ class Wanted:
             images, or a file of the moments of its features.
         by: The field of the captions, or the file of labels, that the score is told by slices of.
         train: The training images, where copies of these are looked for.
+        scores: Numbers of single images, a set of them for each generator; none without any.
+        better: Which way the columns of these are better, by their names.
+        each: Whether what single images do to the numbers is to be kept.
     """
 
-    metrics: tuple[str, ...] = ()
+    metrics: tuple[Metric, ...] = ()
     lenient: bool = False
     weights: Mapping[str, str | Path] = field(default_factory=dict)
     real: Mapping[str, Source] = field(default_factory=dict)
     by: str | Path | None = None
     train: Source | None = None
+    scores: tuple[ImageScores, ...] = ()
+    better: Mapping[str, Better | None] = field(default_factory=dict)
+    each: bool = False
 
     @classmethod
     def of(
@@ -41,6 +51,9 @@ class Wanted:
         *,
         by: str | Path | None = None,
         train: Source | None = None,
+        scores: Sequence[Source] = (),
+        score_columns: str | Iterable[str] | Mapping[str, str | None] = (),
+        each: bool = False,
     ) -> Wanted:
         """Take the words of a user.
 
@@ -53,11 +66,22 @@ class Wanted:
                 in pytorch-fid's format.
             by: A field of the captions' records, "caption-length", or a file of columns id, label.
             train: The training images, in any form that images take.
+            scores: For each generator the numbers of its images that others have computed: a file,
+                a table or a mapping (`cmdmetric.inputs.read_image_scores`).
+            score_columns: Which columns of these to take and which way each is better, as in
+                "hps=higher,lpips=lower"; by default all columns of numbers.
+            each: Whether what single images do to the numbers is to be kept, for a table of them.
 
         Raises:
-            InputError: There is no metric of such a name.
+            InputError: There is no metric of such a name, or scores cannot be read.
         """
-        names, lenient = metric_names(metrics)
+        found, lenient = metrics_named(metrics)
         weights = {} if inception_weights is None else {"inception": inception_weights}
         real = {} if inception_real is None else {"inception": inception_real}
-        return cls(names, lenient, weights, real, by, train)
+        better = directions(score_columns)
+        if better and not scores:
+            raise InputError("columns of scores were named, and no scores were given (--scores)")
+        tables = tuple(read_image_scores(source, better) for source in scores)
+        for table in tables:
+            refuse_taken_names(table)
+        return cls(found, lenient, weights, real, by, train, tables, better, each)

@@ -37,9 +37,13 @@ def family_lines(table: Table) -> list[str]:
     """The family's numbers, a line each."""
     width = max((len(row.name) for row in table.family), default=0)
     return [
-        f"{row.name:<{width}} {row.value:>10.4f}{_error(row):<12} {row.better} is better"
+        f"{row.name:<{width}} {row.value:>10.4f}{_error(row):<12} {_better(row)}"
         for row in table.family
     ]
+
+
+def _better(row: Row) -> str:
+    return "which way is better was not said" if row.better is None else f"{row.better} is better"
 
 
 def _line(row: Row, about: str) -> str:
