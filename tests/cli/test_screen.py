@@ -112,4 +112,5 @@ def test_versus_says_the_verdict_first(example: Path) -> None:
     ).splitlines()  # fmt: skip
     at = next(i for i, line in enumerate(lines) if " is worse than " in line)
     assert "chance alone parts two equal generators" in lines[at + 2] and "p " in lines[at + 2]
-    assert lines[at + 4].startswith("first: ")
+    assert lines[at + 3].startswith("signature ")
+    assert lines[at + 5].startswith("first: ")
