@@ -61,7 +61,7 @@ def rows(world: World, n: int, draws: int, names: tuple[str, ...]) -> list[list[
     for seed in range(draws):
         given = draw(world, n, np.random.default_rng(seed))
         for name in names:
-            for key, number in measure(name, given).items():
+            for key, number in measure(METRICS[name], given).items():
                 found = number.to_value(given.groups)
                 values[key].append(found.value)
                 if found.standard_error is not None:

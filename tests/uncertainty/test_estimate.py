@@ -26,7 +26,7 @@ from cmdmetric.metrics.kernels.kid import (
 from cmdmetric.metrics.kernels.mmd import MMDInfluence
 from cmdmetric.metrics.moments import Moments
 from cmdmetric.metrics.vendi import vendi_influence, vendi_score
-from cmdmetric.scoring.family.catalogue import METRICS, measure
+from cmdmetric.scoring.family.catalogue import METRICS, measure as measure_metric
 from cmdmetric.scoring.family.inception import pooled
 from cmdmetric.scoring.family.metric import Given, Seen
 from cmdmetric.scoring.grouping import groups_of
@@ -37,6 +37,11 @@ from cmdmetric.uncertainty.estimate import Measured, gap, gap_of
 Array = np.ndarray
 #: Of those shown: what the metrics of CLIP's features are called.
 CLIP = ("clipscore", "ref_clipscore", "recall_at_k", "fjd", "cmmd", "clip_kid", "prdc", "vendi")
+
+
+def measure(name: str, given: Given) -> dict[str, Measured]:
+    """The numbers of a metric by its name."""
+    return measure_metric(METRICS[name], given)
 
 
 def left_out(score: Callable[[Array], float], x: Array) -> Array:
