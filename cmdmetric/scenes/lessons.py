@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from cmdmetric.scenes.drawing import (
     COLOURS,
@@ -27,8 +28,10 @@ from cmdmetric.scenes.drawing import (
     fits,
 )
 
-GRID = 8  # cells a side of the maps; shapes keep so far apart that no two share a cell
-FACTS = 9 * len(SHAPES) + 9 * len(COLOURS) + len(SHAPES) * len(COLOURS)
+GRID = 12  # cells a side of the maps; shapes keep so far apart that no two share a cell
+PLACED = 9 * (len(SHAPES) + len(COLOURS))  # the facts that speak of a place; they come first
+FACTS = PLACED + len(SHAPES) * len(COLOURS)
+RENDERED = {32: 0.15, 64: 0.6, 96: 0.25}  # pixels a side, and how often
 GROUP = 4  # scenes that are nearly alike
 WRONG = 3  # wrong captions of each image
 _TRIES = 30  # a change may find no room for a shape, or the caption may not speak of it
@@ -41,9 +44,9 @@ class Lesson:
     `maps` (B, 3, GRID, GRID) says what is centred in each cell of an image: the number of its kind
     in SHAPES, of its colour in COLOURS and of its size in RADII; -1 where nothing is.
 
-    `facts` (B, FACTS) bool says which pairs of attributes an object of the image has: of place and
-    kind, of place and colour, and of kind and colour. `placed` (B,) bool: whether the caption tells
-    all of them; one without places does not.
+    `facts` (B, FACTS) bool says which pairs of attributes an object of the image has: in each place
+    the kinds and then the colours, and after all places the pairs of a kind and a colour. `placed`
+    (B,) bool: whether the caption tells all of them; one without places does not.
     """
 
     images: NDArray[np.uint8]
@@ -61,7 +64,8 @@ def draw_lesson(seeds: Sequence[int], alone: float, side: int) -> Lesson:
         seeds: One integer a group; the same integers give the same lesson.
         alone: The share of groups whose first scene has one shape only, from 0 to 1. The others
             have one to four.
-        side: Width and height of the images in pixels.
+        side: Width and height of the images in pixels. A group is rendered at one of `RENDERED`
+            and resized, since images to be scored come in several sizes.
     """
     images, maps, facts, placed, captions, wrong = [], [], [], [], [], []
     for seed in seeds:
@@ -69,8 +73,9 @@ def draw_lesson(seeds: Sequence[int], alone: float, side: int) -> Lesson:
         first = draw_scene(seed, 1 if rng.random() < alone else None)
         word = _wording(rng)
         group = [first, *(_otherwise(first, word, rng) for _ in range(GROUP - 1))]
+        rendered = rng.choices(list(RENDERED), list(RENDERED.values()))[0]
         for scene in group:
-            images.append(np.asarray(scene.render(side)))
+            images.append(render_resized(scene, rendered, side))
             maps.append(_map(scene))
             facts.append(_facts(scene))
             captions.append(word(scene))
@@ -79,6 +84,12 @@ def draw_lesson(seeds: Sequence[int], alone: float, side: int) -> Lesson:
     return Lesson(
         np.stack(images), np.stack(maps), np.stack(facts), np.array(placed), captions, wrong
     )
+
+
+def render_resized(scene: Scene, rendered: int, side: int) -> NDArray[np.uint8]:
+    """A scene rendered at one size and resized as an encoder does it: (side, side, 3)."""
+    image = scene.render(rendered)
+    return np.asarray(image.resize((side, side), Image.Resampling.BILINEAR))
 
 
 def _map(scene: Scene) -> NDArray[np.int64]:
@@ -96,14 +107,13 @@ def _map(scene: Scene) -> NDArray[np.int64]:
 
 def _facts(scene: Scene) -> NDArray[np.bool_]:
     """Which pairs of attributes some shape of a scene has, as in `Lesson.facts`."""
-    of_kind = np.zeros((9, len(SHAPES)), bool)
-    of_colour = np.zeros((9, len(COLOURS)), bool)
+    there = np.zeros((9, len(SHAPES) + len(COLOURS)), bool)
     painted = np.zeros((len(SHAPES), len(COLOURS)), bool)
     for shape in scene.shapes:
         place = 3 * min(2, int(shape.y * 3)) + min(2, int(shape.x * 3))
         kind, colour = SHAPES.index(shape.kind), list(COLOURS).index(shape.colour)
-        of_kind[place, kind] = of_colour[place, colour] = painted[kind, colour] = True
-    return np.concatenate([of_kind.ravel(), of_colour.ravel(), painted.ravel()])
+        there[place, [kind, len(SHAPES) + colour]] = painted[kind, colour] = True
+    return np.concatenate([there.ravel(), painted.ravel()])
 
 
 def listing(scene: Scene, size: bool = False, place: bool = False) -> str:

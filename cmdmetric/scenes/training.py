@@ -8,9 +8,9 @@ the encoder knows of held-out scenes. Interrupted, the same command goes on from
 The loss is that of Radford et al. 2021 (CLIP, section 2.3, figure 3); what it is computed on is
 described in `lessons`. Two things shorten the long time in which such a network knows nothing but
 colours. The first batches show mostly scenes of a single shape, and the share of these falls step
-by step. And beside the contrastive loss stands a plain one: a map of the image tower names what is
-centred where, and the embeddings of images and of captions tell, through one linear layer, which
-kind and colour are in which place. What gives these answers is thrown away at the end.
+by step. And beside the contrastive loss stands a plain one: two maps of the image tower name what
+is where, and the embeddings of images and of captions tell, through one linear layer, which kind
+and colour are in which place. What gives these answers is thrown away at the end.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ from torch import Tensor, nn
 from cmdmetric.encoders import encode_text, reading_order
 from cmdmetric.files import ahead
 from cmdmetric.scenes.drawing import COLOURS, COUNTS, RADII, SHAPES, Scene, draw_scene
-from cmdmetric.scenes.lessons import FACTS, GROUP, Lesson, draw_lesson
+from cmdmetric.scenes.lessons import FACTS, GROUP, PLACED, Lesson, draw_lesson, render_resized
 from cmdmetric.scenes.zero_shot import HELD_OUT, zero_shot
 
-IMAGE_SIZE = 64
+IMAGE_SIZE = 96  # the last map is a 32nd of it: three by three, one cell for each place
 # The convolutional tower learns shapes at twice the rate of a vision transformer of its size. Its
 # text tower has to be as wide as the embedding: text features are a linear map of that width.
 MODEL_CONFIG: dict[str, Any] = {
@@ -118,7 +118,7 @@ def _draw(what: tuple[range, float]) -> Lesson:
 
 def encode_images(
     model: open_clip.CLIP, images: NDArray[np.uint8], bfloat16: bool
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor]:
     """Run the image tower; images are preprocessed as PREPROCESS_CONFIG says.
 
     Args:
@@ -127,14 +127,16 @@ def encode_images(
         bfloat16: Whether to compute in bfloat16.
 
     Returns:
-        The second layer's map (n, width, GRID, GRID), and unit features (n, d), float32 both.
+        The second layer's map (n, c, GRID, GRID), the last layer's map (n, c', 3, 3), and unit
+        features (n, d), all in float32.
     """
     pixels = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
     visual = model.visual
     with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
         seen = visual.layer2(visual.layer1(visual.stem(pixels)))
-        features = visual.attnpool(visual.layer4(visual.layer3(seen)))
-    return seen.float(), F.normalize(features.float(), dim=-1)
+        last = visual.layer4(visual.layer3(seen))
+        features = visual.attnpool(last)
+    return seen.float(), last.float(), F.normalize(features.float(), dim=-1)
 
 
 def encode_captions(model: open_clip.CLIP, tokens: Tensor) -> Tensor:
@@ -164,20 +166,28 @@ def contrastive_loss(image: Tensor, text: Tensor, captions: Sequence[str], scale
 
 
 class Naming(nn.Module):
-    """Names what is centred in each cell of an image, and tells which attributes go together.
+    """Names what is where in an image, and tells which attributes go together.
 
-    The first is read off the image tower's second layer, the second off the embeddings of images
-    and of captions alike.
+    The first is read off the image tower: what is centred in each cell off its second layer, which
+    kinds and colours are in each place off its last. The second is read off the embeddings of
+    images and of captions alike.
     """
 
-    def __init__(self, width: int, embedding: int) -> None:
+    def __init__(self, width: int, last: int, embedding: int) -> None:
         super().__init__()
         self.answers = [1, len(SHAPES), len(COLOURS), len(RADII)]
         self.read = nn.Conv2d(width, sum(self.answers), 1)
+        self.place = nn.Conv2d(last, PLACED // 9, 1)
         self.tell = nn.Linear(embedding, FACTS)
 
     def loss(
-        self, seen: Tensor, image: Tensor, text: Tensor, lesson: Lesson, telling: float
+        self,
+        seen: Tensor,
+        last: Tensor,
+        image: Tensor,
+        text: Tensor,
+        lesson: Lesson,
+        telling: float,
     ) -> Tensor:
         """Cross-entropies of what is named and what is there.
 
@@ -186,6 +196,7 @@ class Naming(nn.Module):
 
         Args:
             seen: The second layer's map (B, width, GRID, GRID).
+            last: The last layer's map (B, c', 3, 3): each of its cells is one place.
             image: The unit features (B, d) of the images.
             text: The unit features (B, d) of their captions.
             lesson: What is there.
@@ -197,6 +208,8 @@ class Naming(nn.Module):
         loss = 10 * F.binary_cross_entropy_with_logits(is_there[..., 0], there.float())
         for answer, right in zip(what, maps.unbind(1), strict=True):
             loss = loss + F.cross_entropy(answer[there], right[there])
+        here = self.place(last).permute(0, 2, 3, 1).flatten(1)
+        loss = loss + PLACED * F.binary_cross_entropy_with_logits(here, facts[:, :PLACED])
         placed = torch.from_numpy(lesson.placed)
         for features, right in ((image, facts), (text[placed], facts[placed])):
             told = self.tell(features * features.shape[1] ** 0.5)
@@ -222,8 +235,8 @@ class HeldOut:
         model.eval()
 
         def images(scenes: Sequence[Scene]) -> Tensor:
-            pixels = np.stack([np.asarray(scene.render(IMAGE_SIZE)) for scene in scenes])
-            return encode_images(model, pixels, bfloat16=False)[1]
+            pixels = np.stack([render_resized(scene, 64, IMAGE_SIZE) for scene in scenes])
+            return encode_images(model, pixels, bfloat16=False)[2]
 
         def texts(captions: Sequence[str]) -> Tensor:
             return encode_captions(model, self._vocabulary(captions))
@@ -273,7 +286,7 @@ def new_optimizer(model: nn.Module) -> torch.optim.Optimizer:
 
 @click.command()
 @click.argument("out", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--steps", default=5000, show_default=True)
+@click.option("--steps", default=4500, show_default=True)
 @click.option("--batch", default=128, show_default=True, help="Images in a batch.")
 @click.option("--lr", default=2e-3, show_default=True, help="Peak learning rate of AdamW.")
 @click.option("--save-every", default=100, show_default=True, help="Steps between saves.")
@@ -290,7 +303,11 @@ def main(out: Path, steps: int, batch: int, lr: float, save_every: int, bfloat16
     torch.set_flush_denormal(True)  # vanishing gradients would slow a CPU down severalfold
     vocabulary = Vocabulary()
     model = new_model(vocabulary)
-    naming = Naming(model.visual.layer2[-1].conv3.out_channels, MODEL_CONFIG["embed_dim"])
+    naming = Naming(
+        model.visual.layer2[-1].conv3.out_channels,
+        model.visual.layer4[-1].conv3.out_channels,
+        MODEL_CONFIG["embed_dim"],
+    )
     learners = nn.ModuleList([model, naming])
     optimizer = new_optimizer(learners)
     held_out = HeldOut(vocabulary)
@@ -307,13 +324,13 @@ def main(out: Path, steps: int, batch: int, lr: float, save_every: int, bfloat16
         for group in optimizer.param_groups:
             group["lr"] = lr * warmup * 0.5 * (1 + math.cos(math.pi * step / steps))
         captions = lesson.captions + lesson.wrong
-        seen, image = encode_images(model, lesson.images, bfloat16)
+        seen, last, image = encode_images(model, lesson.images, bfloat16)
         text = encode_captions(model, vocabulary(captions))
         loss = contrastive_loss(image, text, captions, model.logit_scale.exp())
         # Strong at first: words for places are not learnt without it. Later it gives way, since an
         # embedding cannot hold all facts of four shapes apart and serve the captions best.
         telling = (1 - step / steps) ** 3
-        named = naming.loss(seen, image, text[:batch], lesson, telling)
+        named = naming.loss(seen, last, image, text[:batch], lesson, telling)
         optimizer.zero_grad()
         (loss + named).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
