@@ -1,4 +1,4 @@
-"""What CMD and the metrics beside it see: eight damages, memorising, and the number of samples.
+"""What CMD and the metrics beside it see: eleven damages, memorising, and the number of samples.
 
     python benchmarks/what_cmd_sees.py [--protocol grgan] [--photos FOLDER] [--out FOLDER]
 
@@ -33,7 +33,7 @@ from cmdmetric.metrics.kernels.cmmd import cmmd
 from cmdmetric.metrics.prdc import prdc_scores
 from cmdmetric.metrics.retrieval import r_precision
 from cmdmetric.metrics.vendi import vendi_score
-from cmdmetric.scenes.drawing import BACKGROUNDS, Scene, draw_scene
+from cmdmetric.scenes.drawing import BACKGROUNDS, SHAPES, Scene, draw_scene
 from cmdmetric.uncertainty.error_bars import uncertainty
 from cmdmetric.uncertainty.influence import Sample
 
@@ -45,7 +45,7 @@ RESULTS = Path(__file__).resolve().parent / "results"
 Array = NDArray[np.float32]
 Damage = Callable[[Scene, float], Image.Image]
 
-SIZE = 64  # pixels a side, what the encoder looks at
+SIZE = 64  # pixels a side
 N = 400  # pairs of a set
 PERFECT = 12  # perfect generators
 LIMIT = 3.0  # standard deviations among them that a metric must leave to see something
@@ -112,6 +112,34 @@ def lost_objects(scene: Scene, share: float) -> Image.Image:
     return replace(scene, shapes=kept).render(SIZE)
 
 
+def lost_shapes(scene: Scene, share: float) -> Image.Image:
+    """This share of the objects are discs, as a generator paints that knows no outlines."""
+    rng = random.Random(scene.seed)
+    shapes = tuple(
+        replace(shape, kind="circle") if rng.random() < share else shape for shape in scene.shapes
+    )
+    return replace(scene, shapes=shapes).render(SIZE)
+
+
+def wrong_shapes(scene: Scene, share: float) -> Image.Image:
+    """This share of the objects have another shape, any of the seven others equally often."""
+    rng = random.Random(scene.seed)
+    shapes = []
+    for shape in scene.shapes:
+        other = rng.choice([kind for kind in SHAPES if kind != shape.kind])
+        shapes.append(replace(shape, kind=other) if rng.random() < share else shape)
+    return replace(scene, shapes=tuple(shapes)).render(SIZE)
+
+
+def moved_objects(scene: Scene, share: float) -> Image.Image:
+    """All objects go this share of their way to the middle of the image."""
+    shapes = tuple(
+        replace(shape, x=shape.x + share * (0.5 - shape.x), y=shape.y + share * (0.5 - shape.y))
+        for shape in scene.shapes
+    )
+    return replace(scene, shapes=shapes).render(SIZE)
+
+
 def lost_modes(scene: Scene, dropped: float) -> Image.Image:
     """Of the six backgrounds the first `dropped` never occur: another one takes their place."""
     names = list(BACKGROUNDS)
@@ -136,6 +164,9 @@ DAMAGES: list[tuple[Experiment, Damage]] = [
     *((experiment, of_scene(damage)) for experiment, damage in OF_IMAGES.items()),
     (Experiment("colour shift", "degrees of hue", (0, 15, 30, 60, 120)), colour_shift),
     (Experiment("lost objects", "share of the objects", (0, 0.1, 0.25, 0.5, 1)), lost_objects),
+    (Experiment("lost shapes", "share of the objects", (0, 0.1, 0.25, 0.5, 1)), lost_shapes),
+    (Experiment("wrong shapes", "share of the objects", (0, 0.1, 0.25, 0.5, 1)), wrong_shapes),
+    (Experiment("moved objects", "share of the way", (0, 0.1, 0.2, 0.4, 0.8)), moved_objects),
     (Experiment("mode dropping", "backgrounds of 6 never drawn", (0, 1, 2, 3, 5)), lost_modes),
 ]
 SHARES = (0, 0.1, 0.25, 0.5, 1)
@@ -334,7 +365,7 @@ def sample_sizes(r: Pairs, generators: dict[str, Pairs]) -> tuple[Figure, list[s
 def _estimate(f: Pairs, r: Pairs) -> tuple[float, float]:
     pairs = np.arange(len(f.images))  # an image and its caption are one draw
     cmd = uncertainty(Sample(f.images, pairs), r.images, Sample(f.captions, pairs)).cmd
-    assert cmd.debiased is not None, "sets are larger than the 40 dimensions"
+    assert cmd.debiased is not None, "sets are larger than the 64 dimensions"
     return cmd.raw, cmd.debiased
 
 

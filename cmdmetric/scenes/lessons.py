@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from cmdmetric.protocol import GRGAN
 from cmdmetric.scenes.drawing import (
     COLOURS,
     RADII,
@@ -74,8 +75,9 @@ def draw_lesson(seeds: Sequence[int], alone: float, side: int) -> Lesson:
         word = _wording(rng)
         group = [first, *(_otherwise(first, word, rng) for _ in range(GROUP - 1))]
         rendered = rng.choices(list(RENDERED), list(RENDERED.values()))[0]
+        how = rng.choice((Image.Resampling.BILINEAR, Image.Resampling.BICUBIC))
         for scene in group:
-            images.append(render_resized(scene, rendered, side))
+            images.append(render_resized(scene, rendered, side, how))
             maps.append(_map(scene))
             facts.append(_facts(scene))
             captions.append(word(scene))
@@ -86,10 +88,11 @@ def draw_lesson(seeds: Sequence[int], alone: float, side: int) -> Lesson:
     )
 
 
-def render_resized(scene: Scene, rendered: int, side: int) -> NDArray[np.uint8]:
+def render_resized(
+    scene: Scene, rendered: int, side: int, how: Image.Resampling = Image.Resampling.BILINEAR
+) -> NDArray[np.uint8]:
     """A scene rendered at one size and resized as an encoder does it: (side, side, 3)."""
-    image = scene.render(rendered)
-    return np.asarray(image.resize((side, side), Image.Resampling.BILINEAR))
+    return np.asarray(scene.render(rendered).resize((side, side), how))
 
 
 def _map(scene: Scene) -> NDArray[np.int64]:
@@ -133,11 +136,18 @@ def listing(scene: Scene, size: bool = False, place: bool = False) -> str:
 
 
 def _wording(rng: random.Random) -> Callable[[Scene], str]:
-    """One way to tell scenes, so that the captions of similar scenes differ in little."""
-    if rng.random() < 0.6:
-        return lambda scene: scene.captions(1)[0]
-    size, place = rng.random() < 0.4, rng.random() < 0.5
-    return lambda scene: listing(scene, size, place)
+    """One way to tell scenes, so that the captions of similar scenes differ in little.
+
+    Every third leaves out the punctuation, as the protocol `grgan` does.
+    """
+    bare = rng.random() < 1 / 3
+    own, size, place = rng.random() < 0.6, rng.random() < 0.4, rng.random() < 0.5
+
+    def word(scene: Scene) -> str:
+        caption = scene.captions(1)[0] if own else listing(scene, size, place)
+        return GRGAN.clean(caption) if bare else caption
+
+    return word
 
 
 def _otherwise(scene: Scene, word: Callable[[Scene], str], rng: random.Random) -> Scene:

@@ -57,9 +57,11 @@ MODEL_CONFIG: dict[str, Any] = {
     },
     "quick_gelu": True,
 }
+# Pixels in [0, 1] as they are: then the protocol `grgan`, which leaves them so, shows the encoder
+# what it was trained on.
 PREPROCESS_CONFIG = {
-    "mean": [0.5, 0.5, 0.5],
-    "std": [0.5, 0.5, 0.5],
+    "mean": [0.0, 0.0, 0.0],
+    "std": [1.0, 1.0, 1.0],
     "interpolation": "bilinear",
     "resize_mode": "shortest",
 }
@@ -130,7 +132,7 @@ def encode_images(
         The second layer's map (n, c, GRID, GRID), the last layer's map (n, c', 3, 3), and unit
         features (n, d), all in float32.
     """
-    pixels = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
+    pixels = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
     visual = model.visual
     with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
         seen = visual.layer2(visual.layer1(visual.stem(pixels)))
