@@ -3,7 +3,7 @@
 >>> from cmdmetric import cmd
 >>> score = cmd("examples/generated", "examples/captions.json", model="scenes-toy")
 >>> score.n, score.n_real, score.n_captions
-(160, 160, 800)
+(400, 400, 2000)
 """
 
 from __future__ import annotations

@@ -74,14 +74,14 @@ class Evaluator:
     the training around it, and autocast around it does not reach the encoder.
 
     >>> from cmdmetric.scenes.drawing import draw_scene
-    >>> scenes = [draw_scene(seed) for seed in range(120)]
+    >>> scenes = [draw_scene(seed) for seed in range(160)]
     >>> images = np.stack([np.asarray(scene.render(64)) for scene in scenes])
     >>> texts = [scene.captions(1)[0] for scene in scenes]
-    >>> evaluator = Evaluator(real=images[:60], model="scenes-toy")
-    >>> evaluator.update(images[60:90], texts[60:90])
-    >>> evaluator.update(images[90:], texts[90:])
+    >>> evaluator = Evaluator(real=images[:80], model="scenes-toy")
+    >>> evaluator.update(images[80:120], texts[80:120])
+    >>> evaluator.update(images[120:], texts[120:])
     >>> evaluator.compute().n
-    60
+    80
     """
 
     def __init__(

@@ -92,10 +92,10 @@ def cmd(
         TypeError: There is no option of such a name.
 
     >>> from cmdmetric.scenes.drawing import draw_scene
-    >>> scenes = [draw_scene(seed) for seed in range(120)]
+    >>> scenes = [draw_scene(seed) for seed in range(160)]
     >>> images = [scene.render(64) for scene in scenes]
     >>> texts = [scene.captions(1)[0] for scene in scenes]
-    >>> score = cmd(images[:60], texts[:60], real=images[60:], model="scenes-toy")
+    >>> score = cmd(images[:80], texts[:80], real=images[80:], model="scenes-toy")
     >>> float(score) == score.dis_fr + score.itdis
     True
     """

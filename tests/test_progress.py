@@ -61,7 +61,7 @@ def test_a_pipe_gets_lines_and_that_torch_is_loaded_at_once(example: Path) -> No
     done = run_installed("cmd-score", example / "generated", example / "captions.json", "--model",
                          "scenes-toy", "--no-cache")  # fmt: skip
     assert "loading torch and scenes-toy" in done.stderr and "%|" not in done.stderr
-    assert ": 160 images" in done.stderr and ": 800 captions" in done.stderr
+    assert ": 400 images" in done.stderr and ": 2,000 captions" in done.stderr
 
 
 @pytest.mark.skipif(
@@ -78,5 +78,5 @@ def test_a_terminal_gets_bars(example: Path) -> None:
     os.close(theirs)
     told = os.read(ours, 1 << 16).decode()
     os.close(ours)
-    assert "loading torch and scenes-toy" in told and "%|" in told and "160/160" in told
+    assert "loading torch and scenes-toy" in told and "%|" in told and "400/400" in told
     assert b"CMD" in done.stdout

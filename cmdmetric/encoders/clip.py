@@ -44,7 +44,7 @@ class Encoder:
 
     >>> encoder = Encoder("scenes-toy")
     >>> encoder.encode_texts(["a red circle on a grey background"]).shape
-    (1, 40)
+    (1, 64)
     """
 
     def __init__(

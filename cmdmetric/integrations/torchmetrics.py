@@ -53,11 +53,11 @@ class CrossModelDistance(Metric):
 
     >>> metric = CrossModelDistance(real="examples/real", model="scenes-toy")
     >>> from cmdmetric.scenes.drawing import draw_scene
-    >>> scenes = [draw_scene(seed) for seed in range(60)]
+    >>> scenes = [draw_scene(seed) for seed in range(80)]
     >>> images = np.stack([np.asarray(scene.render(64)) for scene in scenes])
     >>> metric.update(torch.tensor(images).permute(0, 3, 1, 2), [s.captions(1)[0] for s in scenes])
     >>> metric.compute().dtype, metric.score.n
-    (torch.float64, 60)
+    (torch.float64, 80)
 
     Each process encodes its own images. What is exchanged is a matrix of (d + 1)^2 float64 numbers,
     the sum of `[1, x] [1, x]^T` over features x, so that any number of processes gives the moments

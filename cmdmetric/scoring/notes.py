@@ -16,8 +16,9 @@ from cmdmetric.scoring.side import Side
 
 #: Images of so many times as many pixels, or of JPEG qualities so far apart, are told of.
 _LARGER, _QUALITY = 1.5, 5
-#: Scenes are drawn at 64 pixels, and may be at twice that; a tenth of their neighbouring samples
-#: differ, of a photograph's half (in thousandths; 21 photographs at 64 to 512 pixels: 310 to 720).
+#: Scenes are drawn at 32 to 96 pixels, and may be somewhat larger. A tenth of their neighbouring
+#: samples differ, of a photograph's half (in thousandths: 21 photographs of 64 to 512 pixels have
+#: 310 to 720).
 _SCENES, _TEXTURE = 128, 250
 
 
@@ -180,7 +181,7 @@ def _photographs(model: str, *sides: Side) -> Iterator[str]:
         if size > _SCENES or texture > _TEXTURE:
             what = "are larger" if size > _SCENES else "have the texture of photographs or of noise"
             yield (
-                f"{model} has seen nothing but drawn scenes of 64x64 pixels, and the images of "
+                f"{model} has seen nothing but drawn scenes of 32 to 96 pixels, and the images of "
                 f"{side.source} {what}: of these its numbers mean nothing"
             )
             return

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from cmdmetric import InputError
+from cmdmetric.encoders import find_checkpoint
 from cmdmetric.terminal import as_json
 from tests.conftest import SHARED, shared
 from tests.support.commands import BIN, run, run_installed
@@ -39,13 +40,13 @@ def test_bundled_example(example: Path, tmp_path: Path) -> None:
         "Dis(f,l)",
         "Dis(r,l)",
         "signature",
-        "160 generated images",
+        "400 generated images",
     ):
         assert part in done.stdout
     assert "warning" not in done.stderr
     result = json.loads(output.read_text())
-    assert result["n"] == result["n_real"] == result["paired"] == 160
-    assert result["n_captions"] == 800
+    assert result["n"] == result["n_real"] == result["paired"] == 400
+    assert result["n_captions"] == 2000
     assert result["signature"].startswith("CMD|proto:grgan|model:scenes-toy@")
     assert result["cmd"] == result["dis_fr"] + result["itdis"] > 0
 
@@ -187,7 +188,8 @@ def test_another_encoder_than_the_references(example: Path, tmp_path: Path) -> N
                "scenes-toy", "--real", "coco2014-val",
                CMDMETRIC_REFERENCES=str(SHARED / "reference"))  # fmt: skip
     assert done.returncode == 2
-    assert "40 and of 512 dimensions" in done.stderr
+    dim = find_checkpoint("scenes-toy").config["embed_dim"]
+    assert f"{dim} and of 512 dimensions" in done.stderr
 
 
 @needs_interrupts

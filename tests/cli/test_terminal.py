@@ -165,7 +165,7 @@ def test_full_stderr_loses_no_score(example: Path) -> None:
             [*command, "--model", "scenes-toy", "--format", "json"],
             stdout=subprocess.PIPE, stderr=full, text=True, check=False,
         )  # fmt: skip
-    assert json.loads(done.stdout)["n"] == 160
+    assert json.loads(done.stdout)["n"] == 400
     assert done.returncode == 2
 
 

@@ -25,7 +25,7 @@ def samples(example: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_image_of_the_captions_is_painted(samples: Path) -> None:
     images = sorted(samples.rglob("*.png"))  # in real/, as the captions name their images
     assert [path.name for path in images][:2] == ["scene_000.png", "scene_001.png"]
-    assert len(images) == 160
+    assert len(images) == 400
     assert {Image.open(path).size for path in images} == {(64, 64)}
     captions = json.loads((samples / "captions.json").read_text())
     assert set(captions) == {f"real/{path.name}" for path in images}
@@ -33,7 +33,7 @@ def test_every_image_of_the_captions_is_painted(samples: Path) -> None:
 
 def test_it_has_learnt_the_scenes(samples: Path, example: Path) -> None:
     score = cmd(samples, example / "captions.json", model="scenes-toy")
-    assert score.n == score.paired == 160
+    assert score.n == score.paired == 400
     rng = np.random.default_rng(0)
     pixels = [np.asarray(Image.open(path)) for path in sorted((example / "real").iterdir())]
     shuffled = np.stack([rng.permutation(p.reshape(-1, 3)).reshape(p.shape) for p in pixels])

@@ -426,7 +426,7 @@ def test_one_evaluator_scores_folders_lists_and_batches_alike(example: Path) -> 
         model="scenes-toy", device="cpu",
     )  # fmt: skip
     assert same_numbers(of_folder, expected, 1e-6)
-    assert of_folder.paired == expected.paired == 160
+    assert of_folder.paired == expected.paired == 400
     names = sorted((example / "generated").iterdir())[:60]
     images, texts = [Image.open(name) for name in names], [f"a caption {i}" for i in range(60)]
     of_list = evaluator.score(images, texts)

@@ -29,8 +29,8 @@ from tests.support.commands import PROCESSES
 from tests.support.scores import same_numbers, same_setting, setting_in
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*too few for:UserWarning")
-#: Enough for 40 dimensions, in batches that are the same however they are spread: float32 features
-#: round otherwise in batches of other sizes, and then agree to 1e-6 and not to 1e-9.
+#: Enough for the encoder's 64 dimensions, in batches that are the same however they are spread:
+#: float32 features round otherwise in batches of other sizes, and then agree to 1e-6 and not 1e-9.
 N, BATCH = 90, 15
 DISTANCES = ("cmd", "itdis", "dis_fr", "dis_fl", "dis_rl")
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cmdmetric.encoders import find_checkpoint
 from cmdmetric.errors import InputError
 from cmdmetric.inputs.captions import Captions
 from cmdmetric.inputs.images import open_images
@@ -25,6 +26,9 @@ from cmdmetric.scoring.notes import mixed_endings
 from tests.conftest import SHARED, shared
 from tests.support import corpus
 from tests.support.commands import run
+
+TOY = find_checkpoint("scenes-toy")
+DIM = TOY.config["embed_dim"]
 
 
 def noise(seed: int, size: tuple[int, int] = (72, 72)) -> Image.Image:
@@ -62,7 +66,7 @@ def test_a_good_set_has_nothing_but_few_samples(sets: tuple[Path, Path, Path]) -
     result = check(sets)
     assert result.ok and {found.check for found in result.findings} == {"samples"}
     assert (result.n, result.n_real, result.n_captions) == (12, 12, 12)
-    assert "too few for 40 dimensions" in result.findings[0].message
+    assert f"too few for {DIM} dimensions" in result.findings[0].message
 
 
 def test_everything_wrong_with_images(sets: tuple[Path, Path, Path]) -> None:
@@ -236,7 +240,7 @@ def test_stored_sides(sets: tuple[Path, Path, Path], tmp_path: Path) -> None:
     assert wrong.severity == "error" and "resize: 'crop', not 'squash'" in wrong.message
     unknown = check((generated, captions, tmp_path / "unknown.npz"))
     messages = [found.message for found in unknown.findings if found.check == "reference"]
-    assert any("has 7 dimensions, scenes-toy has 40" in message for message in messages)
+    assert any(f"has 7 dimensions, scenes-toy has {DIM}" in message for message in messages)
     assert any("taken on trust" in message for message in messages)
 
 
@@ -313,11 +317,11 @@ def test_the_command_on_the_example(example: Path) -> None:
                "scenes-toy", "--format", "json", "-q")  # fmt: skip
     assert done.returncode == 0 and done.stderr == ""
     result = json.loads(done.stdout)
-    assert result["ok"] and result["n"] == result["n_real"] == 160
+    assert result["ok"] and result["n"] == result["n_real"] == 400
     setup = result["setup"]
-    assert setup["origin"] == "bundled with cmdmetric" and setup["sha256"].startswith("4bd46267")
+    assert setup["origin"] == "bundled with cmdmetric" and setup["sha256"] == TOY.sha256
     assert setup["expected"] == pytest.approx(
-        320 / min(setup["encoded"], setup["decoded"]) + 800 / setup["captions"]
+        800 / min(setup["encoded"], setup["decoded"]) + 2000 / setup["captions"]
     )
     assert all(found["severity"] == "note" for found in result["findings"])
 

@@ -85,16 +85,16 @@ def test_a_file_of_labels_and_training_images(results: Path) -> None:
     jsonschema.validate(content, SCHEMA)
     slices, copies = content["slices"], content["memorisation"]
     assert [(s["label"], s["n"]) for s in slices["slices"]] == [("first", 80), ("second", 70)]
-    assert slices["unlabelled"] == 10
+    assert slices["unlabelled"] == 250
     # The real images are the training images: none was held out.
     assert copies["copied"] is None and copies["n_held_out"] is None
-    assert 0 < copies["authentic"] < 1 and copies["n_train"] == 160
-    assert copies["signature"].startswith("MEMORISATION|") and "|train:160@" in copies["signature"]
+    assert 0 < copies["authentic"] < 1 and copies["n_train"] == 400
+    assert copies["signature"].startswith("MEMORISATION|") and "|train:400@" in copies["signature"]
     nearest = copies["nearest"]
     assert [n["distance"] for n in nearest] == sorted(n["distance"] for n in nearest)
     with (results / "all.csv").open(newline="") as file:
         rows = {row["image"]: row for row in csv.DictReader(file)}
-    assert len(rows) == 160
+    assert len(rows) == 400
     assert float(rows[nearest[0]["name"]]["train_distance"]) == pytest.approx(
         nearest[0]["distance"]
     )

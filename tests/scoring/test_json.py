@@ -134,4 +134,4 @@ def test_an_older_result_is_read_and_a_newer_one_refused(result: dict, tmp_path:
         with pytest.raises(InputError, match=r"new\.json: it has schema 3.*reads up to 2"):
             refused()
     shutil.copy(first, tmp_path / "second.json")
-    assert compare([first, tmp_path / "second.json"]).entries[0].n == 160
+    assert compare([first, tmp_path / "second.json"]).entries[0].n == 400

@@ -42,7 +42,7 @@ def test_printed_it_is_the_five_lines_of_the_terminal(score: CMDScore, example: 
     assert f"{score.cmd:.4f} ± {bars.cmd.standard_error:.4f}" in lines[0]
     assert f"debiased {bars.cmd.debiased:.4f}" in lines[0]
     assert f"Dis(f,l) {score.dis_fl:.4f} - Dis(r,l) {score.dis_rl:.4f}" in lines[1]
-    assert "160 generated images" in lines[3] and "800 captions" in lines[3]
+    assert "400 generated images" in lines[3] and "2,000 captions" in lines[3]
     assert lines[4].endswith(score.signature)
 
 
@@ -83,7 +83,7 @@ def test_a_hostile_source_is_text(score: CMDScore) -> None:
 
 def test_a_flat_dict_is_what_a_logger_takes(score: CMDScore) -> None:
     flat = score.to_flat_dict()
-    assert flat["cmd"] == score.cmd and flat["n"] == 160 and flat["signature"] == score.signature
+    assert flat["cmd"] == score.cmd and flat["n"] == 400 and flat["signature"] == score.signature
     assert flat["precision"] == score.metrics["precision"].value
     assert flat["cmd_debiased"] == score.uncertainty.cmd.debiased  # type: ignore[union-attr]
     assert all(isinstance(value, (int, float, str)) for value in flat.values())
