@@ -181,7 +181,7 @@ def main(out: Path | None, images: int, only: str | None) -> None:
         if only != "memory":
             lines += ["## Time", "", *measure_times(place, images, model), ""]
         if only != "times":
-            models = {"40": "scenes-toy", "512": model}
+            models = {"64": "scenes-toy", "512": model}
             lines += ["## Peak memory", "", *measure_memory(place, images, models), ""]
     text = "\n".join(lines)
     click.echo(text)

@@ -69,7 +69,7 @@ def scores(model: TextToImage) -> list[str]:
 def retrieval(model: TextToImage, config: Config) -> list[str]:
     """R@k of the ITM and of the plain CLIP on the same held-out scenes."""
     held_out = open_data(config.data, None, "val")
-    embedders = [of_matcher(model.matcher, config), of_clip("scenes-toy", None, CPU)]
+    embedders = [of_matcher(model.matcher, config), of_clip(config.itm.clip, None, CPU)]
     table = to_markdown([(each, evaluate(each, held_out, number=1000)) for each in embedders])
     click.echo(table)
     return [table, ""]

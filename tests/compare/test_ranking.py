@@ -42,8 +42,9 @@ def test_ranked_together(encoder: Encoder, sides: tuple) -> None:
     best = int(np.argmin([each.score.cmd for each in found]))
     other = next(i for i in range(3) if i != best)
     both = versus(generated[other], generated[best], texts, real, encoder=encoder).difference
-    mine = [row for row in ranking.against_best if row.p_value == both.p_value]
-    assert len(mine) == 1 and mine[0].standard_error == both.standard_error
+    wanted = (both.p_value, both.standard_error)
+    found_there = [(row.p_value, row.standard_error) for row in ranking.against_best]
+    assert found_there.count(wanted) == 1
     listed = scored(generated, list(texts.values()), real, encoding)
     assert all(row.paired for row in rank(listed).against_best), "lists pair by position"
     fewer = scored(generated, list(texts.values())[:-1], real, encoding)
