@@ -31,7 +31,7 @@ TOY = find_checkpoint("scenes-toy")
 DIM = TOY.config["embed_dim"]
 
 
-def noise(seed: int, size: tuple[int, int] = (72, 72)) -> Image.Image:
+def noise(seed: int, size: tuple[int, int] = (112, 112)) -> Image.Image:
     """Soft noise, like a photograph's: no edge stands at a certain place."""
     random = np.random.default_rng(seed)
     coarse = Image.fromarray(random.integers(0, 256, (15, 15, 3), dtype=np.uint8))
@@ -77,15 +77,15 @@ def test_everything_wrong_with_images(sets: tuple[Path, Path, Path]) -> None:
     (generated / "x-empty.png").write_bytes(b"")
     shutil.copy(generated / "2.png", generated / "x-again.png")
     Image.open(real / "3.png").save(generated / "x-copy.bmp")
-    Image.new("RGB", (72, 72), "white").save(generated / "x-blank.png")
-    good.resize((80, 72)).save(generated / "x-odd.png")
+    Image.new("RGB", (112, 112), "white").save(generated / "x-blank.png")
+    good.resize((120, 112)).save(generated / "x-odd.png")
     good.convert("CMYK").save(generated / "x-cmyk.tif")
     noise(50).convert("P").save(generated / "x-palette.png")
     veiled = noise(51).convert("RGBA")
     veiled.putalpha(100)
     veiled.save(generated / "x-veiled.png")
     noise(52).convert("RGBA").save(generated / "x-opaque.png")
-    corpus.picture("I;16", (72, 72)).save(generated / "x-deep.png")
+    corpus.picture("I;16", (112, 112)).save(generated / "x-deep.png")
     noise(53).convert("L").save(generated / "x-grey.png")
     result = check(sets)
     expected = {
