@@ -322,8 +322,8 @@ def test_the_score_is_the_same_to_the_bit(example: Path) -> None:
 def test_statistics_are_recalled_and_features_read_on_demand(
     encoder: CountingEncoder, tmp_path: Path
 ) -> None:
-    folder = paint(tmp_path / "many", range(170))  # more than 4 d
-    captions = read_captions([f"picture {i}" for i in range(200)] + ["word " * 200])
+    folder = paint(tmp_path / "many", range(260))  # more than 4 d
+    captions = read_captions([f"picture {i}" for i in range(260)] + ["word " * 200])
     for made in ("computed", "recalled"):
         with FeatureCache() as cache:
             images = encode_images(open_images(folder), encoder, cache=cache)
