@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cmdmetric import Encoder, InputError, Moments, cmd, versus
+from cmdmetric import Encoder, InputError, cmd, versus
 from cmdmetric.scenes.drawing import draw_scene
+from cmdmetric.score import moments_of
 from tests.support import pictures
 
 pytestmark = pytest.mark.filterwarnings(
@@ -58,7 +59,7 @@ def test_moments_alone_do_not_do(
     encoder: Encoder, scenes: tuple[np.ndarray, list[str], np.ndarray]
 ) -> None:
     good, captions, real = scenes
-    stored = Moments.from_features(encoder.encode_pixels(good))
+    stored = moments_of(good, encoder=encoder)
     with pytest.raises(InputError, match="needs the features of both"):
         versus(good, stored, captions, real, encoder=encoder)
 
