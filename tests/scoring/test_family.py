@@ -14,6 +14,7 @@ from PIL import Image
 
 from cmdmetric import Encoder, InputError, cmd
 from cmdmetric.encoders import inception as inception_module
+from cmdmetric.encoders.preprocess import to_pixels
 from cmdmetric.features.image_pass import pass_images
 from cmdmetric.inputs.images import open_images
 from cmdmetric.metrics.clipscore import clip_scores, ref_clipscore
@@ -64,7 +65,16 @@ def test_values_are_those_of_the_functions(scenes: Path, encoder: Encoder) -> No
     texts = encoder.encode_texts([text for pair in captions.values() for text in pair])
     f, r = (
         encoder.encode_pixels(
-            np.stack([np.asarray(Image.open(scenes / side / f"{i:02}.png")) for i in range(N)])
+            np.stack(
+                [
+                    to_pixels(
+                        Image.open(scenes / side / f"{i:02}.png"),
+                        encoder.image_size,
+                        encoder.protocol,
+                    )
+                    for i in range(N)
+                ]
+            )
         )
         for side in ("generated", "real")
     )
@@ -218,7 +228,7 @@ def test_all_leaves_out_what_cannot_be_had(scenes: Path, encoder: Encoder) -> No
 def test_what_features_and_nameless_captions_cannot_give(
     encoder: Encoder, inception_weights: Path
 ) -> None:
-    f = np.random.default_rng(0).standard_normal((60, 40)).astype(np.float32)
+    f = np.random.default_rng(0).standard_normal((60, 64)).astype(np.float32)
     with pytest.raises(InputError, match=r"^clipscore: it takes pairs"):
         cmd(f, ["a red circle", "a cat", "a dog"] * 19, f + 1, metrics="clipscore", encoder=encoder)
     with pytest.raises(InputError, match=r"^fid: it takes images"):
