@@ -70,23 +70,24 @@ def open_sides(
         Generated images, real images and captions; in the place of captions that come along the
         images that they come with, since they are known when these have been read.
     """
-    opened_f = [open_image_side(source, columns) for source in generated]
-    first = opened_f[0]
     opened_l: Side | Captions | ImageSet
-    if captions is not None and captions is not generated[0]:
-        try:
+    try:
+        opened_f = [open_image_side(source, columns) for source in generated]
+        first = opened_f[0]
+        if captions is not None and captions is not generated[0]:
             opened_l = open_text_side(captions, columns)
-        except InputError as error:
-            if side_of(generated[0]) == "text" and side_of(captions) == "image":
-                raise InputError(
-                    f"{error}. Are two arguments swapped? The generated images come first, then "
-                    "the captions"
-                ) from None
-            raise
-    elif isinstance(first, ImageSet) and first.along is not None:
-        opened_l = first
-    else:
-        opened_l = open_text_side(generated[0], columns)
+        elif isinstance(first, ImageSet) and first.along is not None:
+            opened_l = first
+        else:
+            opened_l = open_text_side(generated[0], columns)
+    except InputError as error:
+        seem = side_of(generated[0]), captions is not None and side_of(captions)
+        if seem == ("text", "image"):
+            raise InputError(
+                f"{error}. Are two arguments swapped? The generated images come first, then the "
+                "captions"
+            ) from None
+        raise
     if real is not None:
         return opened_f, open_image_side(real, columns), opened_l
     if isinstance(opened_l, ImageSet):

@@ -192,6 +192,22 @@ def test_swapped_sides_are_told(tiny_clip: Path, pictures: np.ndarray, tmp_path:
         cmd(pictures, tmp_path / "r.npz", pictures, model=tiny_clip)
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("captions.csv", "file_name,caption\na.png,a cat\n"),
+        ("captions.json", '[{"file_name": "a.png", "caption": "a cat"}]'),
+        ("captions.txt", "a cat\n"),
+    ],
+)
+def test_captions_before_a_folder_of_images_are_told(name: str, text: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(text)
+    (tmp_path / "images").mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "images" / "b.png")
+    with pytest.raises(InputError, match="swapped"):
+        cmd(tmp_path / name, tmp_path / "images", model="scenes-toy")
+
+
 def test_released_moments_on_both_sides(monkeypatch: pytest.MonkeyPatch) -> None:
     real, text = (shared(f"reference/coco2014-val.{side}.npz") for side in ("real", "text"))
     with pytest.warns(UserWarning, match="taken on trust"):
