@@ -44,9 +44,9 @@ class Found:
     y: float
 
     @property
-    def place(self) -> tuple[int, int]:
-        """Column and row on the grid of three by three that captions speak of."""
-        return min(2, int(self.x * 3)), min(2, int(self.y * 3))
+    def cell(self) -> tuple[int, int]:
+        """Row and column as in `Shape.cell`."""
+        return min(2, int(self.y * 3)), min(2, int(self.x * 3))
 
 
 class Judge(nn.Module):
@@ -113,11 +113,10 @@ def verdict(found: Sequence[Sequence[Found]], scenes: Sequence[Scene]) -> dict[s
         answers.setdefault("count", []).append(len(seen) == len(scene.shapes))
         if len(scene.shapes) == 1:
             (shape,) = scene.shapes
-            place = (min(2, int(shape.x * 3)), min(2, int(shape.y * 3)))
             surest = seen[0] if seen else None
             for name, right in (
                 ("shape", surest is not None and surest.kind == shape.kind),
-                ("place", surest is not None and surest.place == place),
+                ("place", surest is not None and surest.cell == shape.cell),
                 ("colour", surest is not None and surest.colour == shape.colour),
             ):
                 answers.setdefault(name, []).append(right)

@@ -30,7 +30,8 @@ SIDE, TRAIN, TEST = 64, range(70_000_000, 70_004_000), range(70_004_000, 70_005_
 def place_of(scene: Scene) -> int:
     """The number of the cell, of three by three, that the scene's only shape is in."""
     (shape,) = scene.shapes
-    return 3 * min(2, int(shape.y * 3)) + min(2, int(shape.x * 3))
+    row, column = shape.cell
+    return 3 * row + column
 
 
 @torch.no_grad()

@@ -70,10 +70,14 @@ class Shape:
         phrase = f"{size}{self.colour} {self.kind}"
         return f"{'an' if phrase[0] in 'aeiou' else 'a'} {phrase}"
 
+    @property
+    def cell(self) -> tuple[int, int]:
+        """Row and column, 0 to 2 from the top left, on the grid that captions speak of."""
+        return min(2, int(self.y * 3)), min(2, int(self.x * 3))
+
     def place(self) -> str:
         """Where it is, on a grid of three by three: "in the top left", "in the centre"."""
-        row = _ROWS[min(2, int(self.y * 3))]
-        column = _COLUMNS[min(2, int(self.x * 3))]
+        row, column = _ROWS[self.cell[0]], _COLUMNS[self.cell[1]]
         if row == "middle":
             return "in the centre" if column == "centre" else f"on the {column}"
         return f"at the {row}" if column == "centre" else f"in the {row} {column}"

@@ -113,7 +113,8 @@ def _facts(scene: Scene) -> NDArray[np.bool_]:
     there = np.zeros((9, len(SHAPES) + len(COLOURS)), bool)
     painted = np.zeros((len(SHAPES), len(COLOURS)), bool)
     for shape in scene.shapes:
-        place = 3 * min(2, int(shape.y * 3)) + min(2, int(shape.x * 3))
+        row, column = shape.cell
+        place = 3 * row + column
         kind, colour = SHAPES.index(shape.kind), list(COLOURS).index(shape.colour)
         there[place, [kind, len(SHAPES) + colour]] = painted[kind, colour] = True
     return np.concatenate([there.ravel(), painted.ravel()])

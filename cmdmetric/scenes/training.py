@@ -20,7 +20,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 import numpy as np
@@ -118,27 +118,32 @@ def _draw(what: tuple[range, float]) -> Lesson:
     return draw_lesson(*what, IMAGE_SIZE)
 
 
-def encode_images(
-    model: open_clip.CLIP, images: NDArray[np.uint8], bfloat16: bool
-) -> tuple[Tensor, Tensor, Tensor]:
+class Seen(NamedTuple):
+    """What the image tower sees of n images, all in float32."""
+
+    #: The second layer's map (n, c, GRID, GRID).
+    fine: Tensor
+    #: The last layer's map (n, c', 3, 3): each of its cells is one place.
+    coarse: Tensor
+    #: Unit features (n, d).
+    features: Tensor
+
+
+def encode_images(model: open_clip.CLIP, images: NDArray[np.uint8], bfloat16: bool) -> Seen:
     """Run the image tower; images are preprocessed as PREPROCESS_CONFIG says.
 
     Args:
         model: The network of `new_model`.
         images: Shape (n, IMAGE_SIZE, IMAGE_SIZE, 3).
         bfloat16: Whether to compute in bfloat16.
-
-    Returns:
-        The second layer's map (n, c, GRID, GRID), the last layer's map (n, c', 3, 3), and unit
-        features (n, d), all in float32.
     """
     pixels = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
     visual = model.visual
     with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
-        seen = visual.layer2(visual.layer1(visual.stem(pixels)))
-        last = visual.layer4(visual.layer3(seen))
-        features = visual.attnpool(last)
-    return seen.float(), last.float(), F.normalize(features.float(), dim=-1)
+        fine = visual.layer2(visual.layer1(visual.stem(pixels)))
+        coarse = visual.layer4(visual.layer3(fine))
+        features = visual.attnpool(coarse)
+    return Seen(fine.float(), coarse.float(), F.normalize(features.float(), dim=-1))
 
 
 def encode_captions(model: open_clip.CLIP, tokens: Tensor) -> Tensor:
@@ -182,38 +187,28 @@ class Naming(nn.Module):
         self.place = nn.Conv2d(last, PLACED // 9, 1)
         self.tell = nn.Linear(embedding, FACTS)
 
-    def loss(
-        self,
-        seen: Tensor,
-        last: Tensor,
-        image: Tensor,
-        text: Tensor,
-        lesson: Lesson,
-        telling: float,
-    ) -> Tensor:
+    def loss(self, seen: Seen, text: Tensor, lesson: Lesson, telling: float) -> Tensor:
         """Cross-entropies of what is named and what is there.
 
         Whether something is there is asked of every cell, and what it is where something is. Of the
         captions only those are asked that tell places.
 
         Args:
-            seen: The second layer's map (B, width, GRID, GRID).
-            last: The last layer's map (B, c', 3, 3): each of its cells is one place.
-            image: The unit features (B, d) of the images.
+            seen: What the image tower sees of the B images.
             text: The unit features (B, d) of their captions.
             lesson: What is there.
             telling: The weight of what is told, which is summed over the facts.
         """
         maps, facts = torch.from_numpy(lesson.maps), torch.from_numpy(lesson.facts).float()
         there = maps[:, 0] >= 0
-        is_there, *what = self.read(seen).movedim(1, -1).split(self.answers, dim=-1)
+        is_there, *what = self.read(seen.fine).movedim(1, -1).split(self.answers, dim=-1)
         loss = 10 * F.binary_cross_entropy_with_logits(is_there[..., 0], there.float())
         for answer, right in zip(what, maps.unbind(1), strict=True):
             loss = loss + F.cross_entropy(answer[there], right[there])
-        here = self.place(last).permute(0, 2, 3, 1).flatten(1)
+        here = self.place(seen.coarse).permute(0, 2, 3, 1).flatten(1)
         loss = loss + PLACED * F.binary_cross_entropy_with_logits(here, facts[:, :PLACED])
         placed = torch.from_numpy(lesson.placed)
-        for features, right in ((image, facts), (text[placed], facts[placed])):
+        for features, right in ((seen.features, facts), (text[placed], facts[placed])):
             told = self.tell(features * features.shape[1] ** 0.5)
             loss = loss + telling * FACTS * F.binary_cross_entropy_with_logits(told, right)
         return loss
@@ -238,7 +233,7 @@ class HeldOut:
 
         def images(scenes: Sequence[Scene]) -> Tensor:
             pixels = np.stack([render_resized(scene, 64, IMAGE_SIZE) for scene in scenes])
-            return encode_images(model, pixels, bfloat16=False)[2]
+            return encode_images(model, pixels, bfloat16=False).features
 
         def texts(captions: Sequence[str]) -> Tensor:
             return encode_captions(model, self._vocabulary(captions))
@@ -326,13 +321,13 @@ def main(out: Path, steps: int, batch: int, lr: float, save_every: int, bfloat16
         for group in optimizer.param_groups:
             group["lr"] = lr * warmup * 0.5 * (1 + math.cos(math.pi * step / steps))
         captions = lesson.captions + lesson.wrong
-        seen, last, image = encode_images(model, lesson.images, bfloat16)
+        seen = encode_images(model, lesson.images, bfloat16)
         text = encode_captions(model, vocabulary(captions))
-        loss = contrastive_loss(image, text, captions, model.logit_scale.exp())
+        loss = contrastive_loss(seen.features, text, captions, model.logit_scale.exp())
         # Strong at first: words for places are not learnt without it. Later it gives way, since an
         # embedding cannot hold all facts of four shapes apart and serve the captions best.
         telling = (1 - step / steps) ** 3
-        named = naming.loss(seen, last, image, text[:batch], lesson, telling)
+        named = naming.loss(seen, text[:batch], lesson, telling)
         optimizer.zero_grad()
         (loss + named).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

@@ -81,8 +81,7 @@ def open_sides(
         else:
             opened_l = open_text_side(generated[0], columns)
     except InputError as error:
-        seem = side_of(generated[0]), captions is not None and side_of(captions)
-        if seem == ("text", "image"):
+        if captions is not None and (side_of(generated[0]), side_of(captions)) == ("text", "image"):
             raise InputError(
                 f"{error}. Are two arguments swapped? The generated images come first, then the "
                 "captions"

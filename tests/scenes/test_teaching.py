@@ -154,7 +154,7 @@ def test_the_exported_folder_is_an_open_clip_model_with_the_same_features(tmp_pa
     captions = [scene.captions(1)[0] for scene in scenes]
     images = np.stack([render_resized(scene, 64, IMAGE_SIZE) for scene in scenes])
     with torch.no_grad():
-        *_, image = encode_images(model, images, bfloat16=False)
+        image = encode_images(model, images, bfloat16=False).features
         text = encode_captions(model, vocabulary(captions))
     encoder = Encoder(str(tmp_path), protocol="clip", device="cpu")
     # float16 weights: 11 bits each.

@@ -10,19 +10,15 @@ import pytest
 
 from cmdmetric.inputs import Captions
 from cmdmetric.metrics import Moments
-from cmdmetric.scoring.family.catalogue import METRICS, measure as measure_metric
+from cmdmetric.scoring.family.catalogue import METRICS
 from cmdmetric.scoring.family.metric import Given, Seen
 from cmdmetric.scoring.side import Side
-from cmdmetric.uncertainty import Drawn, Measured, permutation_p
+from cmdmetric.uncertainty import Drawn, permutation_p
+from tests.support.scores import measure
 
 N, D = 40, 6
 NAMES = tuple(f"{i}.png" for i in range(N))
 CAPTIONS = Captions(tuple(f"word {i}" for i in range(N)), NAMES)
-
-
-def measure(name: str, given: Given) -> dict[str, Measured]:
-    """The numbers of a metric by its name."""
-    return measure_metric(METRICS[name], given)
 
 
 def drawn(rng: np.random.Generator, worse: float = 0.0) -> tuple[Given, Given]:

@@ -1,4 +1,4 @@
-"""When two scores of the same images count as one number."""
+"""When two scores of the same images count as one number, and what a metric gives by its name."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ import pytest
 
 from cmdmetric import CMDScore
 from cmdmetric.scoring import fields_of
+from cmdmetric.scoring.family.catalogue import METRICS, measure as measure_metric
+from cmdmetric.scoring.family.metric import Given
+from cmdmetric.uncertainty import Measured
 
 
 def same_numbers(a: CMDScore, b: CMDScore, rel: float) -> bool:
@@ -50,3 +53,8 @@ def setting_in(signature: str) -> dict[str, str]:
 def same_setting(a: CMDScore, b: CMDScore) -> bool:
     """Whether two scores are made alike, of sets of the same numbers."""
     return setting_in(a.signature) == setting_in(b.signature)
+
+
+def measure(name: str, given: Given) -> dict[str, Measured]:
+    """The numbers of a metric by its name."""
+    return measure_metric(METRICS[name], given)

@@ -26,22 +26,18 @@ from cmdmetric.metrics.kernels.kid import (
 from cmdmetric.metrics.kernels.mmd import MMDInfluence
 from cmdmetric.metrics.moments import Moments
 from cmdmetric.metrics.vendi import vendi_influence, vendi_score
-from cmdmetric.scoring.family.catalogue import METRICS, measure as measure_metric
+from cmdmetric.scoring.family.catalogue import METRICS
 from cmdmetric.scoring.family.inception import pooled
 from cmdmetric.scoring.family.metric import Given, Seen
 from cmdmetric.scoring.grouping import groups_of
 from cmdmetric.scoring.side import Side
 from cmdmetric.uncertainty.draws import Drawn, sections
 from cmdmetric.uncertainty.estimate import Measured, gap, gap_of
+from tests.support.scores import measure
 
 Array = np.ndarray
 #: Of those shown: what the metrics of CLIP's features are called.
 CLIP = ("clipscore", "ref_clipscore", "recall_at_k", "fjd", "cmmd", "clip_kid", "prdc", "vendi")
-
-
-def measure(name: str, given: Given) -> dict[str, Measured]:
-    """The numbers of a metric by its name."""
-    return measure_metric(METRICS[name], given)
 
 
 def left_out(score: Callable[[Array], float], x: Array) -> Array:
