@@ -26,7 +26,7 @@ class GeneratorOutput(NamedTuple):
 
     #: One (B, 3, s, s) in [-1, 1] for each stage.
     images: list[Tensor]
-    #: One (B, L, s, s) for each stage that reads text, at its input's size.
+    #: One (B, L, s, s) for each stage that reads text, at its input's size; L is 1 for a sentence.
     attention: list[Tensor]
     #: (B, condition_dim), for the KL term, as logvar.
     mu: Tensor
@@ -71,9 +71,11 @@ class InitialStage(nn.Module):
 class RefinementStage(nn.Module):
     """F_2, F_3: h (B, width, s, s) and a text to the next hidden image (B, width, 2s, 2s).
 
-    Kind I reads no text and refines the image alone. Kind S reads the sentence, repeated over the
-    L slots: all slots being equal, every pixel reads the same value and the keys get no gradient.
-    Kinds W and J read the words. `model.refinement` says how:
+    Kind I reads no text and refines the image alone. Kind S reads the sentence, which the released
+    code repeats over the L slots. Slots that are equal are one here, of share 1: every pixel reads
+    the same value, and the keys get no gradient. With L slots they get what the softmax's rounding
+    leaves, which Adam scales up to full steps: in bfloat16 it drowned the gradient of the first
+    stage. Kinds W and J read the words. `model.refinement` says how:
 
         dmgan   F^DM turns h and the text into a refined h (Eq. 2, 5); its channels are doubled
         attn    beside h stands the context of the words at each pixel
@@ -106,7 +108,9 @@ class RefinementStage(nn.Module):
 
         Returns h and the attention, if any.
         """
-        text = sentence.unsqueeze(2).expand_as(words) if self.kind == "S" else words
+        text = words
+        if self.kind == "S":
+            text, mask = sentence.unsqueeze(2), mask.new_zeros(len(mask), 1)
         attention = None
         if self.memory is not None:
             h, attention = self.memory(h, text, mask)

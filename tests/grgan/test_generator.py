@@ -39,9 +39,9 @@ def test_any_order_and_number_of_stages(stages):
         (BATCH, 3, 8 * 2**i, 8 * 2**i) for i in range(len(stages))
     ]
     assert all(image.abs().max() <= 1 for image in output.images)
-    readers = [i for i, kind in enumerate(stages) if i and kind != "I"]
+    readers = [(i, kind) for i, kind in enumerate(stages) if i and kind != "I"]
     assert [a.shape for a in output.attention] == [
-        (BATCH, SLOTS, 4 * 2**i, 4 * 2**i) for i in readers
+        (BATCH, 1 if kind == "S" else SLOTS, 4 * 2**i, 4 * 2**i) for i, kind in readers
     ]
 
 
@@ -49,12 +49,37 @@ def test_attention_sums_to_one_and_ignores_padding():
     config = make("ISW")
     given = inputs(config)
     output = Generator(config)(**given)
-    for attention in output.attention:
-        torch.testing.assert_close(attention.sum(1), torch.ones_like(attention[:, 0]))
-        assert (attention[given["mask"]] == 0).all()
-    # The slots of a sentence stage are equal: uniform over those that are not padding.
-    expected = (~given["mask"]).float() / (~given["mask"]).sum(1, keepdim=True)
-    torch.testing.assert_close(output.attention[0][:, :, 0, 0], expected)
+    of_sentence, of_words = output.attention
+    torch.testing.assert_close(of_words.sum(1), torch.ones_like(of_words[:, 0]))
+    assert (of_words[given["mask"]] == 0).all()
+    assert (of_sentence == 1).all()
+
+
+@pytest.mark.parametrize("refinement", ["dmgan", "attn"])
+def test_a_sentence_stage_is_the_stage_of_words_that_are_all_the_sentence(refinement):
+    """As the released code computes it; both sum at most SLOTS equal terms of float32."""
+    config = make("IS", **{"model.refinement": refinement})
+    torch.manual_seed(0)
+    net = Generator(config).eval()
+    given = inputs(config)
+    with torch.no_grad():
+        image = net(**given).images[-1]
+        net.refine[0].kind = "W"
+        repeated = given["sentence"].unsqueeze(2).expand_as(given["words"])
+        torch.testing.assert_close(net(**given | {"words": repeated}).images[-1], image)
+
+
+def test_what_a_sentence_stage_cannot_use_gets_no_gradient_in_bfloat16_either():
+    """The keys address slots, and a sentence stage has one. Rounding must not move them."""
+    config = make("ISW")
+    torch.manual_seed(0)
+    net = Generator(config)
+    with torch.autocast("cpu", torch.bfloat16):
+        image = net(**inputs(config)).images[1]
+    (image.float() ** 2).sum().backward()
+    key = net.refine[0].memory.key
+    assert all((parameter.grad == 0).all() for parameter in key.parameters())
+    assert net.refine[0].memory.value.weight.grad.abs().max() > 0
 
 
 def test_an_image_depends_on_its_own_caption_only():
