@@ -9,6 +9,7 @@ from typing import Any
 from scipy import stats
 
 from cmdmetric import published
+from grgan_ref.ablation import claims
 
 COLUMNS = {"cmd": "CMD", "itdis": "ITDis", "dis_fr": "Dis(f,r)", "fid": "FID"}
 PUBLISHED = {"fid": "FID", "itdis": "ITDis", "cmd": "CMD"}
@@ -42,7 +43,8 @@ def to_markdown(result: Mapping[str, Any]) -> str:
     cells = ["real images (training set)", "", *(_cell([floor], part) for part in columns)]
     cells += [""] * (len(head) - len(cells))
     lines += ["| " + " | ".join(cells) + " |", ""]
-    return "\n".join(lines)
+    decided = claims.to_markdown(result["table"], result["rows"])
+    return "\n".join([*lines, decided] if decided else lines)
 
 
 def interval(values: Sequence[float], standard_errors: Sequence[float]) -> tuple[float, float]:

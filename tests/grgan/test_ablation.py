@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy import stats
 
 from cmdmetric import Moments, frechet_distance, published
 from cmdmetric.encoders import Inception
 from grgan_ref import losses
+from grgan_ref.ablation.claims import CLAIMS, contrast, to_markdown as to_claims
 from grgan_ref.ablation.rows import TABLES, Row, choose
 from grgan_ref.ablation.table import interval, to_markdown
 from grgan_ref.config import Config
@@ -196,6 +198,58 @@ def test_an_interval_has_the_spread_of_the_seeds():
     assert mean == 5
     assert half == pytest.approx((3.1824463**2 * 20 / 3 / 4 + 0.98**2) ** 0.5, rel=1e-4)
     assert interval([2.0], [0.5]) == (2.0, pytest.approx(0.98))
+
+
+def test_claims_name_rows_of_their_tables():
+    assert set(CLAIMS) == set(TABLES)
+    for table, claims in CLAIMS.items():
+        keys = {row.key for row in TABLES[table].rows}
+        assert {key for claim in claims for pair in claim.pairs for key in pair} <= keys
+
+
+def test_a_contrast_of_two_rows_is_welchs():
+    """scipy's own interval of Welch's test; both are exact formulas, to rounding."""
+    rng = np.random.default_rng(0)
+    values = {"a": rng.normal(3, 1, 4).tolist(), "b": rng.normal(5, 4, 6).tolist()}
+    found = contrast({"a": 1, "b": -1}, values)
+    welch = stats.ttest_ind(values["a"], values["b"], equal_var=False).confidence_interval(0.95)
+    assert (found.value - found.half, found.value + found.half) == pytest.approx(welch, rel=1e-9)
+
+
+def test_a_contrast_of_several_rows_covers_its_truth():
+    """Rows of unlike spread, one in two pairs, three seeds each: 95 % within 4 standard errors."""
+    rng = np.random.default_rng(1)
+    weights = {"none": -1.0, "da": 0.5, "it": 0.5}
+    trials, truth = 4000, 0.5 * (2 + 4) - 7
+    covered = 0
+    for _ in range(trials):
+        means = (("none", 7, 2.0), ("da", 2, 1.5), ("it", 4, 3.0))
+        values = {key: rng.normal(mean, spread, 3).tolist() for key, mean, spread in means}
+        found = contrast(weights, values)
+        covered += abs(found.value - truth) < found.half
+    assert 0.95 - 4 * 0.0035 < covered / trials < 0.98
+
+
+def rows_of(**cmds):
+    return [
+        {"key": key, "name": key, "runs": [{"stages": [{"cmd": cmd}]} for cmd in several]}
+        for key, several in cmds.items()
+    ]
+
+
+def test_claims_are_decided_by_seeds_or_not_at_all():
+    rows = rows_of(**{
+        "attn-none": [20.0, 21.0, 22.0], "attn-da": [10.0, 11.0, 12.0],
+        "attn-it": [10.5, 11.5, 12.9], "attn-it-grg": [30.0, 31.0, 32.0],
+    })  # fmt: skip
+    rows[0]["runs"].append({"failed": "the loss is not finite"})
+    text = to_claims("2", rows)
+    assert "| attn-da against attn-none | -10.00 ± 2.27 | shown |" in text
+    assert "| attn-it against attn-da | +0.63 ± " in text and "| not shown; smaller than 3." in text
+    assert "| attn-it-grg against attn-it | +19.37 ± " in text
+    assert text.count("the contrary is shown") == 1
+    assert text.count("**mean of these**") == 1  # of the two pairs with none; DM-GAN has no rows
+    assert to_claims("2", rows_of(**{"attn-none": [20.0], "attn-da": [10.0]})) == ""
 
 
 def test_orders_of_table_6():
