@@ -1,4 +1,4 @@
-"""What the site shows beyond docs/: the README as its first page, CONTRIBUTING, and the results.
+"""What the site shows beyond docs/: its first pages, README, CONTRIBUTING, and the results.
 
 On disk these are linked as files of the repository (`../benchmarks/results/x.md`); here every link
 becomes one within the site.
@@ -27,17 +27,23 @@ TITLES = {
     "uncertainty": "error bars",
 }
 ROOT = Path(__file__).resolve().parents[2]
+#: Pages that lie outside docs/, or that only the site has.
+PAGES = {
+    "index.md": "docs/site/landing.md",
+    "example.md": "docs/site/example.md",
+    "overview.md": "README.md",
+    "contributing.md": "CONTRIBUTING.md",
+}
 
 
 def on_files(files: Files, config: Any) -> Files:
-    """Add README.md as index.md, CONTRIBUTING.md, benchmarks/ and the schemas of JSON results."""
-    for source, page in (("README", "index"), ("CONTRIBUTING", "contributing")):
-        path = str(ROOT / f"{source}.md")
-        files.append(File.generated(config, f"{page}.md", abs_src_path=path))
+    """Add the pages of `PAGES`, benchmarks/ and the schemas of JSON results."""
+    for page, source in PAGES.items():
+        files.append(File.generated(config, page, abs_src_path=str(ROOT / source)))
     beside = [
         path
         for path in (ROOT / "benchmarks").rglob("*")
-        if path.suffix in (".md", ".png", ".jpg", ".json", ".py")
+        if path.suffix in (".md", ".png", ".jpg", ".json", ".jsonl", ".py")
     ]
     for path in sorted([*beside, *(ROOT / "cmdmetric").rglob("*.schema.json")]):
         name = path.relative_to(ROOT).as_posix()
@@ -48,6 +54,11 @@ def on_files(files: Files, config: Any) -> Files:
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Links between docs/ and the rest of the repository, as the site lays them out."""
     if page.file.src_uri == "index.md":
+        command, output = _first_command()
+        return re.sub(
+            "<!-- the README's first .* -->", lambda _: f"{command}\n\n{output}", markdown
+        )
+    if page.file.src_uri == "overview.md":
         # Where the README names a file, the site names the page.
         markdown = re.sub(
             r"\[docs/([\w-]+)\.md\]",
@@ -57,7 +68,14 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         markdown = markdown.replace("](CONTRIBUTING.md", "](contributing.md")
         return re.sub(r"\]\(docs/", "](", markdown)
     if page.file.src_uri == "contributing.md":
-        return re.sub(r"\]\(docs/", "](", markdown).replace("](README.md", "](index.md")
+        return re.sub(r"\]\(docs/", "](", markdown).replace("](README.md", "](overview.md")
     if page.file.src_uri.startswith("benchmarks/"):
         return re.sub(r"\]\(((?:\.\./)+)docs/", r"](\1", markdown)
-    return re.sub(r"\]\(\.\./", "](", markdown.replace("](../README.md", "](index.md"))
+    return re.sub(r"\]\(\.\./", "](", markdown.replace("](../README.md", "](overview.md"))
+
+
+def _first_command() -> tuple[str, str]:
+    """The README's first block of commands, and the output below it, as fenced blocks."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    command, output = re.findall(r"^```(?:sh|text)\n.*?^```$", readme, re.M | re.S)[:2]
+    return command, output

@@ -11,13 +11,12 @@ from __future__ import annotations
 import base64
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
+import example_pages
 from selenium import webdriver
 
-ROOT = Path(__file__).resolve().parents[2]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 #: The place of a page's images.
 PICTURES = """
@@ -27,27 +26,6 @@ return at && [at.x, at.y + scrollY, at.width, at.height];
 """
 #: No taller a picture than a graphics driver draws.
 TALLEST = 16000
-
-
-def pages(folder: Path) -> dict[str, Path]:
-    """The report of the example, and the comparison of its images with what GR-GAN paints.
-
-    Everything runs within the folder, so that no path of the machine stands in a picture.
-    """
-    shutil.copytree(ROOT / "examples", folder / "examples", dirs_exist_ok=True)
-
-    def run(*words: str) -> None:
-        paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-        env = {**os.environ, "PYTHONPATH": paths}
-        subprocess.run([sys.executable, "-m", *words], cwd=folder, check=True, env=env)
-
-    rest = ("examples/captions.json", "--model", "scenes-toy", "-q", "--metrics", "clipscore,prdc")
-    score = ("cmdmetric", "score", "examples/generated")
-    run(*score, *rest, "--report", "report.html")
-    if not (folder / "painted").exists():
-        run("grgan_ref", "sample", "scenes-small", "examples/captions.json", "painted")
-    run(*score, "painted", *rest, "--report", "compare.html")
-    return {"report": folder / "report.html", "compare": folder / "compare.html"}
 
 
 def browser(profile: Path) -> webdriver.Chrome:
@@ -98,7 +76,7 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     driver = browser(folder / "profile")
     try:
-        for page in pages(folder).values():
+        for page in example_pages.write(folder).values():
             shoot(driver, page, folder)
     finally:
         driver.quit()
