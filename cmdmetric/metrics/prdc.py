@@ -6,20 +6,18 @@ Naeem et al. (ICML 2020).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cmdmetric.errors import InputError
-from cmdmetric.metrics.vectors import Array, as_vectors, blocks, require_same_dimension
+from cmdmetric.metrics.reach import Points, Sections, count_reached
+from cmdmetric.metrics.vectors import Array, as_vectors, require_same_dimension
 
 #: An image reaches as far as this neighbour, as with Naeem et al.; Kynkäänniemi et al. took 3.
 NEIGHBOURS = 5
-#: Rows of distances that are held at once, each as long as the set: 256 x 30,000 are 61 MB.
-_ROWS = 256
-#: Squared distances below this, relative to the largest squared length, are rounding.
-_ROUNDING = 1e-12
 
 
 class PRDC(NamedTuple):
@@ -54,6 +52,10 @@ class Reached(NamedTuple):
             coverage=float(self.reaching.mean()),
         )
 
+    def within(self, of_f: NDArray[np.bool_], of_r: NDArray[np.bool_]) -> Reached:
+        """Keep some of the generated images (n,) and of the real ones (m,)."""
+        return Reached(self.generated[of_f], self.real[of_r], self.reaching[of_r])
+
 
 def prdc_scores(generated: ArrayLike, real: ArrayLike, *, k: int = NEIGHBOURS) -> PRDC:
     """The four scores of generated (n, d) and real (m, d) features, by Euclidean distance.
@@ -67,11 +69,32 @@ def prdc_scores(generated: ArrayLike, real: ArrayLike, *, k: int = NEIGHBOURS) -
     Raises:
         InputError: A set has k images or fewer, the dimensions differ, or values are not finite.
     """
-    return reached(generated, real, k=k).scores(k)
+    return reached(generated, real, k=k)[0].scores(k)
 
 
-def reached(generated: ArrayLike, real: ArrayLike, *, k: int = NEIGHBOURS) -> Reached:
-    """Which images lie within the reach of which; arguments and errors are of `prdc_scores`."""
+def reached(
+    generated: ArrayLike,
+    real: ArrayLike,
+    divisions: Sequence[tuple[Sections, Sections]] = (),
+    *,
+    k: int = NEIGHBOURS,
+) -> list[Reached]:
+    """Tell which images lie within the reach of which, from one pass over all distances.
+
+    Args:
+        generated: (n, d) features.
+        real: (m, d) features.
+        divisions: The section (n,) of each generated and (m,) of each real image, from 0 on. In
+            each of the divisions images see those of their own section alone, as if those were
+            all there are; every section has more than k images of either set.
+        k: The neighbour that an image reaches as far as.
+
+    Returns:
+        That of the whole sets, and that of each division.
+
+    Raises:
+        InputError: A set has k images or fewer, the dimensions differ, or values are not finite.
+    """
     if k < 1:
         raise InputError(f"k is {k}, it must be at least 1")
     f = as_vectors(generated, "generated images", k + 1)
@@ -80,40 +103,13 @@ def reached(generated: ArrayLike, real: ArrayLike, *, k: int = NEIGHBOURS) -> Re
     # Of a size of one, squares of any features are numbers; centred, more of their digits are left.
     f, r = _of_size_one(f, r)
     centre = r.mean(axis=0)
-    f, r = _of_size_one(f - centre, r - centre)
-    reach_f, reach_r = _reach(f, k), _reach(r, k)
-    reaching_f = np.zeros(len(f), dtype=np.int64)  # by how many real images each is reached
-    r_reaches = np.zeros(len(r), dtype=bool)  # real images that reach a generated one
-    r_reached = np.zeros(len(r), dtype=bool)  # real images that a generated one reaches
-    for block in blocks(len(f), _ROWS):
-        distances = _squared_distances(f[block], r)
-        from_r, from_f = distances < reach_r, distances < reach_f[block, None]
-        reaching_f[block] = from_r.sum(axis=1)
-        r_reaches |= from_r.any(axis=0)
-        r_reached |= from_f.any(axis=0)
-    return Reached(reaching_f, r_reached, r_reaches)
+    f, r = map(Points.of, _of_size_one(f - centre, r - centre))
+    whole = np.zeros(len(f), np.intp), np.zeros(len(r), np.intp)
+    counts = count_reached(f, r, [whole, *divisions], k)
+    return [Reached(*each) for each in zip(*counts, strict=True)]
 
 
 def _of_size_one(x: Array, y: Array) -> tuple[Array, Array]:
     """Both times the power of two that brings the largest entry near one: no digit is lost."""
     power = int(np.frexp(max(np.abs(x).max(), np.abs(y).max()))[1])
     return np.ldexp(x, -power), np.ldexp(y, -power)
-
-
-def _reach(x: Array, k: int) -> Array:
-    """The squared distance of each vector's k-th nearest neighbour, less rounding: (n,)."""
-    nearest = np.empty(len(x))
-    for block in blocks(len(x), _ROWS):
-        distances = _squared_distances(x[block], x)
-        distances[np.arange(len(distances)), np.arange(block.start, block.stop)] = np.inf
-        nearest[block] = np.partition(distances, k - 1, axis=1)[:, k - 1]
-    return nearest - _ROUNDING * np.einsum("nd,nd->n", x, x).max()
-
-
-def _squared_distances(x: Array, y: Array) -> Array:
-    """|x_i - y_j|^2 (n, m), from one product of matrices."""
-    distances: Array = x @ y.T
-    distances *= -2
-    distances += np.einsum("nd,nd->n", x, x)[:, None]
-    distances += np.einsum("nd,nd->n", y, y)
-    return np.maximum(distances, 0, out=distances)

@@ -51,7 +51,7 @@ def test_precision_and_recall_equal_torch_fidelity() -> None:
 
 
 def test_blocks_scale_and_place_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
-    from cmdmetric.metrics import prdc as module
+    from cmdmetric.metrics import reach as module
 
     rng = np.random.default_rng(1)
     f, r = 0.7 * rng.standard_normal((70, 6)), rng.standard_normal((90, 6))

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from cmdmetric.metrics import NEIGHBOURS, prdc_scores, reached, vendi_influence, vendi_score
+from cmdmetric.metrics import NEIGHBOURS, reached, vendi_influence, vendi_score
 from cmdmetric.scoring.family.metric import Given, Metric
 from cmdmetric.uncertainty import Drawn, Measured, sections
 
@@ -21,26 +21,30 @@ def precision_to_coverage(given: Given) -> list[Measured]:
     large.
     """
     f, r = given.features("f"), given.features("r")
-    found = reached(f, r)
-    whole = found.scores()
-    each = (found.generated > 0).astype(np.float64), None, found.generated / NEIGHBOURS, None
-    numbers = [
-        Measured(value, bias=None, of_images=own) for value, own in zip(whole, each, strict=True)
-    ]
     most = min(len(f), len(r)) // _SMALLEST
-    if most < 2:
-        return numbers
     # By the real images, so that generators of about as many images are parted alike.
     parts = max(2, min(most, len(r) // _LARGEST))
-    values = np.empty((-(-_SECTIONS // parts), parts, len(whole)))
-    for partition, part in np.ndindex(values.shape[:2]):
-        of_f, of_r = (
-            sections(Drawn(len(side), given.groups.get(name)), parts, partition) == part
-            for name, side in (("f", f), ("r", r))
-        )
-        if min(of_f.sum(), of_r.sum()) <= NEIGHBOURS:  # a few draws that hold most images
-            return numbers
-        values[partition, part] = prdc_scores(f[of_f], r[of_r])
+    sides = [Drawn(len(side), given.groups.get(name)) for name, side in (("f", f), ("r", r))]
+    divisions = []
+    for seed in range(-(-_SECTIONS // parts) if most >= 2 else 0):
+        of_f, of_r = (sections(side, parts, seed) for side in sides)
+        divisions.append((of_f, of_r))
+        smallest = min(np.bincount(of, minlength=parts).min() for of in (of_f, of_r))
+        if smallest <= NEIGHBOURS:  # a few draws that hold most images
+            divisions = []
+            break
+    found, *divided = reached(f, r, divisions)
+    each = (found.generated > 0).astype(np.float64), None, found.generated / NEIGHBOURS, None
+    numbers = [
+        Measured(value, bias=None, of_images=own)
+        for value, own in zip(found.scores(), each, strict=True)
+    ]
+    if not divided:
+        return numbers
+    values = np.array([
+        [of.within(of_f == part, of_r == part).scores() for part in range(parts)]
+        for of, (of_f, of_r) in zip(divided, divisions, strict=True)
+    ])  # fmt: skip
     return [replace(of, sections=values[..., i]) for i, of in enumerate(numbers)]
 
 
