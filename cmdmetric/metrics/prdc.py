@@ -103,9 +103,9 @@ def reached(
     # Of a size of one, squares of any features are numbers; centred, more of their digits are left.
     f, r = _of_size_one(f, r)
     centre = r.mean(axis=0)
-    f, r = map(Points.of, _of_size_one(f - centre, r - centre))
+    f, r = _of_size_one(f - centre, r - centre)
     whole = np.zeros(len(f), np.intp), np.zeros(len(r), np.intp)
-    counts = count_reached(f, r, [whole, *divisions], k)
+    counts = count_reached(Points.of(f), Points.of(r), [whole, *divisions], k)
     return [Reached(*each) for each in zip(*counts, strict=True)]
 
 

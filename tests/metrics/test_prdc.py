@@ -8,7 +8,7 @@ from hypothesis import given, settings, strategies as st
 from scipy.spatial.distance import cdist
 
 from cmdmetric import InputError
-from cmdmetric.metrics.prdc import prdc_scores
+from cmdmetric.metrics.prdc import prdc_scores, reached
 
 rngs = st.integers(0, 2**32 - 1).map(np.random.default_rng)
 
@@ -58,7 +58,28 @@ def test_blocks_scale_and_place_do_not_matter(monkeypatch: pytest.MonkeyPatch) -
     whole = prdc_scores(f, r)
     assert prdc_scores(10 * f + 1000, 10 * r + 1000) == whole
     monkeypatch.setattr(module, "_ROWS", 11)
+    monkeypatch.setattr(module, "_GROUP", 2)
     assert prdc_scores(f, r) == whole
+
+
+@pytest.mark.parametrize("jitter", [0, 1e-6, 1e-3])
+def test_what_single_precision_cannot_tell_apart_is_told_by_double(jitter: float) -> None:
+    """On a lattice most distances are equal, or differ from others by less than its rounding."""
+    rng = np.random.default_rng(5)
+    f, r = (rng.integers(0, 3, (n, 6)) + jitter * rng.standard_normal((n, 6)) for n in (900, 700))
+    assert prdc_scores(f, r) == pytest.approx(definition(f, r, 5), rel=1e-12)
+
+
+def test_sections_are_as_if_they_were_all() -> None:
+    rng = np.random.default_rng(6)
+    f, r = 0.7 * rng.standard_normal((400, 6)), rng.standard_normal((300, 6))
+    divisions = [(rng.integers(0, n, 400), rng.integers(0, n, 300)) for n in (2, 2, 9)]
+    whole, *divided = reached(f, r, divisions)
+    assert whole.scores() == prdc_scores(f, r)
+    for found, (of_f, of_r) in zip(divided, divisions, strict=True):
+        for section in np.unique(of_f):
+            own_f, own_r = of_f == section, of_r == section
+            assert found.within(own_f, own_r).scores() == prdc_scores(f[own_f], r[own_r])
 
 
 def test_what_each_of_them_says() -> None:
