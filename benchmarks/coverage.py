@@ -219,10 +219,11 @@ def study(cell: Cell, sets: int, seed: int) -> dict[str, object]:
     truth = world(cell.space, cell.generator, cell.n)
     rng = np.random.default_rng((seed, zlib.crc32(cell.name.encode())))
     record: dict[str, object] = {"cell": vars(cell), "sets": sets, "seed": seed}
+    true = truth.true
     if cell.versus:
         other = world(cell.space, "far", 0) if cell.versus == "other" else truth
         found = [paired_difference(*drawn(cell, truth, rng)) for _ in range(sets)]
-        gap = truth.true["cmd"] - other.true["cmd"]
+        gap = true["cmd"] - other.true["cmd"]
         record["difference"] = {
             "true": gap,
             **summary([(x.raw, x.debiased, x.standard_error, x.low, x.high) for x in found], gap),
@@ -233,8 +234,8 @@ def study(cell: Cell, sets: int, seed: int) -> dict[str, object]:
         return record
     results = [uncertainty(*drawn(cell, truth, rng)) for _ in range(sets)]
     for quantity in QUANTITIES:
-        true = truth.true[quantity]
-        record[quantity] = {"true": true, **summary([bar(u, quantity) for u in results], true)}
+        bars = [bar(u, quantity) for u in results]
+        record[quantity] = {"true": true[quantity], **summary(bars, true[quantity])}
     return record
 
 
