@@ -39,6 +39,8 @@ _STEP, _BEYOND = 0.5, 60.0
 _CLASSES = 256
 #: Rows of features that are looked at together.
 _ROWS = 2048
+#: Rows that fourth moments are found from.
+_SOME = 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,7 +178,8 @@ class DebiasedDistance(NamedTuple):
     of_b: Array | None
     #: The variance of its second-order term: all there is where both distributions are alike.
     second_order: float
-    #: How much heavier than a Gaussian's the tails are, 0 to 1: of the ends' `spread`, less one.
+    #: How much heavier than a Gaussian's the tails are, 0 to 1: the larger of the ends' `spread`,
+    #: which is of lengths, and `_kurtosis`, of single directions, less one.
     tails: float = 0.0
     #: The part of the means in the distance, and the variance of its second-order term.
     of_means: float = 0.0
@@ -210,20 +213,21 @@ def debiased_distance(pair: Aligned, a: Sampled | None, b: Sampled | None) -> De
         second_order *= max(0.0, 1 + shared / lost) ** 2
         second_order_of_means *= max(0.0, 1 + of_means / of_noise) ** 2
     of: list[Array | None] = []
+    tails = 0.0
     for side, basis, sign in ((a, pair.left.T, 1), (b, pair.right, -1)):
         if side is None:
             of.append(None)
             continue
         moved = basis @ side.end.gaussian.inverse
+        tails = max(tails, side.spread - 1, _kurtosis(side, moved, pair.s) - 1)
         form = np.eye(moved.shape[1]) - moved.T @ (2 * slope[:, None] * moved)
         share = side.spread / (len(side) - 1) / noise
         # A heavy sample raises what is taken off, with the spread of the weights, as it raises the
         # distance.
         taken = of_cov * share * side.of_spread
         of.append(influence_of_form(side.end, form, sign * pair.gap) - taken)
-    tails = min(1.0, max(side.spread for side in ends) - 1)
     return DebiasedDistance(
-        distance, of[0], of[1], second_order, tails, mean, second_order_of_means
+        distance, of[0], of[1], second_order, min(1.0, tails), mean, second_order_of_means
     )
 
 
@@ -291,6 +295,25 @@ def _inflation(h: Array, weights: Array) -> tuple[Array, Array]:
     slope = (weights / (1 + t[:, None] * weights) ** 2).mean(axis=1)  # dh = slope dt
     factor[far], growth[far] = t / h, 1 / (slope * t) - 1 / h
     return factor, growth
+
+
+def _kurtosis(side: Sampled, moved: Array, s: Array) -> float:
+    """How much the fourth moments of a set add to the noise of its covariance, 1 for a Gaussian.
+
+    Lengths alone do not tell: where each of many factors is log-normal, they hardly vary. In the
+    coordinates y where both covariances are diagonal, of variance one, it is the mean of
+    sum_jk h_jk (y_j^2 - 1) (y_k^2 - 1) with h_jk = s_j s_k / (s_j + s_k), over what it is for a
+    Gaussian: the directions and pairs of them as they count in the distance.
+
+    Args:
+        side: The samples; of many, some thousands tell.
+        moved: (k, d) takes a centred sample to y.
+        s: (k,) the singular values that the distance is made of.
+    """
+    rows = np.arange(0, len(side), 1 + len(side) // _SOME)
+    squares = (side.centred(rows) @ moved.T) ** 2 - 1
+    weights = harmonic(s)
+    return float(quadratic(squares, weights).mean() / (2 * np.trace(weights)))
 
 
 def _eigenvalues(draws: Array) -> Array:

@@ -16,7 +16,7 @@ from cmdmetric.metrics.distance_influence import End, quadratic
 from cmdmetric.uncertainty.draws import groups_of_images
 from cmdmetric.uncertainty.error_bars import Uncertainty, paired_difference, uncertainty
 from cmdmetric.uncertainty.excess import Sampled, spectral_trace
-from cmdmetric.uncertainty.influence import Sample, influences
+from cmdmetric.uncertainty.influence import Sample, Sides, influences, influences_of
 
 PAIRS = ("fr", "fl", "rl")
 CMD = np.array([1.0, 1.0, -1.0])  # while Dis(f,l) > Dis(r,l)
@@ -342,6 +342,22 @@ def test_heavy_tails_withhold_what_is_not_known() -> None:
     found = uncertainty(x, r, l)
     assert found.debiasing == "none" and found.cmd.low is None
     assert found.withheld is not None and "heavy tails" in found.withheld
+
+
+def test_heavy_tails_of_single_factors_lower_the_lower_bound() -> None:
+    # Log-normal factors hardly vary the lengths of vectors, but the noise of each axis' variance.
+    rng, d = np.random.default_rng(3), 24
+    r, l = (Moments.from_statistics(np.full(d, x), np.diag(1 / np.arange(1.0, d + 1)))
+            for x in (0.0, 1.0))  # fmt: skip
+    z = rng.standard_normal((240, d))
+    heavy = (np.exp(z) - np.exp(1 / 2)) / np.sqrt((np.e - 1) * np.e)
+    of_gauss, of_heavy = (
+        influences_of(Sides.of(x / np.arange(1.0, d + 1) ** 0.5, r, l), debiased=True)[1]
+        for x in (z, heavy)
+    )
+    assert of_gauss is not None and of_heavy is not None
+    assert of_gauss.tails[0] < 0.2, "of Gaussian factors no more than chance"
+    assert of_heavy.tails[0] == 1.0
 
 
 def all_estimates(found: Uncertainty) -> Iterator[np.ndarray]:
