@@ -13,6 +13,8 @@ from pathlib import Path
 from threading import RLock
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
+from cmdmetric.errors import InputError
+
 T = TypeVar("T")
 
 #: Of the tables below; another version is another file.
@@ -83,8 +85,19 @@ class CacheDatabase:
     the cache is then empty, or no longer written to.
     """
 
-    def __init__(self, folder: Path, limit: int) -> None:
+    def __init__(self, folder: Path, limit: int, *, required: bool = False) -> None:
+        """Open the file in a folder, or make it.
+
+        Args:
+            folder: Where it is; it is made where it is not there.
+            limit: The most bytes that are kept.
+            required: Whether a folder in which nothing can be found or kept is an error.
+
+        Raises:
+            InputError: The folder is required, and it is of no use.
+        """
         self.path = folder / FILE
+        self._required = required
         self.limit = limit
         self._lock = RLock()
         self._connection: sqlite3.Connection | None = None
@@ -97,6 +110,7 @@ class CacheDatabase:
             self._give_up(f"{folder}: {error.strerror}")
             return
         self._open()
+        self._required = False  # what goes wrong from now on costs time, and no result
 
     @property
     def writable(self) -> bool:
@@ -289,7 +303,11 @@ class CacheDatabase:
     # --- the connection ----------------------------------------------------------------------
 
     def _open(self) -> None:
-        writable = os.access(self.path if os.path.exists(self.path) else self.path.parent, os.W_OK)
+        there = os.path.exists(self.path)
+        writable = os.access(self.path if there else self.path.parent, os.W_OK)
+        if not there and not writable:
+            self._give_up(f"{self.path.parent}: not yours to write to, and no cache is in it")
+            return
         mode = "rwc" if writable else "ro"
         try:
             # A rollback journal, not a write-ahead log, which network file systems cannot share.
@@ -381,8 +399,10 @@ class CacheDatabase:
 
     def _give_up(self, reason: str) -> None:
         self._given_up = True
-        warnings.warn(f"no feature cache: {reason}", UserWarning, stacklevel=2)
         self._close()
+        if self._required:
+            raise InputError(f"no feature cache: {reason}")
+        warnings.warn(f"no feature cache: {reason}", UserWarning, stacklevel=2)
 
 
 class _Malformed(sqlite3.DatabaseError):

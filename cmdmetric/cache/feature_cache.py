@@ -83,15 +83,16 @@ class FeatureCache:
         The folder is by default `features` in cmdmetric's cache. The limit, in bytes or as "10GB",
         is by default $CMDMETRIC_CACHE_LIMIT, else 10 GB.
 
-        Whatever is wrong with the folder is a warning, and nothing is cached.
+        Where nothing can be found or kept in the default folder, that is a warning, and nothing is
+        cached.
 
         Raises:
-            InputError: The limit is no size.
+            InputError: The limit is no size, or the named folder is of no use.
         """
         chosen = os.environ.get("CMDMETRIC_CACHE_LIMIT") or DEFAULT_LIMIT
         self.limit = limit if isinstance(limit, int) else parse_size(limit or chosen)
         self.folder = default_folder() if folder is None else named_path(folder)
-        self.database = CacheDatabase(self.folder, self.limit)
+        self.database = CacheDatabase(self.folder, self.limit, required=folder is not None)
         self.digests = Digests(self.database)
         self._lock = RLock()
         self._waiting: dict[Space, list[tuple[bytes, NDArray[np.float32], int]]] = {}

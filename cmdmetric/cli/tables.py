@@ -271,9 +271,9 @@ def harm_table(rows: Sequence[Harm], width: int | None = None) -> list[str]:
 
 
 def check_lines(verdict: Verdict) -> list[str]:
-    """The verdict of a gate, with what failed in a colour of its own."""
+    """The verdict of a gate, with what failed in a colour of its own; why is told on stderr."""
     good = verdict.exit_status == 0
-    *lines, last = verdict.lines()
+    *lines, last = verdict.lines(reasons=False)
     styled = [Styled(line, "bad") if line.endswith("OUTSIDE") else line for line in lines]
     return [*styled, Styled(last, "good" if good else "bad")]
 

@@ -70,8 +70,13 @@ class Verdict:
         """The table of `lines`."""
         return "\n".join(self.lines())
 
-    def lines(self) -> list[str]:
-        """The table that the command line prints."""
+    def lines(self, *, reasons: bool = True) -> list[str]:
+        """The table.
+
+        Args:
+            reasons: Whether it tells why a check failed, beside the numbers: the command line
+                tells that on stderr.
+        """
         width = max([len(_label(check.metric)) for check in self.checks], default=0) + 2
         lines = []
         for against in dict.fromkeys(check.against for check in self.checks):
@@ -89,8 +94,10 @@ class Verdict:
                 lines.append(f"check {check.against:<{width + 14}} got {check.got:.6g}  "
                              f"{_word(check)}")  # fmt: skip
         lines += [f"note: {note}" for note in self.notes]
-        lines += [f"meaningless: {reason}" for reason in self.meaningless]
-        return [*lines, f"verdict: {self.summary}"]
+        if reasons:
+            lines += [f"meaningless: {reason}" for reason in self.meaningless]
+        short = self.outcome == "outside" and not reasons
+        return [*lines, f"verdict: {self.outcome if short else self.summary}"]
 
     @property
     def summary(self) -> str:

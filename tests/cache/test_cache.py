@@ -511,11 +511,24 @@ def test_a_read_only_cache_is_read_and_not_written(
 
 
 def test_a_folder_that_cannot_be_made(
-    encoder: CountingEncoder, folder: Path, tmp_path: Path
+    encoder: CountingEncoder, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The default one is gone without, one that was named is a mistake."""
     (tmp_path / "file").touch()
-    with pytest.warns(UserWarning, match="no feature cache"):
-        assert images_encoded(encoder, folder, tmp_path / "file" / "below") == 12
+    with pytest.raises(InputError, match=r"^no feature cache: .*file"):
+        FeatureCache(tmp_path / "file" / "below")
+    monkeypatch.setenv("CMDMETRIC_CACHE", str(tmp_path / "file" / "below"))
+    with pytest.warns(UserWarning, match="no feature cache") as told:
+        assert images_encoded(encoder, folder, None) == 12
+    assert len(told) == 1
+
+
+def test_an_empty_folder_that_is_not_ours_to_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)  # root may all
+    with pytest.raises(InputError, match="not yours to write to, and no cache is in it"):
+        FeatureCache(tmp_path)
 
 
 WRITER = """
