@@ -92,6 +92,8 @@ class Evaluator:
         metrics: str | Iterable[str] = (),
         inception_weights: str | Path | None = None,
         inception_real: Source | None = None,
+        image_model: str | Path | Sequence[str | Path] = (),
+        image_weights: str | Path | None = None,
         real_captions: Source | None = None,
         caption_column: str | None = None,
         image_column: str | None = None,
@@ -107,6 +109,8 @@ class Evaluator:
                 looks at every image too, and 12 kB an image are kept.
             inception_weights: The file of Inception's weights, as for `cmd`.
             inception_real: The real side of Inception's metrics, as for `cmd`.
+            image_model: Image networks that look at the images as well, as for `cmd`.
+            image_weights: The file of such a network's weights, where there is but one.
             real_captions: Those of the real images: a list in their order (for each a caption or a
                 list of several), or captions that name them. fjd takes them; and where images are
                 painted from captions of the real images, they make the error bars those of pairs.
@@ -121,7 +125,13 @@ class Evaluator:
             TypeError: There is no option of such a name.
         """
         refuse_unknown(options, EncoderOptions.__annotations__)
-        wanted = Wanted.of(metrics, inception_weights, inception_real)
+        wanted = Wanted.of(
+            metrics,
+            inception_weights,
+            inception_real,
+            image_model=image_model,
+            image_weights=image_weights,
+        )
         # Every input is looked up before the network is built: a wrong path is told at once.
         columns = self._columns = Columns(caption_column, image_column)
         opened_r = open_image_side(real, columns)

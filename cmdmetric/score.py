@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -38,6 +38,8 @@ def cmd(
     metrics: str | Iterable[str] = (),
     inception_weights: str | Path | None = None,
     inception_real: Source | None = None,
+    image_model: str | Path | Sequence[str | Path] = (),
+    image_weights: str | Path | None = None,
     by: str | Path | None = None,
     train: Source | None = None,
     scores: Source | None = None,
@@ -69,6 +71,11 @@ def cmd(
             `cmdmetric.encoders.find_inception_weights` does.
         inception_real: The real side of FID and KID, if it is another than CMD's: images, or an
             .npz of Inception's moments in pytorch-fid's format.
+        image_model: Image networks that look at the images as well: "dinov2", names of timm's list
+            such as "resnet50", or folders in timm's format. Of each there are the Fréchet distance,
+            KID, precision to coverage and the Vendi score (docs/metrics.md).
+        image_weights: The file of such a network's weights, where there is but one; by default what
+            timm has on the Hub.
         by: What to tell the score by slices of: a field of the captions' records, "caption-length",
             or a file of columns id (an image's name) and label. It stands in `slices`.
         train: The images that the generator was trained on, in any form that images take. How near
@@ -110,6 +117,8 @@ def cmd(
         metrics,
         inception_weights,
         inception_real,
+        image_model=image_model,
+        image_weights=image_weights,
         by=by,
         train=train,
         scores=() if scores is None else (scores,),

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 #: What `--help` shows, and what `--help-all` adds to it; names are those of the parameters.
 GROUPS = {
     "Options": (
-        "real", "model", "protocol", "metrics", "versus", "check", "report", "output", "form",
-        "bare", "short", "quiet", "help_all", "help",
+        "real", "model", "protocol", "metrics", "image_model", "versus", "check", "report",
+        "output", "form", "bare", "short", "quiet", "help_all", "help",
     ),
     "Checks": ("tolerance", "junit"),
     "Report": ("title",),
@@ -42,7 +42,7 @@ GROUPS = {
     "Single images": ("worst", "per_image"),
     "Inputs": (
         "caption_column", "image_column", "on_error", "scores", "score_columns",
-        "inception_weights", "inception_real",
+        "inception_weights", "inception_real", "image_weights",
     ),
     "Encoding": ("weights", "device", "batch_size", "dtype", "cache_dir", "no_cache"),
 }  # fmt: skip
@@ -69,6 +69,11 @@ Examples:
 @click.option("--metrics", default="", metavar="NAMES",
               shell_complete=completion.metrics,
               help="More metrics: fid,clipscore,... or all.")  # fmt: skip
+@click.option("--image-model", metavar="NAME|FOLDER", multiple=True,
+              shell_complete=completion.paths,
+              help="More image networks: dinov2, or any of timm.")  # fmt: skip
+@click.option("--image-weights", metavar="FILE", shell_complete=completion.paths,
+              help="Weights of --image-model.  [default: caches, else a download]")  # fmt: skip
 @click.option("--inception-weights", metavar="FILE", shell_complete=completion.paths,
               help="For fid, kid and is.")  # fmt: skip
 @click.option("--inception-real", metavar="PATH", shell_complete=completion.paths,
@@ -109,6 +114,8 @@ def score(
     metrics: str,
     inception_weights: str | None,
     inception_real: str | None,
+    image_model: tuple[str, ...],
+    image_weights: str | None,
     scores: tuple[str, ...],
     score_columns: str,
     by: str | None,
@@ -161,6 +168,8 @@ def score(
             metrics,
             inception_weights,
             inception_real,
+            image_model=image_model,
+            image_weights=image_weights,
             by=by,
             train=train,
             scores=scores,
@@ -181,6 +190,8 @@ def score(
             metrics=metrics,
             inception_weights=inception_weights,
             inception_real=inception_real,
+            image_model=image_model,
+            image_weights=image_weights,
             scores=scores,
             score_columns=score_columns,
             **options,

@@ -76,6 +76,8 @@ def versus(
     metrics: str | Iterable[str] = (),
     inception_weights: str | Path | None = None,
     inception_real: Source | None = None,
+    image_model: str | Path | Sequence[str | Path] = (),
+    image_weights: str | Path | None = None,
     scores: Sequence[Source] = (),
     score_columns: str | Iterable[str] | Mapping[str, str | None] = (),
     **options: Unpack[EncodingOptions],
@@ -93,6 +95,8 @@ def versus(
         metrics: Further metrics, as for `cmdmetric.cmd`.
         inception_weights: The file of Inception's weights.
         inception_real: The real side of Inception's metrics.
+        image_model: Image networks that look at the images as well, as for `cmdmetric.cmd`.
+        image_weights: The file of such a network's weights, where there is but one.
         scores: Numbers of single images that others have computed, of the first and of the second
             set, as for `cmdmetric.cmd`.
         score_columns: Which columns of these, and which way each is better, as for `cmdmetric.cmd`.
@@ -103,7 +107,13 @@ def versus(
         TypeError: There is no option of such a name.
     """
     wanted = Wanted.of(
-        metrics, inception_weights, inception_real, scores=scores, score_columns=score_columns
+        metrics,
+        inception_weights,
+        inception_real,
+        image_model=image_model,
+        image_weights=image_weights,
+        scores=scores,
+        score_columns=score_columns,
     )
     one, two = scored([first, second], captions, real, encoding_of(**options), wanted)
     for side in (one.f, two.f):

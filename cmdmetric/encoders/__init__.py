@@ -8,7 +8,11 @@ from cmdmetric.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from cmdmetric.encoders.cache_keys import image_space as image_space, text_space as text_space
-    from cmdmetric.encoders.catalogue import IMAGE_NETWORKS as IMAGE_NETWORKS
+    from cmdmetric.encoders.catalogue import (
+        IMAGE_NETWORKS as IMAGE_NETWORKS,
+        build_image_network as build_image_network,
+        network_name as network_name,
+    )
     from cmdmetric.encoders.clip import Encoder as Encoder, build_network as build_network
     from cmdmetric.encoders.device import choose_device as choose_device
     from cmdmetric.encoders.image_network import ImageNetwork as ImageNetwork
@@ -46,7 +50,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
         "cache_keys": "image_space text_space",
-        "catalogue": "IMAGE_NETWORKS",
+        "catalogue": "IMAGE_NETWORKS build_image_network network_name",
         "clip": "Encoder build_network",
         "device": "choose_device",
         "image_network": "ImageNetwork",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 import numpy as np
@@ -31,6 +32,10 @@ class ImageNetwork(Protocol):
     @property
     def sha256(self) -> str:
         """The digest (hex) of its weights, by which a result tells what it was made with."""
+
+    @property
+    def fields(self) -> Mapping[str, str]:
+        """What the signatures of its metrics have in other words than CMD's, by field."""
 
     def prepare(self, image: Image.Image) -> NDArray[np.uint8]:
         """The pixels (height, width, 3) uint8 that the network gets of a decoded image.

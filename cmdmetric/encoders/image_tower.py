@@ -31,6 +31,7 @@ class ImageTower:
         self._size = encoder.checkpoint.image_size
         self.batch_size = encoder.batch_size
         self.sha256 = encoder.checkpoint.sha256
+        self.fields = {"proto": encoder.protocol.name, "dtype": encoder.dtype, "tok": "none"}
         self.space: Space = image_space(encoder.checkpoint, encoder.protocol, encoder.dtype)
 
     def prepare(self, image: Image.Image) -> NDArray[np.uint8]:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 import PIL
@@ -19,6 +20,7 @@ from PIL import Image
 
 from cmdmetric.cache import Space
 from cmdmetric.encoders.rgb import to_rgb
+from cmdmetric.encoders.weights import Digest
 from cmdmetric.errors import InputError
 from cmdmetric.files import cache_folder, download, named_path, sha256_of
 from cmdmetric.terminal import tell
@@ -55,16 +57,21 @@ class InceptionFeatures(NamedTuple):
 class Inception:
     """torch-fidelity's "inception-v3-compat", an `ImageNetwork`."""
 
+    #: It is computed in float32 whatever CLIP is computed in.
+    fields: ClassVar[Mapping[str, str]] = {"proto": "none", "dtype": "fp32", "tok": "none"}
+
     def __init__(
         self,
         weights: str | Path | None = None,
         *,
         device: str | torch.device | None = None,
         batch_size: int = 32,
+        digest: Digest = sha256_of,
     ) -> None:
         """Build the network and load its weights, as `find_inception_weights` finds them.
 
-        device is torch's, by default a GPU where there is one; batch_size changes the speed only.
+        device is torch's, by default a GPU where there is one; batch_size changes the speed only;
+        digest gives the sha256 of a file.
 
         Raises:
             InputError: The weights cannot be had or read, or the device is unknown.
@@ -77,7 +84,7 @@ class Inception:
         self.batch_size = batch_size
         self.file = find_inception_weights(weights)
         #: sha256 (hex) of the weights file; only with `SHA256` are scores the published ones.
-        self.sha256 = sha256_of(self.file)
+        self.sha256 = digest(self.file)
         self._model = _build(self.file).to(self.device)
 
     def encode_pixels(self, pixels: NDArray[np.uint8]) -> InceptionFeatures:

@@ -305,7 +305,8 @@ def _find_published(name: str, tag: str, published: dict[str, Any], digest: Dige
         target = cache_folder() / "weights"
         if sha256:
             return download(url, target / url.rsplit("/", 1)[-1], sha256, f"weights {name}/{tag}")
-        return _download_from_hub(repository, file, target, f"weights {name}/{tag}")
+        names = (file,) if file else _HUB_FILES
+        return _download_from_hub(repository, names, target, f"weights {name}/{tag}")
     except InputError as error:
         wanted = url.rsplit("/", 1)[-1] if sha256 else file or " or ".join(_HUB_FILES)
         size = _SIZES.get(f"{name}/{tag}")
@@ -347,11 +348,50 @@ def tell_of_hub_parts(checkpoint: Checkpoint) -> None:
         tell(f"downloading the tokeniser of {checkpoint.label} (a few MB) from {where}")
 
 
-def _download_from_hub(repository: str, file: str, target: Path, what: str) -> Path:
+def find_on_hub(repository: str, names: tuple[str, ...], what: str) -> Path:
+    """Find a file of a repository of the Hub: in the Hub's cache, in ours, or by a download.
+
+    Args:
+        repository: Its name.
+        names: What the file may be called; the first that is there is taken.
+        what: What it is, as messages say it.
+
+    Raises:
+        NotAtHandError: It is nowhere, and cannot be downloaded.
+    """
+    from huggingface_hub import try_to_load_from_cache
+
+    target = cache_folder() / "weights"
+    looked = []
+    for name in names if repository else ():
+        cached = try_to_load_from_cache(repository, name)
+        if isinstance(cached, str):
+            return Path(cached)
+        ours = target / f"{repository.replace('/', '--')}--{name}"
+        if ours.is_file():
+            return ours
+        looked.append(f"{name} of {repository} in the Hub's cache")
+    try:
+        if not repository:
+            raise InputError("nobody publishes them on the Hub")
+        if reason := forbidden():
+            raise InputError(reason)
+        return _download_from_hub(repository, names, target, what)
+    except InputError as error:
+        lines = [
+            f"the {what} are not at hand",
+            *(f"  looked for  {place}" for place in looked),
+            f"  download    {error}",
+            "Give their file, or run once with a connection, so that they are downloaded",
+        ]
+        raise NotAtHandError("\n".join(lines)) from None
+
+
+def _download_from_hub(repository: str, names: tuple[str, ...], target: Path, what: str) -> Path:
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
 
     reasons = []
-    for name in (file,) if file else _HUB_FILES:
+    for name in names:
         url = hf_hub_url(repository, name)
         try:
             metadata = get_hf_file_metadata(url)

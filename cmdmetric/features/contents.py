@@ -7,7 +7,8 @@ A sample's digest is 16 bytes of BLAKE2b. That of a set is the sum of its sample
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import ClassVar
 
 import numpy as np
 import PIL
@@ -73,6 +74,8 @@ class ImageRecords:
     batch_size = 32
     #: It has no weights.
     sha256 = ""
+    #: No metric is made of its records.
+    fields: ClassVar[Mapping[str, str]] = {}
 
     @property
     def space(self) -> Space:

@@ -14,9 +14,9 @@ from cmdmetric.uncertainty import Z95, Value
 #: What the numbers are of, in the order of a page, with the names that papers use.
 ASPECTS: dict[str, dict[str, str]] = {
     "Quality": {
-        "fid": "FID", "kid": "KID", "clip_kid": "KID of CLIP", "cmmd": "CMMD",
-        "cmmd_biased": "CMMD, as published", "is": "Inception score", "precision": "Precision",
-        "density": "Density",
+        "fid": "FID", "fd": "Fréchet distance", "kid": "KID", "clip_kid": "KID of CLIP",
+        "cmmd": "CMMD", "cmmd_biased": "CMMD, as published", "is": "Inception score",
+        "precision": "Precision", "density": "Density",
     },
     "Consistency with captions": {
         "clipscore": "CLIPScore", "ref_clipscore": "RefCLIPScore", "r_precision": "R-precision",
@@ -27,8 +27,11 @@ ASPECTS: dict[str, dict[str, str]] = {
     },
     "Diversity": {"recall": "Recall", "coverage": "Coverage", "vendi": "Vendi score"},
 }  # fmt: skip
+_NETWORKS = {"dinov2": "DINOv2"}
 #: What is in none of these.
 OTHERS = "Memorisation and others"
+#: Metrics that any image network has, whose name then stands behind theirs.
+_OF_NETWORKS = ("fd", "kid", "precision", "recall", "density", "coverage", "vendi")
 _TITLES = {name: title for names in ASPECTS.values() for name, title in names.items()}
 
 
@@ -46,7 +49,9 @@ class Number:
 
 def title_of(name: str) -> str:
     """What papers call a number of the family."""
-    return _TITLES.get(name, name.replace("_", " "))
+    base, network = _parts(name)
+    title = _TITLES.get(base, base.replace("_", " "))
+    return f"{title}, {_NETWORKS.get(network, network)}" if network else title
 
 
 def arrow_of(value: Value) -> str:
@@ -57,9 +62,18 @@ def arrow_of(value: Value) -> str:
 def by_aspect(names: Sequence[str]) -> dict[str, list[str]]:
     """Names of numbers by what they are of, without what has none."""
     groups = {
-        aspect: [name for name in names if name in own] for aspect, own in ASPECTS.items()
-    } | {OTHERS: [name for name in names if name not in _TITLES]}
+        aspect: [name for name in names if _parts(name)[0] in own]
+        for aspect, own in ASPECTS.items()
+    } | {OTHERS: [name for name in names if _parts(name)[0] not in _TITLES]}
     return {aspect: own for aspect, own in groups.items() if own}
+
+
+def _parts(name: str) -> tuple[str, str]:
+    """The name of a number without the network beside CLIP that it is of, and the network."""
+    base, _, network = name.partition("_")
+    if name not in _TITLES and network and base in _OF_NETWORKS:
+        return base, network
+    return name, ""
 
 
 def family(data: ReportData) -> Mapping[str, Sequence[Number]]:

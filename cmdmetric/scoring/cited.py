@@ -13,7 +13,7 @@ from typing import Any
 
 from cmdmetric.citations import bibtex, entries
 from cmdmetric.encoders import BUNDLED
-from cmdmetric.scoring.family.catalogue import METRIC_OF
+from cmdmetric.scoring.family.catalogue import metric_of
 from cmdmetric.scoring.references import COCO2014_VAL
 from cmdmetric.scoring.signature import fields_of
 from cmdmetric.scoring.stored.score_file import read_json, refuse_malformed
@@ -30,7 +30,11 @@ _TRAINED = {
     "webli": "zhai2023siglip",
 }
 #: Of networks beside CLIP, by their names in a score.
-_NETWORKS = {"inception": ("szegedy2016inception", "obukhov2020torchfidelity")}
+_TIMM = "wightman2019timm"
+_NETWORKS = {
+    "inception": ("szegedy2016inception", "obukhov2020torchfidelity"),
+    "dinov2": ("oquab2024dinov2", _TIMM),
+}
 
 
 def citations(*results: Any) -> str:
@@ -84,11 +88,12 @@ def _keys(score: Mapping[str, Any]) -> set[str]:
     fields = fields_of(score["signature"])
     if COCO2014_VAL.name in (fields.get("r"), fields.get("l")):
         found.add("lin2014coco")
-    for number in score.get("metrics") or ():
-        if (metric := METRIC_OF.get(number)) is not None:
+    for number, value in (score.get("metrics") or {}).items():
+        network = value.get("network") if isinstance(value, Mapping) else None
+        if (metric := metric_of(number, network)) is not None:
             found |= {*metric.cites}
     for network in score.get("networks") or ():
-        found |= {*_NETWORKS.get(network, ())}
+        found |= {*_NETWORKS.get(network, (_TIMM,))}
     if score.get("memorisation"):
         found.add("alaa2022faithful")
     return found

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from cmdmetric.errors import InputError
+from cmdmetric.files import sha256_of
 from cmdmetric.inputs import ImageSet, open_images
 from cmdmetric.metrics import Moments
 from cmdmetric.scoring.encoding import Encoding, Rows
@@ -50,7 +51,7 @@ class Networks:
         named = dict.fromkeys(metric.network for metric in metrics)
         if not any(named):
             return cls(metrics, wanted.lenient, {}, {}, ())
-        from cmdmetric.encoders import IMAGE_NETWORKS
+        from cmdmetric.encoders import build_image_network
 
         device = encoding.device
         if encoding.workers is not None:
@@ -67,8 +68,13 @@ class Networks:
                 else:
                     sides[network] = opened, opened.source
             try:
-                networks[network] = IMAGE_NETWORKS[network](
-                    weights, device=device, batch_size=encoding.encoder.batch_size
+                networks[network] = build_image_network(
+                    network,
+                    wanted.models.get(network),
+                    weights,
+                    device=device,
+                    batch_size=encoding.encoder.batch_size,
+                    digest=encoding.cache.digests.sha256 if encoding.cache else sha256_of,
                 )
             except InputError as error:
                 if not wanted.lenient or weights is not None:
@@ -106,9 +112,9 @@ class Networks:
         side, rows = _encoded(opened, encoding, same)
         seen = {}
         for name, network in self.networks.items():
-            weights = network.sha256
+            made = network.sha256, network.fields
             if name in same:
-                seen[name] = Seen(None, rows.get(name), False, weights, side.source, side.contents)
+                seen[name] = Seen(None, rows.get(name), False, *made, side.source, side.contents)
                 continue
             own, source = self.real[name]
             of_own: Rows | Moments | None = None
@@ -116,7 +122,7 @@ class Networks:
                 of_own, contents = encoding.seen_by(network, own)
             else:
                 of_own, contents = own, digest_of_moments(own)
-            seen[name] = Seen(None, of_own, True, weights, source, contents)
+            seen[name] = Seen(None, of_own, True, *made, source, contents)
         return side, seen
 
 

@@ -38,6 +38,7 @@ _LIBRARIES = (
     "torchvision",
     "open_clip_torch",
     "torch-fidelity",
+    "timm",
     "numpy",
     "scipy",
     "pillow",

@@ -169,7 +169,7 @@ def fields_of_network(name: str, seen: Seen) -> dict[str, str]:
         name: The network's name.
         seen: What it makes of the images.
     """
-    fields = {"proto": "none", "model": f"{name}@{seen.weights[:DIGITS]}", "tok": "none"}
+    fields = {**seen.fields, "model": f"{name}@{seen.weights[:DIGITS]}"}
     if seen.apart:
         fields["r"] = _set_label(seen.n_real, seen.contents)
     return fields

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -28,8 +28,9 @@ class Colours:
     """A network whose features are the mean colours of the quarters of an image."""
 
     sha256 = "c0" * 32
+    fields: ClassVar[dict[str, str]] = {"proto": "quarters", "dtype": "fp64", "tok": "none"}
 
-    def __init__(self, weights: Any, /, *, device: Any, batch_size: int) -> None:
+    def __init__(self, weights: Any, /, *, device: Any, batch_size: int, digest: Any) -> None:
         if weights is not None:
             raise InputError("colours have no weights")
         self.batch_size = batch_size
@@ -82,7 +83,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 def expected(*folders: Path) -> float:
-    network = Colours(None, device=None, batch_size=N)
+    network = Colours(None, device=None, batch_size=N, digest=None)
     features = [
         network.encode(np.stack([network.prepare(Image.open(p)) for p in sorted(folder.iterdir())]))
         for folder in folders
@@ -114,6 +115,8 @@ def test_another_network_looks_in_the_same_pass(
     assert len(looked_at) == 2 * N, "one decode for both networks"
     monkeypatch.undo()
     assert found.metrics["fd_colours"].value == pytest.approx(expected(*folders), rel=1e-9)
+    made = found.signatures["fd_colours"]
+    assert "|proto:quarters|model:colours@c0c0c0c0|" in made and "|dtype:fp64|tok:none|" in made
     record = {"weights": Colours.sha256, "real": str(folders[1]), "n_real": N}
     record["contents"] = found.networks["colours"]["contents"]
     assert found.networks == {"colours": record} and len(record["contents"]) == 32

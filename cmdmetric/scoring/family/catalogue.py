@@ -17,6 +17,7 @@ from cmdmetric.scoring.family.diversity import PRDC, VENDI
 from cmdmetric.scoring.family.inception import INCEPTION_SCORE
 from cmdmetric.scoring.family.kernels import CLIP_KID, CMMD, KID
 from cmdmetric.scoring.family.metric import Given, Metric, Unavailable
+from cmdmetric.scoring.family.of_network import DINOV2, metrics_of
 from cmdmetric.scoring.family.pairs import CLIPSCORE, R_PRECISION, RECALL_AT_K, REF_CLIPSCORE
 from cmdmetric.uncertainty import Measured, Value, number_of_draws
 
@@ -36,6 +37,7 @@ METRICS: dict[str, Metric] = {
         FID,
         KID,
         INCEPTION_SCORE,
+        *metrics_of(DINOV2),
     )
 }
 
@@ -43,6 +45,22 @@ METRICS: dict[str, Metric] = {
 METRIC_OF: dict[str, Metric] = {
     value: metric for metric in METRICS.values() for value in metric.values
 }
+
+
+def metric_of(number: str, network: str | None) -> Metric | None:
+    """Find the metric that a number of the family is of.
+
+    Args:
+        number: Its name.
+        network: The network beside CLIP that it is made with, where that is known.
+
+    Returns:
+        The metric; None for a number that others have computed, or a metric of another release.
+    """
+    known = METRIC_OF.get(number)
+    if known is not None or network is None or not number.endswith(f"_{network}"):
+        return known
+    return next((each for each in metrics_of(network) if number in each.values), None)
 
 
 def value_of(number: str, stored: Mapping[str, Any], *, single: bool) -> Value:
@@ -61,7 +79,7 @@ def value_of(number: str, stored: Mapping[str, Any], *, single: bool) -> Value:
     """
     error, better, network = (stored.get(k) for k in ("standard_error", "better", "network"))
     unbiased = bool(stored.get("unbiased"))
-    metric = METRIC_OF.get(number)
+    metric = metric_of(number, None if network is None else str(network))
     if "better" not in stored and metric is not None:
         better, network = metric.values[number], metric.network
         unbiased = number in metric.unbiased and (single or metric.is_mean)
@@ -78,7 +96,8 @@ def metrics_named(metrics: str | Iterable[str]) -> tuple[tuple[Metric, ...], boo
     """Find the metrics that are named in "fid,clipscore" or in a list.
 
     Returns:
-        Each of them once, in the order of `METRICS`, and whether "all" was asked for.
+        Each of them once, in the order of `METRICS`, and whether "all" was asked for, of which
+        those are a part that need not be named.
 
     Raises:
         InputError: There is no metric of such a name; the message has the nearest one.
@@ -87,7 +106,8 @@ def metrics_named(metrics: str | Iterable[str]) -> tuple[tuple[Metric, ...], boo
         metrics = [name.strip() for name in metrics.split(",") if name.strip()]
     wanted = dict.fromkeys(name.lower() for name in metrics)
     if "all" in wanted:
-        return tuple(METRICS.values()), True
+        found = [each for name, each in METRICS.items() if not each.named_only or name in wanted]
+        return tuple(found), True
     for name in wanted:
         if name not in METRICS and name not in QUANTITIES:
             near = difflib.get_close_matches(name, METRICS, 1)

@@ -1,19 +1,22 @@
-"""Fréchet distances beside CMD's: of pairs as one vector, and of Inception's features."""
+"""Fréchet distances beside CMD's: of pairs as one vector, and of other networks' features."""
 
 from __future__ import annotations
+
+import functools
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cmdmetric.metrics import (
-    DIMENSIONS,
     DistanceInfluence,
+    End,
     Moments,
     caption_scale,
     fid_influence,
     fjd_influence,
+    frechet_influence,
 )
-from cmdmetric.scoring.family.inception import INCEPTION, pooled
+from cmdmetric.scoring.family.inception import INCEPTION, vectors
 from cmdmetric.scoring.family.metric import Given, Metric
 from cmdmetric.scoring.family.pairs import Pairs
 from cmdmetric.uncertainty import Array, Drawn, Measured, apart, common_noise, numbers_of_draws
@@ -63,39 +66,52 @@ def _fjd_together(one: Given, two: Given) -> tuple[Array, Array]:
 FJD = Metric("fjd", {"fjd": "lower"}, fjd, exchanged=_fjd_together, cites=("devries2019fjd",))
 
 
-def fid(given: Given) -> list[Measured]:
-    """The Fréchet Inception distance (Heusel et al. 2017)."""
-    found = fid_influence(pooled(given.seen_by(INCEPTION)), _real_of_fid(given))
-    of = {"f": found.of_a, given.real_of(INCEPTION): found.of_b}
+def frechet(network: str, given: Given) -> list[Measured]:
+    """The Fréchet distance of what a network beside CLIP makes of generated and real images.
+
+    Of Inception that is FID (Heusel et al. 2017), of DINOv2 FD-DINOv2 (Stein et al. 2023).
+    """
+    f, r = vectors(network, given.seen_by(network)), _real(network, given)
+    found = _frechet(network, f, r)
+    of = {"f": found.of_a, given.real_of(network): found.of_b}
     shares = {side: x / len(x) for side, x in of.items() if x is not None}
-    real, common = given.seen[INCEPTION], 0.0
-    if not real.apart and not isinstance(real.r, Moments):
-        x, y = map(pooled, given.both_seen_by(INCEPTION))
-        common = common_noise([(x, y)], (given.drawn("f"), given.drawn("r")))
-    return [_distance(found, shares, DIMENSIONS, given.apart_for(INCEPTION), common)]
+    common = 0.0
+    if not given.seen[network].apart and not isinstance(r, Moments):
+        common = common_noise([(f, r)], (given.drawn("f"), given.drawn("r")))
+    return [_distance(found, shares, f.shape[1], given.apart_for(network), common)]
 
 
-def _real_of_fid(given: Given) -> Moments | NDArray[np.float32]:
-    r = given.seen[INCEPTION].r
-    return r if isinstance(r, Moments) else pooled(given.both_seen_by(INCEPTION)[1])
-
-
-def _fid_together(one: Given, two: Given) -> tuple[Array, Array]:
-    first, second = (pooled(given.seen_by(INCEPTION)) for given in (one, two))
+def frechet_together(network: str, one: Given, two: Given) -> tuple[Array, Array]:
+    """What images of two generators do to the `frechet` of both sets together: (n,) and (m,)."""
+    first, second = (vectors(network, given.seen_by(network)) for given in (one, two))
     # The moments of the real images do: only what generated images do is looked for.
-    r = _real_of_fid(one)
+    r = _real(network, one)
     of_real = r if isinstance(r, Moments) else Moments.from_features(r)
-    found = fid_influence(np.concatenate([first, second]), of_real)
+    found = _frechet(network, np.concatenate([first, second]), of_real)
     assert found.of_a is not None
     return found.of_a[: len(first)], found.of_a[len(first) :]
+
+
+def _real(network: str, given: Given) -> Moments | NDArray[np.float32]:
+    r = given.seen[network].r if network in given.seen else None
+    return r if isinstance(r, Moments) else vectors(network, given.both_seen_by(network)[1])
+
+
+def _frechet(
+    network: str, f: NDArray[np.float32], r: Moments | NDArray[np.float32]
+) -> DistanceInfluence:
+    if network == INCEPTION:  # moments in a file may be another network's
+        return fid_influence(f, r)
+    of_r = End(r) if isinstance(r, Moments) else End(Moments.from_features(r), r)
+    return frechet_influence(End(Moments.from_features(f), f), of_r)
 
 
 FID = Metric(
     "fid",
     {"fid": "lower"},
-    fid,
+    functools.partial(frechet, INCEPTION),
     network=INCEPTION,
-    exchanged=_fid_together,
+    exchanged=functools.partial(frechet_together, INCEPTION),
     cites=("heusel2017fid",),
 )
 

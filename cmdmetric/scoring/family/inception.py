@@ -11,9 +11,12 @@ from cmdmetric.uncertainty import Measured
 INCEPTION = "inception"
 
 
-def pooled(rows: Features) -> Features:
-    """Give the features (n, 2048) that FID and KID are made of."""
-    return InceptionFeatures.of_rows(rows).pool
+def vectors(network: str, rows: Features) -> Features:
+    """Give the features (n, d) that distances are made of, of all that a network has made.
+
+    Of Inception that are the pooled ones (n, 2048), without the logits.
+    """
+    return InceptionFeatures.of_rows(rows).pool if network == INCEPTION else rows
 
 
 def inception_score(given: Given) -> list[Measured]:

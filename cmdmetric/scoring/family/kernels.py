@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from cmdmetric.metrics import (
     kid_influence,
     kid_of_subsets,
 )
-from cmdmetric.scoring.family.inception import INCEPTION, pooled
+from cmdmetric.scoring.family.inception import INCEPTION, vectors
 from cmdmetric.scoring.family.metric import Features, Given, Metric
 from cmdmetric.uncertainty import Array, Measured, units
 
@@ -89,13 +90,16 @@ CLIP_KID = Metric(
 )
 
 
-def kid(given: Given) -> list[Measured]:
-    """The kernel Inception distance (Binkowski et al. 2018), a mean over random subsets."""
-    f, r = map(pooled, given.both_seen_by(INCEPTION))
+def kid_of(network: str, given: Given) -> list[Measured]:
+    """The kernel distance (Binkowski et al. 2018) of what a network beside CLIP makes of images.
+
+    It is a mean over random subsets. Of Inception it is KID, the kernel Inception distance.
+    """
+    f, r = (vectors(network, rows) for rows in given.both_seen_by(network))
     value = kid_of_subsets(f, r)
     most = min(len(f), len(r)) // 2
     found = kid_influence(f, r, parts=max(1, min(most, max(len(f), len(r)) // _PART)))
-    shares = {"f": found.of_f / len(f), given.real_of(INCEPTION): found.of_r / len(r)}
+    shares = {"f": found.of_f / len(f), given.real_of(network): found.of_r / len(r)}
     return [
         Measured(
             value.mean,
@@ -104,22 +108,23 @@ def kid(given: Given) -> list[Measured]:
             noise=found.second_order / found.parts**2,
             counted=2 * found.parts,
             chance=value.std**2 / value.subsets,
-            bias=0.0 if given.apart_for(INCEPTION) else None,
+            bias=0.0 if given.apart_for(network) else None,
         )
     ]
 
 
-def _kid_together(one: Given, two: Given) -> tuple[Array, Array]:
-    first, second = (pooled(given.seen_by(INCEPTION)) for given in (one, two))
-    r = pooled(one.both_seen_by(INCEPTION)[1])
+def kid_together(network: str, one: Given, two: Given) -> tuple[Array, Array]:
+    """What images of two generators do to the `kid_of` of both sets together: (n,) and (m,)."""
+    first, second = (vectors(network, given.seen_by(network)) for given in (one, two))
+    r = vectors(network, one.both_seen_by(network)[1])
     return _together(lambda x, y: kid_influence(x, y, parts=1).of_f, (first, second), r)
 
 
 KID = Metric(
     "kid",
     {"kid": "lower"},
-    kid,
-    exchanged=_kid_together,
+    partial(kid_of, INCEPTION),
+    exchanged=partial(kid_together, INCEPTION),
     network=INCEPTION,
     unbiased=("kid",),
     parameters={"kernel": "cubic", "subsets": f"100x{SUBSET_SIZE}", "seed": "2020"},

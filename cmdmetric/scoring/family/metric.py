@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
@@ -40,6 +40,7 @@ class Seen:
         r: (m, d) its features of the real images, or their moments; None without any.
         apart: Whether its real images are others than CLIP's.
         weights: The sha256 (hex) of its weights.
+        fields: What the signatures of its metrics have in other words than CMD's.
         real: The name of its real side.
         contents: Digests of its real side, as in `Side.contents`; None without any.
     """
@@ -48,6 +49,7 @@ class Seen:
     r: Features | Moments | None
     apart: bool = False
     weights: str = ""
+    fields: Mapping[str, str] = field(default_factory=dict)
     real: str = ""
     contents: Contents | None = None
 
@@ -78,6 +80,7 @@ class Given:
         real_l: Captions of the real images, where those of `l` are of the generated ones only.
         seen: What networks beside CLIP make of the images, by the networks' names.
         groups: What was drawn together, of "f" and "r".
+        network: The network whose features `features` gives; None for CLIP.
     """
 
     f: Side
@@ -86,6 +89,11 @@ class Given:
     real_l: Side | None = None
     seen: Mapping[str, Seen] = field(default_factory=dict)
     groups: Groups = field(default_factory=dict)
+    network: str | None = None
+
+    def through(self, network: str) -> Given:
+        """The same sets as a network beside CLIP sees them, whose real images are CLIP's too."""
+        return replace(self, network=network)
 
     def features(self, side: Images) -> Features:
         """Give the features (n, d) of an image side.
@@ -93,6 +101,8 @@ class Given:
         Raises:
             Unavailable: Only the moments of the side are at hand.
         """
+        if self.network is not None:
+            return self.seen_by(self.network) if side == "f" else self._real_seen_by(self.network)
         return features_of(self.f if side == "f" else self.r, _IMAGES[side])
 
     def drawn(self, side: Images, rows: Sequence[int] | None = None) -> Drawn:
@@ -125,13 +135,17 @@ class Given:
         Raises:
             Unavailable: One of the two sides is no images.
         """
-        f, r = self.seen_by(network), self.seen[network].r
+        return self.seen_by(network), self._real_seen_by(network)
+
+    def _real_seen_by(self, network: str) -> Features:
+        r = self.seen[network].r if network in self.seen else None
         if r is None or isinstance(r, Moments):
+            alone = " or for Inception's alone (--inception-real)" if network == "inception" else ""
             raise Unavailable(
                 f"it takes real images, and {self.r.source} holds none: name some, for all metrics "
-                "(--real) or for Inception's alone (--inception-real)"
+                f"(--real){alone}"
             )
-        return f, r
+        return r
 
     def real_of(self, network: str) -> str:
         """Name the side whose groups are those of the real images that a network sees."""
@@ -176,6 +190,7 @@ class Metric:
         is_mean: Whether its numbers are means over images, or over pairs of one with a caption.
         unbiased: Those of its numbers that are right on average whatever the number of samples,
             where each sample is one draw; means over images are so in any case.
+        named_only: Whether "all" is without it: what it needs takes too long to come unasked.
         cites: The keys in `cmdmetric/citations/references.bib` of the papers that it is from.
     """
 
@@ -185,6 +200,7 @@ class Metric:
     network: str | None = None
     is_mean: bool = False
     without_real: bool = False
+    named_only: bool = False
     unbiased: tuple[str, ...] = ()
     parameters: Mapping[str, str] = field(default_factory=dict)
     exchanged: Callable[[Given, Given], tuple[Array, Array]] | None = None

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from cmdmetric.metrics import Moments
-from cmdmetric.scoring.family.catalogue import METRIC_OF, measure
+from cmdmetric.scoring.family.catalogue import measure, metric_of
 from cmdmetric.scoring.family.metric import Given, Seen, Unavailable
 from cmdmetric.scoring.side import Side
 
@@ -34,7 +34,9 @@ def values_of_real(
     }
     given = Given(r, r, l, None, of_real)
     found: dict[str, float] = {}
-    wanted = {METRIC_OF[name].name: METRIC_OF[name] for name in numbers if name in METRIC_OF}
+    networks = (None, *seen)
+    known = (metric_of(name, network) for name in numbers for network in networks)
+    wanted = {metric.name: metric for metric in known if metric is not None}
     for metric in wanted.values():
         if metric.exchanged is not None:
             found |= dict.fromkeys(metric.values, 0.0)

@@ -55,13 +55,18 @@ def directions(
     return found
 
 
-def refuse_taken_names(scores: ImageScores) -> None:
+def refuse_taken_names(scores: ImageScores, metrics: Iterable[Metric]) -> None:
     """Refuse columns that are called like a number of ours.
+
+    Args:
+        scores: The columns.
+        metrics: Those that are computed beside them.
 
     Raises:
         InputError: One is.
     """
-    taken = [name for name in scores.values if name in METRIC_OF or name in QUANTITIES]
+    ours = {*METRIC_OF, *QUANTITIES, *(name for metric in metrics for name in metric.values)}
+    taken = [name for name in scores.values if name in ours]
     if taken:
         raise InputError(
             f"{scores.source}: the column {taken[0]!r} has the name of a number that is computed "

@@ -6,10 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cmdmetric.encoders import network_name
 from cmdmetric.errors import InputError
 from cmdmetric.inputs import ImageScores, read_image_scores
 from cmdmetric.scoring.family.catalogue import metrics_named
+from cmdmetric.scoring.family.inception import INCEPTION
 from cmdmetric.scoring.family.metric import Better, Metric
+from cmdmetric.scoring.family.of_network import metrics_of
 from cmdmetric.scoring.family.scores import directions, refuse_taken_names
 from cmdmetric.scoring.side import Source
 
@@ -30,6 +33,7 @@ class Wanted:
         scores: Numbers of single images, a set of them for each generator; none without any.
         better: Which way the columns of these are better, by their names.
         each: Whether what single images do to the numbers is to be kept.
+        models: What the user calls the image networks of timm, by their names in results.
     """
 
     metrics: tuple[Metric, ...] = ()
@@ -41,6 +45,7 @@ class Wanted:
     scores: tuple[ImageScores, ...] = ()
     better: Mapping[str, Better | None] = field(default_factory=dict)
     each: bool = False
+    models: Mapping[str, str | Path] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -49,6 +54,8 @@ class Wanted:
         inception_weights: str | Path | None = None,
         inception_real: Source | None = None,
         *,
+        image_model: str | Path | Sequence[str | Path] = (),
+        image_weights: str | Path | None = None,
         by: str | Path | None = None,
         train: Source | None = None,
         scores: Sequence[Source] = (),
@@ -64,6 +71,9 @@ class Wanted:
                 `cmdmetric.encoders.inception` finds it.
             inception_real: The real side of FID and KID: images, or an .npz of Inception's moments
                 in pytorch-fid's format.
+            image_model: Image networks whose Fréchet distance, KID, precision to coverage and Vendi
+                score are wanted: "dinov2", names of timm's list, or folders in timm's format.
+            image_weights: The file of the weights of such a network, where there is but one.
             by: A field of the captions' records, "caption-length", or a file of columns id, label.
             train: The training images, in any form that images take.
             scores: For each generator the numbers of its images that others have computed: a file,
@@ -77,11 +87,34 @@ class Wanted:
         """
         found, lenient = metrics_named(metrics)
         weights = {} if inception_weights is None else {"inception": inception_weights}
+        named = (image_model,) if isinstance(image_model, (str, Path)) else tuple(image_model)
+        models = {network_name(model): model for model in named}
+        known = {metric.name for metric in found}
+        of_models = [metric for name in models for metric in metrics_of(name)]
+        found = (*found, *(metric for metric in of_models if metric.name not in known))
+        if image_weights is not None:
+            weights |= dict.fromkeys(_only_image_model(found), image_weights)
         real = {} if inception_real is None else {"inception": inception_real}
         better = directions(score_columns)
         if better and not scores:
             raise InputError("columns of scores were named, and no scores were given (--scores)")
         tables = tuple(read_image_scores(source, better) for source in scores)
         for table in tables:
-            refuse_taken_names(table)
-        return cls(found, lenient, weights, real, by, train, tables, better, each)
+            refuse_taken_names(table, found)
+        return cls(found, lenient, weights, real, by, train, tables, better, each, models)
+
+
+def _only_image_model(metrics: tuple[Metric, ...]) -> set[str]:
+    """The one network of timm that metrics are made with.
+
+    Raises:
+        InputError: There is none, or several.
+    """
+    found = {metric.network for metric in metrics if metric.network is not None} - {INCEPTION}
+    if len(found) != 1:
+        raise InputError(
+            "weights of an image model were given (--image-weights), and "
+            + (f"{len(found)} such models are wanted" if found else "none is wanted")
+            + ": they are of one --image-model, or of dinov2's metrics"
+        )
+    return found
