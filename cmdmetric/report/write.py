@@ -26,7 +26,7 @@ from cmdmetric.preflight import (
 )
 from cmdmetric.protocol import Protocol
 from cmdmetric.report.data import ReportData
-from cmdmetric.report.family import drawn as drawn_number, family
+from cmdmetric.report.family import drawn as drawn_number, family, title_of
 from cmdmetric.report.gather import gather
 from cmdmetric.report.page import check_report, command, page, shown, write_page
 from cmdmetric.report.verdict import reasons, sentence
@@ -177,6 +177,7 @@ def render(data: ReportData, title: str | None = None) -> str:
         quantities=quantities,
         titles=QUANTITIES,
         slice_numbers=_slice_numbers(score),
+        title_of=title_of,
         slice_places={
             each.label: i for i, each in enumerate(score.slices.slices if score.slices else ())
         },

@@ -316,7 +316,8 @@ def plane(points: Sequence[Bar], name: str = "plane") -> str:
             axes.plot([x], [y], "o", color=bar.colour, markersize=7)
             side = "right" if x > 0.6 * right else "left"
             axes.annotate(bar.name, (x, y), (-8 if side == "right" else 8, -11 if close else 4),
-                          ha=side, textcoords="offset points", fontsize=9)  # fmt: skip
+                          ha=side, textcoords="offset points", fontsize=9,
+                          color=bar.colour)  # fmt: skip
         axes.set_xlim(0, right)
         axes.set_ylim(0, top)
         axes.grid(visible=False)
