@@ -7,7 +7,7 @@ import sys
 from tqdm.auto import tqdm
 from tqdm.std import tqdm as Bar
 
-from cmdmetric.terminal import one_line, shown, tell
+from cmdmetric.terminal import counted, one_line, shown, tell
 
 __all__ = ["Bar", "announce", "progress_bar", "watched"]
 
@@ -31,7 +31,7 @@ def progress_bar(what: str, total: int | None, unit: str, *, wanted: bool) -> Ba
     """
     drawn = wanted and watched()
     if wanted and not drawn:
-        tell(shown(what) if total is None else f"{shown(what)}: {total:,} {unit}s")
+        tell(shown(what) if total is None else f"{shown(what)}: {counted(total, unit)}")
     return tqdm(
         total=total, desc=shown(what, _WHAT), unit=unit, disable=not drawn, mininterval=0.5
     )  # fmt: skip

@@ -81,6 +81,15 @@ def shown(text: str, longest: int | None = None, keep: str = "") -> str:
     return f"{escaped[: longest - 1 - tail]}…{escaped[len(escaped) - tail :]}"
 
 
+def counted(n: int, unit: str) -> str:
+    """Say how many there are of something that is counted.
+
+    >>> counted(2000, "caption"), counted(1, "image")
+    ('2,000 captions', '1 image')
+    """
+    return f"{n:,} {unit}" if n == 1 else f"{n:,} {unit}s"
+
+
 def one_line(text: str) -> str:
     r"""One line of output, whatever is in it; tabulators stay.
 

@@ -158,7 +158,7 @@ class CacheDatabase:
         block = Block(*content)
         if block.crc != crc or len(block.keys) != KEY * len(block.notes):
             warnings.warn(
-                f"{self.path}: a block of {len(block.notes)} cached features is damaged; it is "
+                f"{self.path}: a block of {len(block.notes):,} cached features is damaged; it is "
                 "dropped, and they are computed again",
                 UserWarning,
                 stacklevel=2,

@@ -244,13 +244,13 @@ def _copying(found: Copying | None) -> list[str]:
     def share(value: float, error: float | None) -> str:
         return f"{100 * value:.1f} %" + ("" if error is None else f" ± {100 * error:.1f}")
 
-    of = f"{found.n_train} training images of {shown(found.train, PATH)}"
+    of = f"{found.n_train:,} training images of {shown(found.train, PATH)}"
     authentic = share(found.authentic, found.authentic_standard_error)
     lines = ["", f"against {of}", f"authentic      {authentic} (AuthPct; about half of new images)"]
     if found.copied is not None:
         lines.append(
             f"close          {share(found.copied, found.copied_standard_error)} are nearer to one "
-            f"than all but 5 % of {found.n_held_out} held-out real images"
+            f"than all but 5 % of {found.n_held_out:,} held-out real images"
         )
     rows = [("nearest", "training image", "distance", "authentic")]
     for each in found.nearest[:5]:

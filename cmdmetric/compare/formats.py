@@ -23,7 +23,7 @@ def to_grid(result: Comparison) -> Grid:
         if name == "cmd" and result.ranked_by == "debiased":
             title = f"debiased {title}"
             values = [_debiased(entry.debiased, entry.standard_error) for entry in result.entries]
-        heads.append((title, _ARROWS[direction(name, values)]))
+        heads.append((title, _ARROWS[direction(values)]))
         columns.append(
             [_cell(value, mark) for value, mark in zip(values, marks[name], strict=True)]
         )

@@ -27,12 +27,11 @@ def numbers_of(result: Comparison) -> dict[str, list[Value | None]]:
 
     None stands for a number that a model has not.
     """
-    found: dict[str, list[Value | None]]
-    found = {"cmd": [Value(entry.cmd, entry.standard_error) for entry in result.entries]}
+    of_cmd = [Value(entry.cmd, entry.standard_error, "lower") for entry in result.entries]
     names = [name for entry in result.entries for name in (*entry.parts, *entry.metrics)]
     of_all = [{**entry.parts, **entry.metrics} for entry in result.entries]
     others = {name: [of.get(name) for of in of_all] for name in dict.fromkeys(names)}
-    return {**found, **others}
+    return {"cmd": [*of_cmd], **others}
 
 
 def marks_of(result: Comparison) -> dict[str, list[Mark]]:
@@ -44,17 +43,15 @@ def marks_of(result: Comparison) -> dict[str, list[Mark]]:
     return {name: _marks(result, name, values) for name, values in numbers_of(result).items()}
 
 
-def direction(number: str, values: Sequence[Value | None]) -> str | None:
+def direction(values: Sequence[Value | None]) -> str | None:
     """Which way a number is better: "lower", "higher", or None where that is not said."""
-    if number in ("cmd", "itdis", "dis_fr"):
-        return "lower"
     return next((value.better for value in values if value is not None), None)
 
 
 def _marks(result: Comparison, name: str, values: Sequence[Value | None]) -> list[Mark]:
     marks: list[Mark] = [""] * len(values)
     there = [place for place, value in enumerate(values) if value is not None]
-    way = direction(name, values)
+    way = direction(values)
     if way is None or len(there) < 2:
         return marks
     if name == "cmd":

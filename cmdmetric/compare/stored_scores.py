@@ -500,7 +500,8 @@ def _whole(number: float | None) -> int | None:
 
 def _part(name: str, values: Mapping[str, float], known: Mapping[str, float | None]) -> Value:
     error = known.get(f"uncertainty.{name}.standard_error")
-    return Value(values[name], error if error is None or math.isfinite(error) else None)
+    error = error if error is None or math.isfinite(error) else None
+    return Value(values[name], error, better="lower")
 
 
 def _metrics(content: Mapping[str, Any], known: Mapping[str, float | None]) -> dict[str, Value]:

@@ -27,7 +27,7 @@ class Undecodable(InputError):
             super().__init__(f"{source}: no image could be decoded:\n{listed}")
             return
         super().__init__(
-            f"{source}: {len(failures)} of {seen} images cannot be decoded:\n{listed}\n"
+            f"{source}: {len(failures):,} of {seen:,} images cannot be decoded:\n{listed}\n"
             "Mend or remove them, or score the rest with --on-error skip (on_error='skip')."
         )
 

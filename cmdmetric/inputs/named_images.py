@@ -15,6 +15,7 @@ from cmdmetric.inputs.image_set import ImageItem, ImageSet, file_item
 from cmdmetric.inputs.layouts.columns import Columns
 from cmdmetric.inputs.layouts.tables import Table
 from cmdmetric.inputs.places import find_file
+from cmdmetric.terminal import counted
 
 
 def open_named(captions: Captions) -> ImageSet:
@@ -30,15 +31,15 @@ def open_named(captions: Captions) -> ImageSet:
     if not names or None in captions.images:
         unnamed = captions.images.count(None)
         raise InputError(
-            f"{source}: {unnamed} of its {len(captions)} captions name no image, so it holds no "
-            "set of images"
+            f"{source}: {unnamed:,} of its {len(captions):,} captions name no image, so it holds "
+            "no set of images"
         )
     _refuse_urls(source, names)
     root = captions.folder or Path()
     places = {name: find_file(root, name) for name in names}
     if not any(places.values()):
         raise InputError(
-            f"{source}: it names {len(names)} images, and none of them is a file, such as "
+            f"{source}: it names {counted(len(names), 'image')}, but there is no file "
             f"{root / names[0]}"
         )
     files = [(str((places[name] or root / name).absolute()), "") for name in names]

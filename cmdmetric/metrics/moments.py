@@ -406,7 +406,7 @@ def _float64(values: ArrayLike, what: str) -> Array:
     if not np.isfinite(values).all():
         bad = int((~np.isfinite(values)).sum())
         raise InputError(
-            f"{what} must be finite: {bad} of {values.size} values are NaN or infinite"
+            f"{what} must be finite: {bad:,} of {values.size:,} values are NaN or infinite"
         )
     return values
 

@@ -140,8 +140,8 @@ def win_chances(
 def _require_rivals(mismatched: int, captions: int, own: int) -> None:
     if not 1 <= mismatched <= captions - own:
         raise InputError(
-            f"R-precision draws {mismatched} captions of other images, of {captions} captions that "
-            f"leaves {captions - own}: give more pairs, or ask for fewer (mismatched)"
+            f"R-precision draws {mismatched} captions of other images, of {captions:,} captions "
+            f"that leaves {captions - own}: give more pairs, or ask for fewer (mismatched)"
         )
 
 

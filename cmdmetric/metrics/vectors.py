@@ -28,10 +28,10 @@ def as_vectors(values: ArrayLike, what: str, at_least: int = 1) -> Array:
     if array.dtype.kind not in "fiu":
         raise InputError(f"the {what} must be real numbers, not {array.dtype}")
     if len(array) < at_least:
-        raise InputError(f"{len(array)} {what} are too few: it takes at least {at_least}")
+        raise InputError(f"{len(array):,} {what} are too few: it takes at least {at_least}")
     if not np.isfinite(array).all():
         bad = int((~np.isfinite(array).all(axis=1)).sum())
-        raise InputError(f"{bad} of {len(array)} {what} have features that are NaN or infinite")
+        raise InputError(f"{bad:,} of {len(array):,} {what} have features that are NaN or infinite")
     return array.astype(np.float64, copy=False)
 
 
@@ -48,7 +48,9 @@ def unit(vectors: Array, what: str) -> Array:
     largest = np.abs(vectors).max(axis=1, keepdims=True)
     if not largest.all():
         zeros = int((largest == 0).sum())
-        raise InputError(f"{zeros} of {len(vectors)} {what} are zero vectors, without direction")
+        raise InputError(
+            f"{zeros:,} of {len(vectors):,} {what} are zero vectors, without direction"
+        )
     scaled = vectors / largest
     directions: Array = scaled / np.linalg.norm(scaled, axis=1, keepdims=True)
     return directions
@@ -67,8 +69,8 @@ def require_pairs(a: Array, what_a: str, b: Array, what_b: str) -> None:
     """Raise InputError where two sets cannot be paired row by row."""
     if len(a) != len(b):
         raise InputError(
-            f"{len(a)} {what_a} and {len(b)} {what_b} are not pairs: row i of the one belongs to "
-            "row i of the other, so repeat or leave out what has several partners or none"
+            f"{len(a):,} {what_a} and {len(b):,} {what_b} are not pairs: row i of the one belongs "
+            "to row i of the other, so repeat or leave out what has several partners or none"
         )
 
 
@@ -85,7 +87,7 @@ def as_owner(
     if owner is None:
         if n != m:
             raise InputError(
-                f"{n} {what} and {m} {belonging} are not pairs; say which of the {what} each "
+                f"{n:,} {what} and {m:,} {belonging} are not pairs; say which of the {what} each "
                 f"of the {belonging} belongs to (owner)"
             )
         return np.arange(n)
@@ -96,10 +98,12 @@ def as_owner(
             f"it is {rows.dtype} of shape {rows.shape}"
         )
     if m and (rows.min() < 0 or rows.max() >= n):
-        raise InputError(f"owner names rows from {rows.min()} to {rows.max()} of {n} {what}")
+        raise InputError(f"owner names rows from {rows.min()} to {rows.max()} of {n:,} {what}")
     without = n - len(np.unique(rows))
     if without:
-        raise InputError(f"{without} of {n} {what} have none of the {belonging}: leave them out")
+        raise InputError(
+            f"{without:,} of {n:,} {what} have none of the {belonging}: leave them out"
+        )
     return rows.astype(np.intp)
 
 

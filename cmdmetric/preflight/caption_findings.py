@@ -25,20 +25,20 @@ def caption_findings(
     rest = (text for text in texts if not _WORDS.search(text))
     if wordless := [shorten(text) for text in rest if not protocol.clean(text).strip()]:
         message = (
-            f"{len(wordless)} of {len(texts)} captions: no word in them under the protocol "
+            f"{len(wordless):,} of {len(texts):,} captions: no word in them under the protocol "
             f"{protocol.name}, hence left out"
         )
         yield finding("warning", "wordless", "captions", message, wordless)
     if cut := [shorten(text) for text, long in zip(texts, too_long(texts), strict=True) if long]:
         message = (
-            f"{len(cut)} of {len(texts)} captions: more than the {context} tokens that the encoder "
-            "reads, hence cut; what their end says does not count"
+            f"{len(cut):,} of {len(texts):,} captions: more than the {context} tokens that the "
+            "encoder reads, hence cut; what their end says does not count"
         )
         yield finding("warning", "long", "captions", message, cut)
     counts = Counter(zip(captions.images, texts, strict=True))
     if again := [shorten(text) for (_, text), count in counts.items() if count > 1]:
         of = " for one image" if captions.image_names else ""
-        message = f"{len(again)} of {len(counts)} captions: there more than once{of}"
+        message = f"{len(again):,} of {len(counts):,} captions: there more than once{of}"
         yield finding("note", "repeated", "captions", message, again)
 
 
@@ -60,14 +60,14 @@ def pairing_findings(names: Sequence[str], captions: Captions) -> Iterator[Findi
         )  # fmt: skip
         return
     if without:
-        message = f"{len(without)} of {len(names)} images: no caption"
+        message = f"{len(without):,} of {len(names):,} images: no caption"
         yield finding("warning", "pairing", "generated", message, without)
     left = {captions.images[i] for i in pairing.unpaired_captions}
     missing = [name for name in captions.image_names if name in left]
     if missing:
         yield finding(
             "note" if captions.is_coco_val2014 else "warning", "pairing", "captions",
-            f"{len(missing)} of {len(captions.image_names)} captioned images: not generated; "
+            f"{len(missing):,} of {len(captions.image_names):,} captioned images: not generated; "
             "their captions count all the same", missing,
         )  # fmt: skip
 

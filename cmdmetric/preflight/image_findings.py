@@ -38,33 +38,33 @@ def set_findings(
         named = [f"{name}: {reason}" for name, reason in failures]
         yield finding(
             "error", "unreadable", subject,
-            f"{len(failures)} of {len(facts) + len(failures)} images: cannot be decoded; mend or "
-            "remove them, or score with --on-error skip", named,
+            f"{len(failures):,} of {len(facts) + len(failures):,} images: cannot be decoded; mend "
+            "or remove them, or score with --on-error skip", named,
         )  # fmt: skip
     yield from _duplicates(subject, facts)
     if blank := those(lambda fact: fact.blank):
-        message = f"{len(blank)} of {len(facts)} images: one colour and nothing else"
+        message = f"{len(blank):,} of {len(facts):,} images: one colour and nothing else"
         yield finding("warning", "blank", subject, message, blank)
     yield from _sizes(subject, facts, image_size)
     if transparent := those(lambda fact: fact.transparent):
         done = "that is dropped, and what is under it shows" if convert else "put on white"
-        message = f"{len(transparent)} of {len(facts)} images: transparent; {done}"
+        message = f"{len(transparent):,} of {len(facts):,} images: transparent; {done}"
         yield finding("warning", "transparent", subject, message, transparent)
     if deep := those(lambda fact: fact.deep):
         clipped = convert and any(fact.deep and fact.mode[0] in "IF" for fact in facts)
         done = "grey ones are clipped to 8, mostly to white" if clipped else "8 are kept"
-        message = f"{len(deep)} of {len(facts)} images: more than 8 bits a colour; {done}"
+        message = f"{len(deep):,} of {len(facts):,} images: more than 8 bits a colour; {done}"
         yield finding("warning", "deep", subject, message, deep)
     if cmyk := those(lambda fact: fact.mode == "CMYK"):
         done = "without their colour profile" if convert else "by their colour profile"
-        message = f"{len(cmyk)} of {len(facts)} images: CMYK, converted {done}"
+        message = f"{len(cmyk):,} of {len(facts):,} images: CMYK, converted {done}"
         yield finding("warning", "cmyk", subject, message, cmyk)
     if palette := those(lambda fact: fact.mode in ("P", "PA")):
-        message = f"{len(palette)} of {len(facts)} images: a palette of at most 256 colours"
+        message = f"{len(palette):,} of {len(facts):,} images: a palette of at most 256 colours"
         yield finding("note", "palette", subject, message, palette)
     grey = those(lambda fact: fact.mode in ("1", "L", "LA"))
     if grey and len(grey) < len(facts):
-        message = f"{len(grey)} of {len(facts)} images: grey, where the rest are in colours"
+        message = f"{len(grey):,} of {len(facts):,} images: grey, where the rest are in colours"
         yield finding("note", "grey", subject, message, grey)
 
 
@@ -78,8 +78,8 @@ def _duplicates(subject: str, facts: Sequence[ImageFacts]) -> Iterator[Finding]:
     first = max(groups.values(), key=len)
     advice = ": has the model collapsed?" if subject == "generated" else ""
     message = (
-        f"{len(again)} of {len(facts)} images: the same as another pixel by pixel; "
-        f"{shown(first[0])} is there {len(first)} times{advice}"
+        f"{len(again):,} of {len(facts):,} images: the same as another pixel by pixel; "
+        f"{shown(first[0])} is there {len(first):,} times{advice}"
     )
     yield finding("warning", "duplicates", subject, message, again)
 
@@ -91,19 +91,21 @@ def _sizes(subject: str, facts: Sequence[ImageFacts], image_size: int | None) ->
     (usual, count) = sizes.most_common(1)[0]
     others = [fact.name for fact in facts if (fact.width, fact.height) != usual]
     if others and count > len(facts) / 2:
-        message = f"{len(others)} of {len(facts)} images: not {usual[0]}x{usual[1]} as the others"
+        message = (
+            f"{len(others):,} of {len(facts):,} images: not {usual[0]}x{usual[1]} as the others"
+        )
         yield finding("warning", "size", subject, message, others)
     elif others:
         low = min(min(size) for size in sizes)
         high = max(max(size) for size in sizes)
         yield Finding("note", "size", subject,
-                      f"{len(sizes)} sizes, with sides from {low} to {high} pixels")  # fmt: skip
+                      f"{len(sizes):,} sizes, with sides from {low} to {high} pixels")  # fmt: skip
     if image_size is None:
         return
     small = [fact.name for fact in facts if min(fact.width, fact.height) < image_size]
     if small:
         message = (
-            f"{len(small)} of {len(facts)} images: smaller than the {image_size} pixels of the "
+            f"{len(small):,} of {len(facts):,} images: smaller than the {image_size} pixels of the "
             "encoder, hence enlarged"
         )
         yield finding("note", "small", subject, message, small)
@@ -117,7 +119,7 @@ def cross_findings(
     copies = [fact.name for fact in generated if fact.digest in known]
     if copies:
         message = (
-            f"{len(copies)} of {len(generated)} images: the same as a real one, pixel by pixel"
+            f"{len(copies):,} of {len(generated):,} images: the same as a real one, pixel by pixel"
         )
         yield finding("warning", "copies", "generated", message, copies)
     yield from _compression(generated, real)

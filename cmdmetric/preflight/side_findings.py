@@ -60,14 +60,14 @@ def number_findings(
         if n is None:
             continue
         if n < 2:
-            yield Finding("error", "samples", subject, f"{n} {_WHAT[subject]}: a covariance needs "
-                          "at least 2")  # fmt: skip
+            yield Finding("error", "samples", subject, f"{n:,} {_WHAT[subject]}: a covariance "
+                          "needs at least 2")  # fmt: skip
         elif d is not None and n <= d:
             yield Finding(
-                "warning", "samples", subject, f"{n} {_WHAT[subject]} are too few for {d} "
+                "warning", "samples", subject, f"{n:,} {_WHAT[subject]} are too few for {d} "
                 "dimensions: the covariance is singular and distances are biased upwards; compare "
                 "only scores of the same number of samples",
             )  # fmt: skip
         elif subject == "generated" and n < _MANY:
-            yield Finding("note", "samples", subject, f"{n} generated images: distances shrink "
+            yield Finding("note", "samples", subject, f"{n:,} generated images: distances shrink "
                           "with their number, so compare only scores of as many")  # fmt: skip

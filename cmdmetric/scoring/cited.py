@@ -7,7 +7,7 @@ and what encoders, networks and references do.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,7 @@ def citations(*results: Any) -> str:
     >>> citations(score.to_dict()).startswith("@software{cmdmetric,")
     True
     """
-    return bibtex(key for result in results for score in _scores(result) for key in _keys(score))
+    return _cited(score for result in results for score in _scores(result, "the result"))
 
 
 def citations_of_files(paths: Sequence[str | os.PathLike[str]]) -> str:
@@ -62,20 +62,30 @@ def citations_of_files(paths: Sequence[str | os.PathLike[str]]) -> str:
     """
     if not paths:
         return bibtex(entries())
-    return citations(*(read_json(Path(path)) for path in paths))
+    named = {str(path): read_json(Path(path)) for path in paths}
+    return _cited(score for name, result in named.items() for score in _scores(result, name))
 
 
-def _scores(result: Any) -> Iterator[Mapping[str, Any]]:
-    """The scores of a result, or what a comparison of stored scores records of each."""
+def _cited(scores: Iterable[Mapping[str, Any]]) -> str:
+    return bibtex(key for score in scores for key in _keys(score))
+
+
+def _scores(result: Any, name: str) -> Iterator[Mapping[str, Any]]:
+    """The scores of a result, or what a comparison of stored scores records of each.
+
+    Args:
+        result: The JSON.
+        name: What a message calls it.
+    """
     if isinstance(result, Mapping):
         several = result.get("scores") or result.get("models")
         if several is None and {"first", "second"} <= result.keys():
             several = [result["first"], result["second"]]
         if isinstance(several, list):
             for each in several:
-                yield from _scores(each)
+                yield from _scores(each, name)
             return
-    refuse_malformed(result, "the result")
+    refuse_malformed(result, name)
     yield result
 
 

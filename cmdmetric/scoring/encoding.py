@@ -185,7 +185,7 @@ class Encoding:
             self.workers.end(error)
         if self.progress and any(cached for cached, _ in self._counts.values()):
             found = " and ".join(
-                f"{cached} of {total} {what}" for what, (cached, total) in self._counts.items()
+                f"{cached:,} of {total:,} {what}" for what, (cached, total) in self._counts.items()
             )
             tell(f"from the cache: {found}")
             if self.device is not None and all(n == m for n, m in self._counts.values()):

@@ -63,7 +63,8 @@ def with_places(images: Side, captions: Captions) -> Side:
         return images
     if total < wanted:
         raise InputError(
-            f"{captions.source} lists captions of {wanted} images, and {images.source} has {total}"
+            f"{captions.source} lists captions of {wanted:,} images, and {images.source} has "
+            f"{total:,}"
         )
     return replace(images, places=places)
 

@@ -13,6 +13,7 @@ from cmdmetric.metrics import Provenance
 from cmdmetric.scoring.grouping import pairing_of
 from cmdmetric.scoring.references import REFERENCES
 from cmdmetric.scoring.side import Side
+from cmdmetric.terminal import counted
 
 #: Images of so many times as many pixels, or of JPEG qualities so far apart, are told of.
 _LARGER, _QUALITY = 1.5, 5
@@ -72,7 +73,7 @@ def notes_on_pairing(f: Side, l: Side, pairing: Pairing | None) -> Iterator[str]
         )
     elif f.names is not None:
         yield (
-            f"{without} of {n} generated images have no caption of their name, such as "
+            f"{without:,} of {n:,} generated images have no caption of their name, such as "
             f"{f.names[pairing.unpaired_images[0]]}"
         )
 
@@ -146,8 +147,8 @@ def _same_images(f: Side, r: Side) -> Iterator[str]:
     if same:
         first = f", such as {f.names[same[0]]}" if f.names is not None else ""
         yield (
-            f"{len(same)} of {len(generated)} generated images are among the real ones, pixel by "
-            f"pixel{first}: are photographs mixed in?"
+            f"{len(same):,} of {len(generated):,} generated images are among the real ones, pixel "
+            f"by pixel{first}: are photographs mixed in?"
         )
 
 
@@ -191,16 +192,17 @@ def left_out(*sides: Side) -> Iterator[str]:
     """What is missing in the moments of sides, in words."""
     skipped = [failure for side in sides for failure in side.skipped]
     if skipped:
-        yield f"{len(skipped)} images could not be decoded and are left out:\n" + list_failures(
-            skipped
+        yield (
+            f"{counted(len(skipped), 'image')} could not be decoded. Left out are:\n"
+            + list_failures(skipped)
         )
     if truncated := sum(side.truncated for side in sides):
         yield (
-            f"{truncated} captions are longer than the encoder's context and were cut "
-            "(each keeps its end-of-text token)"
+            "captions that are longer than the encoder's context were cut (each keeps its "
+            f"end-of-text token): {truncated:,}"
         )
     if empty := sum(side.empty for side in sides):
-        yield f"{empty} captions have no word in them and are left out"
+        yield f"captions that have no word in them are left out: {empty:,}"
 
 
 def mixed_endings(generated: Sequence[str] | None, real: Sequence[str] | None) -> Iterator[str]:

@@ -21,6 +21,7 @@ from cmdmetric.inputs import (
 from cmdmetric.scoring.references import COCO2014_VAL
 from cmdmetric.scoring.side import Side, Source
 from cmdmetric.scoring.stored_sets import read_stored
+from cmdmetric.terminal import counted
 
 #: The generated images, the real ones and the captions of a score, looked up but not yet encoded.
 Opened: TypeAlias = tuple[Side | ImageSet, Side | ImageSet, Side | Captions]
@@ -123,7 +124,9 @@ def find_real(captions: Side | Captions, generated: Side | ImageSet) -> Side | I
             f"the images that {captions.source} names are the generated ones themselves. {_ADVICE}"
         )
     named = len(captions.image_names)
-    reason = f"names {named} images, but none lies beside it" if named else "names no images"
+    reason = (
+        f"names {counted(named, 'image')}, but none lies beside it" if named else "names no images"
+    )
     if any(map(_leads_elsewhere, captions.image_names)):
         reason += " (paths that are absolute or lead out of its folder are not taken by themselves)"
     raise InputError(f"no real side: {captions.source} {reason}. {_ADVICE}")

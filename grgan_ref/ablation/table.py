@@ -9,12 +9,12 @@ from typing import Any
 from scipy import stats
 
 from cmdmetric import published
+from cmdmetric.uncertainty import Z95
 from grgan_ref.ablation import claims
 
 COLUMNS = {"cmd": "CMD", "itdis": "ITDis", "dis_fr": "Dis(f,r)", "fid": "FID"}
 PUBLISHED = {"fid": "FID", "itdis": "ITDis", "cmd": "CMD"}
 ABSENT = "-"
-Z95 = 1.96
 
 
 def to_markdown(result: Mapping[str, Any]) -> str:

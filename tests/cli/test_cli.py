@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 
 from cmdmetric import InputError
-from cmdmetric.encoders import find_checkpoint
 from cmdmetric.terminal import as_json
 from tests.conftest import SHARED, shared
 from tests.support.commands import BIN, run, run_installed
 from tests.support.systems import needs_interrupts
+from tests.support.toy import DIMENSIONS
 
 
 @pytest.fixture(scope="module")
@@ -188,8 +188,7 @@ def test_another_encoder_than_the_references(example: Path, tmp_path: Path) -> N
                "scenes-toy", "--real", "coco2014-val",
                CMDMETRIC_REFERENCES=str(SHARED / "reference"))  # fmt: skip
     assert done.returncode == 2
-    dim = find_checkpoint("scenes-toy").config["embed_dim"]
-    assert f"{dim} and of 512 dimensions" in done.stderr
+    assert f"{DIMENSIONS} and of 512 dimensions" in done.stderr
 
 
 @needs_interrupts

@@ -196,8 +196,10 @@ def test_an_interval_has_the_spread_of_the_seeds():
     # By hand: mean 5, deviation sqrt(20 / 3), t of 3 degrees of freedom 3.182.
     mean, half = interval([2.0, 4.0, 6.0, 8.0], [0.5, 0.5, 0.5, 0.5])
     assert mean == 5
-    assert half == pytest.approx((3.1824463**2 * 20 / 3 / 4 + 0.98**2) ** 0.5, rel=1e-4)
-    assert interval([2.0], [0.5]) == (2.0, pytest.approx(0.98))
+    assert half == pytest.approx(
+        (3.1824463**2 * 20 / 3 / 4 + (1.959964 * 0.5) ** 2) ** 0.5, rel=1e-4
+    )
+    assert interval([2.0], [0.5]) == (2.0, pytest.approx(1.959964 * 0.5))
 
 
 def test_claims_name_rows_of_their_tables():

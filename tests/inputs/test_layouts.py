@@ -419,7 +419,7 @@ def test_images_that_captions_name_but_are_not_there_are_not_left_out(tmp_path: 
     with pytest.raises(FileNotFoundError):
         [item.load() for item in images]
     none = write(tmp_path / "d.json", {"x.png": CAT})
-    with pytest.raises(InputError, match="names 1 images, and none of them is a file"):
+    with pytest.raises(InputError, match="names 1 image, but there is no file"):
         open_images(none)
     with pytest.raises(InputError, match="2 of its 2 captions name no image"):
         open_images(write(tmp_path / "e.json", [CAT, DOG]))

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cmdmetric.encoders import find_checkpoint
 from cmdmetric.errors import InputError
 from cmdmetric.inputs.captions import Captions
 from cmdmetric.inputs.images import open_images
@@ -26,9 +25,7 @@ from cmdmetric.scoring.notes import mixed_endings
 from tests.conftest import SHARED, shared
 from tests.support import corpus
 from tests.support.commands import run
-
-TOY = find_checkpoint("scenes-toy")
-DIM = TOY.config["embed_dim"]
+from tests.support.toy import DIMENSIONS, TOY
 
 
 def noise(seed: int, size: tuple[int, int] = (112, 112)) -> Image.Image:
@@ -66,7 +63,7 @@ def test_a_good_set_has_nothing_but_few_samples(sets: tuple[Path, Path, Path]) -
     result = check(sets)
     assert result.ok and {found.check for found in result.findings} == {"samples"}
     assert (result.n, result.n_real, result.n_captions) == (12, 12, 12)
-    assert f"too few for {DIM} dimensions" in result.findings[0].message
+    assert f"too few for {DIMENSIONS} dimensions" in result.findings[0].message
 
 
 def test_everything_wrong_with_images(sets: tuple[Path, Path, Path]) -> None:
@@ -240,7 +237,7 @@ def test_stored_sides(sets: tuple[Path, Path, Path], tmp_path: Path) -> None:
     assert wrong.severity == "error" and "resize: 'crop', not 'squash'" in wrong.message
     unknown = check((generated, captions, tmp_path / "unknown.npz"))
     messages = [found.message for found in unknown.findings if found.check == "reference"]
-    assert any(f"has 7 dimensions, scenes-toy has {DIM}" in message for message in messages)
+    assert any(f"has 7 dimensions, scenes-toy has {DIMENSIONS}" in message for message in messages)
     assert any("taken on trust" in message for message in messages)
 
 

@@ -104,5 +104,6 @@ def test_commands(example: Path, tmp_path: Path) -> None:
     for text in ("{}", "no JSON"):
         (tmp_path / "none.json").write_text(text)
         done = run("cmdmetric", "cite", tmp_path / "none.json")
-        assert done.returncode == 2 and "not the JSON of a score" in done.stderr
+        assert done.returncode == 2
+        assert f"{tmp_path / 'none.json'}: not the JSON of a score" in done.stderr
         assert "Traceback" not in done.stderr and not done.stdout

@@ -14,13 +14,13 @@ from hypothesis import given, strategies as st
 
 from cmdmetric import Encoder, InputError, Moments, cmd
 from cmdmetric.cli.main import main
-from cmdmetric.encoders import find_checkpoint
 from cmdmetric.inputs.captions import Captions
 from cmdmetric.inputs.images import open_images
 from cmdmetric.inputs.shards import Listing, Shard
 from cmdmetric.scoring.stored.merging import merge
 from cmdmetric.scoring.stored.storing import stored_set
 from cmdmetric.scoring.stored_sets import StoredSet
+from tests.support.toy import DIMENSIONS
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*too few for:UserWarning")
 
@@ -236,17 +236,16 @@ def test_several_sets_as_one(tiny_encoder: Encoder, pictures: np.ndarray, tmp_pa
 
 def test_commands(example: Path, tmp_path: Path) -> None:
     run, common = CliRunner().invoke, ["--model", "scenes-toy", "--quiet"]
-    dim = find_checkpoint("scenes-toy").config["embed_dim"]
     for index in range(2):
         arguments = ["moments", str(example / "generated"), "-o", str(tmp_path / f"{index}.npz")]
         done = run(main, [*arguments, "--shard", f"{index}/2", *common])
         assert done.exit_code == 0, done.output
-        assert f"200 samples, {dim} dimensions, shard {index}/2 of 400 images" in done.stderr
+        assert f"200 samples, {DIMENSIONS} dimensions, shard {index}/2 of 400 images" in done.stderr
     paths = [str(tmp_path / f"{index}.npz") for index in range(2)]
     done = run(main, ["merge", *paths, "-o", str(tmp_path / "f.npz")])
     assert done.exit_code == 0 and done.stdout == "" and "400 samples" in done.stderr
     with np.load(tmp_path / "f.npz") as file:
-        assert file["mu"].shape == (dim,) and file["sigma"].shape == (dim, dim)
+        assert file["mu"].shape == (DIMENSIONS,) and file["sigma"].shape == (DIMENSIONS, DIMENSIONS)
         assert json.loads(str(file["provenance"]))["source"] == str(example / "generated")
     for wrong, message in (
         (["merge", paths[0], "-o", str(tmp_path / "x.npz")], "missing: 1/2"),

@@ -204,7 +204,7 @@ def _list_rows(data: list[Any], columns: Columns, split: str | None = None) -> I
     names = sum(map(has_image_ending, data))
     if names > len(data) / 2:
         raise InputError(
-            f"{names} of {len(data)} captions are names of images, such as {data[0]!r}"
+            f"{names:,} of {len(data):,} captions are names of images, such as {data[0]!r}"
         )
     for index, entry in enumerate(data):
         if isinstance(entry, Mapping):

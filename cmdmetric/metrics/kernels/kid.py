@@ -71,8 +71,8 @@ def kid_of_subsets(
     size = min(SUBSET_SIZE, fewest) if subset_size is None else subset_size
     if not 2 <= size <= fewest:
         raise InputError(
-            f"KID subsets of {size} images cannot be drawn from {len(f)} generated and {len(r)} "
-            f"real ones: choose a subset size from 2 to {fewest}"
+            f"KID subsets of {size} images cannot be drawn from {len(f):,} generated and "
+            f"{len(r):,} real ones: choose a subset size from 2 to {fewest}"
         )
     if subsets < 1:
         raise InputError(f"KID over {subsets} subsets: it takes at least 1")
@@ -117,7 +117,7 @@ def kid_influence(generated: ArrayLike, real: ArrayLike, *, parts: int, seed: in
     """
     f, r = _pools(generated, real)
     if not 1 <= parts <= min(len(f), len(r)) // 2:
-        raise InputError(f"{parts} parts of {len(f)} generated and {len(r)} real images")
+        raise InputError(f"{parts} parts of {len(f):,} generated and {len(r):,} real images")
     rng = np.random.default_rng(seed)
     of_f, of_r = rng.permutation(len(f)) % parts, rng.permutation(len(r)) % parts
     influence_f, influence_r = np.empty(len(f)), np.empty(len(r))
