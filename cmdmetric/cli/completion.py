@@ -1,7 +1,7 @@
 """What a shell offers for the arguments of the commands: names, where they are known, and files.
 
 click has the scripts for bash, zsh and fish. A key press waits for the answer, so nothing here
-imports torch or open_clip.
+imports torch, open_clip, numpy or Pillow.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ def listed(known: Iterable[str]) -> Completer:
 
 def metrics(ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:
     """Offer the metrics, several of them separated by commas, and all."""
-    from cmdmetric.scoring import METRICS
+    from cmdmetric.scoring import METRIC_NAMES
 
-    return listed((*METRICS, "all"))(ctx, param, incomplete)
+    return listed((*METRIC_NAMES, "all"))(ctx, param, incomplete)
 
 
 def models(ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:

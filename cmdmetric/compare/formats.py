@@ -56,7 +56,7 @@ def to_csv(result: Comparison) -> str:
 
 
 def _debiased(value: float | None, error: float | None) -> Value | None:
-    return None if value is None else Value(value, error)
+    return None if value is None else Value(value, error, "lower")
 
 
 def _cell(value: Value | None, mark: Mark) -> Cell:

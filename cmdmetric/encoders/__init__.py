@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         LazyEncoder as LazyEncoder,
         recall_checkpoint as recall_checkpoint,
     )
+    from cmdmetric.encoders.names import BUNDLED as BUNDLED, DEFAULT_MODEL as DEFAULT_MODEL
     from cmdmetric.encoders.preprocess import to_pixels as to_pixels
     from cmdmetric.encoders.rgb import to_rgb as to_rgb
     from cmdmetric.encoders.tokens import (
@@ -38,8 +39,6 @@ if TYPE_CHECKING:
         reading_order as reading_order,
     )
     from cmdmetric.encoders.weights import (
-        BUNDLED as BUNDLED,
-        DEFAULT_MODEL as DEFAULT_MODEL,
         Checkpoint as Checkpoint,
         Dtype as Dtype,
         find_checkpoint as find_checkpoint,
@@ -61,6 +60,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "rgb": "to_rgb",
         "tokens": "CONTEXT NOT_THERE cut_words",
         "towers": "encode_causal_text encode_text reading_order",
-        "weights": "BUNDLED Checkpoint DEFAULT_MODEL Dtype find_checkpoint name_of",
+        "names": "BUNDLED DEFAULT_MODEL",
+        "weights": "Checkpoint Dtype find_checkpoint name_of",
     },
 )

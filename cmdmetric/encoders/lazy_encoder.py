@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cmdmetric.cache import FeatureCache, Space, stamp_of
-from cmdmetric.encoders.weights import BUNDLED, Checkpoint, Dtype, find_checkpoint, name_of
+from cmdmetric.encoders.names import BUNDLED
+from cmdmetric.encoders.weights import Checkpoint, Dtype, find_checkpoint, name_of
 from cmdmetric.files import named_path, sha256_of
 from cmdmetric.protocol import Protocol
 from cmdmetric.version import __version__

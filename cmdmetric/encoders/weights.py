@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeAlias
 
 import PIL
 
+from cmdmetric.encoders.names import BUNDLED, DEFAULT_MODEL
 from cmdmetric.encoders.tokens import tokeniser_of
 from cmdmetric.errors import InputError, NotAtHandError
 from cmdmetric.files import cache_folder, download, expanded, forbidden, named_path, sha256_of
@@ -22,13 +23,6 @@ from cmdmetric.metrics import Provenance
 from cmdmetric.protocol import Protocol
 from cmdmetric.terminal import tell
 
-#: The encoder that published CMD numbers were made with.
-DEFAULT_MODEL = "ViT-B-32/openai"
-#: The second is the forerunner of the first. The bundled generator `scenes-small` was trained with
-#: it and reads its captions with it; it goes when the next generator comes.
-BUNDLED = {
-    name: Path(__file__).parent / "bundled" / name for name in ("scenes-toy", "scenes-toy-1")
-}
 OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
 OPENAI_STD = (0.26862954, 0.26130258, 0.27577711)
 #: Arithmetic of an encoder's network.

@@ -59,7 +59,12 @@ def test_names_and_files(line: str, expected: list[str]) -> None:
 
 
 def test_answers_are_quick() -> None:
-    for program, line in (("cmdmetric", "score --metrics f"), ("grgan", "train --preset s")):
+    for program, line in (
+        ("cmdmetric", "score --metrics f"),
+        ("cmdmetric", "score --model s"),
+        ("cmdmetric", "score --real c"),
+        ("grgan", "train --preset s"),
+    ):
         module = "grgan_ref" if program == "grgan" else "cmdmetric"
         name = f"_{program.upper()}_COMPLETE"
         words = {name: "bash_complete", "COMP_WORDS": f"{program} {line}", "COMP_CWORD": "3"}
@@ -71,7 +76,7 @@ def test_answers_are_quick() -> None:
         # 0.1 and 0.3 s on an idle core.
         assert time.perf_counter() - start < 5
         assert done.stdout
-        heavy = (" torch", " scipy", " open_clip")
+        heavy = (" torch", " scipy", " open_clip", " numpy", " PIL")
         assert not any(module in done.stderr for module in heavy)
 
 

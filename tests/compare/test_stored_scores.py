@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import math
 import subprocess
@@ -17,6 +18,7 @@ from cmdmetric.compare import plan
 from cmdmetric.compare.stored_scores import compare
 from cmdmetric.errors import InputError
 from cmdmetric.report.compare_page import render_compare
+from cmdmetric.scoring import Signature
 from tests.support.commands import run
 from tests.support.reports import Page
 
@@ -168,6 +170,11 @@ def test_page_of_generators_scored_together(example: Path, tmp_path: Path) -> No
     text = " ".join((tmp_path / "c.html").read_text().split())
     assert "2 models side by side" in text and "images of one caption are paired" in text
     assert Page(text).mistakes == []
+    # The line of the difference in the terminal, and the short one beside the number.
+    lines = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("signature")]
+    assert f"<code>{lines[-1]}</code>" in text and "|paired:caption|" in lines[-1]
+    short = Signature.read(lines[-1]).short
+    assert f"<code>{short}</code>" in text
 
 
 def test_the_family_of_stored_scores(tmp_path: Path) -> None:
@@ -192,7 +199,13 @@ def test_the_family_of_stored_scores(tmp_path: Path) -> None:
     assert gaps[1].p_adjusted == gaps[1].p_value
     assert found.against_best[0].metrics["is_std"].p_value is None
     assert found.to_dict()["models"][1]["metrics"]["clipscore"]["value"] == 1.2
-    page = render_compare(found)
+    page = html.unescape(render_compare(found))
+    for each in found.against_best:
+        for gap in (each, *each.metrics.values()):
+            assert f"<code>{gap.signature}</code>" in page
+        # Without digests the short form, which stands beside the number, is the long one.
+        assert each.short_signature == each.signature
+        assert page.count(f"<code>{each.signature}</code>") == 2
     assert "1.2000 ± 0.0300 *" in page and "1.0100 ± 0.0300<" in page
 
 

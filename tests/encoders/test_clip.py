@@ -20,8 +20,9 @@ from safetensors.torch import load_file, save_file
 
 from cmdmetric import Encoder, InputError, Protocol
 from cmdmetric.encoders import device
+from cmdmetric.encoders.names import DEFAULT_MODEL
 from cmdmetric.encoders.preprocess import to_pixels
-from cmdmetric.encoders.weights import DEFAULT_MODEL, find_checkpoint, tell_of_hub_parts
+from cmdmetric.encoders.weights import find_checkpoint, tell_of_hub_parts
 from cmdmetric.files import no_downloads
 from cmdmetric.inputs.images import open_images
 from tests.conftest import TINY_CLIP, shared

@@ -20,7 +20,7 @@ import torch
 from PIL import Image
 
 from cmdmetric import CMDScore, Encoder, Evaluator, InputError, Protocol, clip_fd
-from cmdmetric.encoders.weights import BUNDLED
+from cmdmetric.encoders.names import BUNDLED
 from cmdmetric.features.images import encode_images
 from cmdmetric.inputs.images import open_images
 from cmdmetric.scenes.drawing import draw_scene

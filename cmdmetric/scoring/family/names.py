@@ -1,0 +1,23 @@
+"""The names of the metrics, for whoever need not load them: a shell's completion."""
+
+from __future__ import annotations
+
+#: As in `METRICS` of the catalogue, which takes a second to load; a test compares the two.
+METRIC_NAMES = (
+    "clipscore",
+    "ref_clipscore",
+    "r_precision",
+    "recall_at_k",
+    "fjd",
+    "cmmd",
+    "clip_kid",
+    "prdc",
+    "vendi",
+    "fid",
+    "kid",
+    "is",
+    "fd_dinov2",
+    "kid_dinov2",
+    "prdc_dinov2",
+    "vendi_dinov2",
+)
