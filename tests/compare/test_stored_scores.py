@@ -200,12 +200,9 @@ def test_the_family_of_stored_scores(tmp_path: Path) -> None:
     assert found.against_best[0].metrics["is_std"].p_value is None
     assert found.to_dict()["models"][1]["metrics"]["clipscore"]["value"] == 1.2
     page = html.unescape(render_compare(found))
-    for each in found.against_best:
-        for gap in (each, *each.metrics.values()):
-            assert f"<code>{gap.signature}</code>" in page
-        # Without digests the short form, which stands beside the number, is the long one.
-        assert each.short_signature == each.signature
-        assert page.count(f"<code>{each.signature}</code>") == 2
+    # Of both differences, whose signatures are alike.
+    for line in (found.against_best[0].signature, found.against_best[0].short_signature):
+        assert page.count(f"<code>{line}</code>") == 2
     assert "1.2000 ± 0.0300 *" in page and "1.0100 ± 0.0300<" in page
 
 
