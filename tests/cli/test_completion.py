@@ -35,7 +35,7 @@ def offered(line: str, shell: str = "bash", **env: str) -> list[str]:
         ("cmd-score --metr", ["plain,--metrics"]),
         ("cmd-score sam", ["file,sam"]),
         ("cmd-score samples/ captions.json --metrics cl", ["plain,clipscore", "plain,clip_kid"]),
-        ("cmd-score --metrics fid,kid,f", ["plain,fid,kid,fjd"]),
+        ("cmd-score --metrics fid,kid,fj", ["plain,fid,kid,fjd"]),
         ("cmd-score --model sc", ["file,sc", "plain,scenes-toy", "plain,scenes-toy-1"]),
         ("cmd-score --model ViT-B-32/op", ["file,ViT-B-32/op", "plain,ViT-B-32/openai"]),
         ("cmd-score --protocol c", ["file,c", "plain,clip"]),
@@ -102,11 +102,11 @@ def in_bash(line: str, folder: Path) -> list[str]:
 
 @pytest.mark.skipif(not shutil.which("bash"), reason="no bash")
 def test_bash(tmp_path: Path) -> None:
-    assert in_bash("cmd-score --metrics fid,k", tmp_path) == ["fid,kid"]
+    assert in_bash("cmd-score --metrics fid,prd", tmp_path) == ["fid,prdc", "fid,prdc_dinov2"]
     # The marker of files comes first and does not take the names away.
     assert in_bash("cmd-score --real coco", tmp_path) == ["coco2014-val"]
     assert in_bash("cmd-score --real photos", tmp_path) == [""]
 
 
 def test_zsh_is_told_lists_whole() -> None:
-    assert offered("cmd-score --metrics fid,k", "zsh") == ["plain", "fid,kid", "_"]
+    assert offered("cmd-score --metrics fid,fj", "zsh") == ["plain", "fid,fjd", "_"]
