@@ -1,12 +1,14 @@
 """What the shipped generator `scenes-small` has learnt, as numbers and pictures.
 
     python benchmarks/scenes_small.py watch runs/gan --judge runs/judge.pt
+    python benchmarks/scenes_small.py ship runs/gan
     python benchmarks/scenes_small.py report runs/gan --judge runs/judge.pt --out benchmarks/results
 
 `watch` looks at a run in progress, from beside it: every --every steps it asks the independent
 judge (benchmarks/judge.py) about images of the model that the run has saved, and appends a line to
-RUN/judge.jsonl. `report` scores the shipped model against other real scenes, asks the judge again
-about more of them, and writes scenes-small.md, the log, the curves and a grid of samples.
+RUN/judge.jsonl. `ship` puts a run's model into the package, its matrices in float16. `report`
+scores the shipped model beside real scenes, asks the judge again about more of its images, and
+writes scenes-small.md, the log, the curves and a grid of samples.
 """
 
 from __future__ import annotations
@@ -29,6 +31,8 @@ from cmdmetric import cmd
 from cmdmetric.scenes import draw_scene
 from cmdmetric.scenes.drawing import Scene
 from grgan_ref.data import middle_square, open_data
+from grgan_ref.files import read_model
+from grgan_ref.files.model_files import BUNDLED, save_model
 from grgan_ref.model import TextToImage, load_model
 from grgan_ref.networks import Generator
 from grgan_ref.retrieval import evaluate, of_clip, of_matcher, to_markdown
@@ -153,7 +157,6 @@ def judged(judge: judges.Judge, model: TextToImage) -> list[str]:
 def plot(run: Path, path: Path) -> None:
     """Losses, CMD and the judge's answers over the steps of a run."""
     log, seen = read_log(run / "metrics.jsonl"), read_log(run / "judge.jsonl")
-    figure, axes = plt.subplots(1, 3, figsize=(15, 4), layout="constrained")
     curves = (
         (log, {f"discriminator_{k}": f"discriminator {k}" for k in (1, 2, 3)}
          | {"sentence_3": "sentence loss", "word_3": "word loss"}, "Losses of single batches"),
@@ -161,11 +164,16 @@ def plot(run: Path, path: Path) -> None:
          "500 held-out captions, under scenes-toy"),
         (seen, QUESTIONS, "The judge finds, in per cent"),
     )  # fmt: skip
-    for ax, (lines, names, title) in zip(axes, curves, strict=True):
+    logged = [(lines, names, title) for lines, names, title in curves
+              if sum(bool(names.keys() & line.keys()) for line in lines) > 1]  # fmt: skip
+    count = len(logged)
+    figure, axes = plt.subplots(
+        1, count, figsize=(5 * count, 4), layout="constrained", squeeze=False
+    )
+    for ax, (lines, names, title) in zip(axes[0], logged, strict=True):
         for name, label in names.items():
             points = [(line["step"], line[name]) for line in lines if name in line]
-            if points:
-                ax.plot(*zip(*points, strict=True), label=label, linewidth=1)
+            ax.plot(*zip(*points, strict=True), label=label, linewidth=1)
         ax.set(xlabel="step", title=title, ylim=(0, None))
         ax.legend(fontsize=8)
     figure.savefig(path, dpi=110)
@@ -201,6 +209,17 @@ def watch(run: Path, judge_file: Path, every: int, images: int) -> None:
             with file.open("a", encoding="utf-8") as out:
                 out.write(json.dumps({"step": step, **answers}) + "\n")
         time.sleep(30)
+
+
+@main.command()
+@run_argument
+def ship(run: Path) -> None:
+    """Make RUN's model the bundled one."""
+    for name in ("generator", "itm"):
+        state, config = read_model(run / "model" / f"{name}.safetensors")
+        path = BUNDLED / "scenes-small" / f"{name}.safetensors"
+        save_model(path, state, config, half=True)
+        click.echo(f"{path}: {path.stat().st_size:,} bytes")
 
 
 @main.command()

@@ -36,7 +36,7 @@ def offered(line: str, shell: str = "bash", **env: str) -> list[str]:
         ("cmd-score sam", ["file,sam"]),
         ("cmd-score samples/ captions.json --metrics cl", ["plain,clipscore", "plain,clip_kid"]),
         ("cmd-score --metrics fid,kid,fj", ["plain,fid,kid,fjd"]),
-        ("cmd-score --model sc", ["file,sc", "plain,scenes-toy", "plain,scenes-toy-1"]),
+        ("cmd-score --model sc", ["file,sc", "plain,scenes-toy"]),
         ("cmd-score --model ViT-B-32/op", ["file,ViT-B-32/op", "plain,ViT-B-32/openai"]),
         ("cmd-score --protocol c", ["file,c", "plain,clip"]),
         ("cmd-score --real coco", ["file,coco", "plain,coco2014-val"]),

@@ -1,7 +1,7 @@
 """Our own gate: what is shipped still scores what it scored when it was shipped.
 
-The shipped generator paints 200 scenes from fixed seeds, and the bundled encoder scores them. After
-an intended change of either, this writes the baseline anew:
+The shipped generator paints 200 scenes of one or two shapes from fixed seeds, and the bundled
+encoder scores them. After an intended change of either, this writes the baseline anew:
 
     python -m tests.gate.test_baseline
 """
@@ -29,12 +29,12 @@ TOLERANCE = "0.2%"
 
 
 def score_of_the_shipped_generator() -> CMDScore:
-    scenes = [draw_scene(seed) for seed in range(200)]
+    scenes = [draw_scene(seed, 1 + seed % 2) for seed in range(200)]
     texts = [scene.captions(2) for scene in scenes]
     first = [own[0] for own in texts]
     model = load_model(Path("scenes-small"), torch.device("cpu"))
     painted = model.generate(first, [f"0 0 {text}" for text in first])[-1]
-    real = np.stack([np.asarray(scene.render(64)) for scene in scenes])
+    real = np.stack([np.asarray(scene.render(32)) for scene in scenes])
     captions = [text for own in texts for text in own]
     return cmd(painted, captions, real, model="scenes-toy")
 
@@ -42,7 +42,7 @@ def score_of_the_shipped_generator() -> CMDScore:
 @pytest.mark.slow
 def test_the_shipped_generator_and_encoder_score_as_they_did() -> None:
     assert_score(
-        score_of_the_shipped_generator(), BASELINE, "cmd<=18", "n==200", tolerance=TOLERANCE
+        score_of_the_shipped_generator(), BASELINE, "cmd<=7", "n==200", tolerance=TOLERANCE
     )
 
 

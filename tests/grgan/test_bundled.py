@@ -26,7 +26,7 @@ def test_every_image_of_the_captions_is_painted(samples: Path) -> None:
     images = sorted(samples.rglob("*.png"))  # in real/, as the captions name their images
     assert [path.name for path in images][:2] == ["scene_000.png", "scene_001.png"]
     assert len(images) == 400
-    assert {Image.open(path).size for path in images} == {(64, 64)}
+    assert {Image.open(path).size for path in images} == {(32, 32)}
     captions = json.loads((samples / "captions.json").read_text())
     assert set(captions) == {f"real/{path.name}" for path in images}
 
