@@ -48,14 +48,17 @@ if TYPE_CHECKING:
         SCALE as SCALE,
         SIGMA as SIGMA,
         cmmd_influence as cmmd_influence,
+        cmmd_of as cmmd_of,
     )
+    from cmdmetric.metrics.kernels.cosines import cosines as cosines
     from cmdmetric.metrics.kernels.kid import (
         SUBSET_SIZE as SUBSET_SIZE,
         clip_kid_influence as clip_kid_influence,
+        clip_kid_of as clip_kid_of,
         kid_influence as kid_influence,
         kid_of_subsets as kid_of_subsets,
     )
-    from cmdmetric.metrics.kernels.mmd import MMDInfluence as MMDInfluence
+    from cmdmetric.metrics.kernels.mmd import MMDInfluence as MMDInfluence, Products as Products
     from cmdmetric.metrics.moments import (
         Moments as Moments,
         Provenance as Provenance,
@@ -94,9 +97,10 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "fjd": "caption_scale fjd_influence",
         "frechet": "frechet_distance",
         "inception": "SPLITS inception_score inception_score_influence",
-        "kernels.cmmd": "SIGMA SCALE cmmd_influence",
-        "kernels.kid": "SUBSET_SIZE clip_kid_influence kid_influence kid_of_subsets",
-        "kernels.mmd": "MMDInfluence",
+        "kernels.cmmd": "SIGMA SCALE cmmd_influence cmmd_of",
+        "kernels.kid": "SUBSET_SIZE clip_kid_influence clip_kid_of kid_influence kid_of_subsets",
+        "kernels.cosines": "cosines",
+        "kernels.mmd": "MMDInfluence Products",
         "moments": "Moments Provenance read_count read_provenance refuse_differences",
         "prdc": "NEIGHBOURS prdc_scores reached",
         "retrieval": "ranks win_chances wins",

@@ -8,8 +8,16 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from cmdmetric.errors import InputError
-from cmdmetric.metrics.kernels.mmd import Draws, Kernel, MMDInfluence, mmd_influence, squared_mmd
-from cmdmetric.metrics.vectors import Array, as_vectors, require_same_dimension, unit
+from cmdmetric.metrics.kernels.cosines import cosines
+from cmdmetric.metrics.kernels.mmd import (
+    Draws,
+    Kernel,
+    MMDInfluence,
+    Products,
+    mmd_influence,
+    squared_mmd,
+)
+from cmdmetric.metrics.vectors import Array, as_vectors, require_same_dimension
 
 #: Larger features leave the range of the cubes of their products, which are no Inception's anyway.
 LARGEST = 1e50
@@ -102,8 +110,12 @@ def clip_kid_influence(
 
     draws: which draw each image belongs to, as for `mmd_influence`.
     """
-    f, r = _sides(generated, real)
-    return mmd_influence(unit(f, "generated images"), unit(r, "real images"), _cubic(1), draws)
+    return clip_kid_of(cosines(generated, real), draws)
+
+
+def clip_kid_of(cosines: Products, draws: Draws | None = None) -> MMDInfluence:
+    """Give `clip_kid_influence` from sums of cosines, which other metrics are made of too."""
+    return mmd_influence(cosines, _cubic(1), draws)
 
 
 def kid_influence(generated: ArrayLike, real: ArrayLike, *, parts: int, seed: int = 0) -> KIDParts:
@@ -121,24 +133,19 @@ def kid_influence(generated: ArrayLike, real: ArrayLike, *, parts: int, seed: in
     rng = np.random.default_rng(seed)
     of_f, of_r = rng.permutation(len(f)) % parts, rng.permutation(len(r)) % parts
     influence_f, influence_r = np.empty(len(f)), np.empty(len(r))
-    noise = []
+    noise, kernel = [], _cubic(f.shape[1])
     for part in range(parts):
         rows_f, rows_r = np.flatnonzero(of_f == part), np.flatnonzero(of_r == part)
-        found = mmd_influence(f[rows_f], r[rows_r], _cubic(f.shape[1]))
+        found = mmd_influence(Products.of(f[rows_f], r[rows_r]), kernel)
         influence_f[rows_f], influence_r[rows_r] = found.of_x, found.of_y
         noise.append(found.second_order)
     return KIDParts(influence_f, influence_r, float(np.mean(noise)), parts)
 
 
-def _sides(generated: ArrayLike, real: ArrayLike) -> tuple[Array, Array]:
-    f, r = as_vectors(generated, "generated images", 2), as_vectors(real, "real images", 2)
-    require_same_dimension(f, "generated images", r, "real images")
-    return f, r
-
-
 def _pools(generated: ArrayLike, real: ArrayLike) -> tuple[Array, Array]:
     """Features as they are, of a size that the kernel takes."""
-    f, r = _sides(generated, real)
+    f, r = as_vectors(generated, "generated images", 2), as_vectors(real, "real images", 2)
+    require_same_dimension(f, "generated images", r, "real images")
     largest = max(np.abs(f).max(), np.abs(r).max())
     if largest > LARGEST:
         raise InputError(
@@ -149,9 +156,10 @@ def _pools(generated: ArrayLike, real: ArrayLike) -> tuple[Array, Array]:
 
 
 def _cubic(d: int) -> Kernel:
-    def kernel(products: Array) -> Array:
-        products /= d
-        products += 1
-        return products * products * products
+    """(p / d + 1)^3 of inner products p."""
+
+    def kernel(centre: float) -> Array:
+        at_centre = centre / d + 1
+        return np.array([3 * at_centre**2 / d, 3 * at_centre / d**2, 1 / d**3])
 
     return kernel

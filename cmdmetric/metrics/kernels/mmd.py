@@ -1,8 +1,14 @@
-"""The squared maximum mean discrepancy (Gretton et al. 2012) of two sets, in bounded memory."""
+"""The squared maximum mean discrepancy (Gretton et al. 2012) of two sets, in bounded memory.
+
+The kernels are polynomials of inner products, or as good as polynomials where they are used. Their
+sums over pairs follow from sums of powers of the products, which are made once for all kernels.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -10,8 +16,14 @@ from numpy.typing import NDArray
 
 from cmdmetric.metrics.vectors import Array, blocks
 
-#: A function of inner products, applied to a block (b, c) of them, which it may overwrite.
-Kernel: TypeAlias = Callable[[Array], Array]
+#: Given a centre of inner products, the coefficients (p,) of the powers, from the first on, of what
+#: a product is above that centre. The constant cancels in a discrepancy and is left out.
+Kernel: TypeAlias = Callable[[float], Array]
+
+#: Two sets meet in tiles of this many rows and columns: 1 or 2 MB, which a processor's cache holds.
+_TILE = 512
+#: Powers that are summed for each vector, and of which pairs of them make twice as many in total.
+_EACH, _TOTAL = 3, 6
 
 
 class SquaredMMD(NamedTuple):
@@ -42,50 +54,100 @@ Draws: TypeAlias = tuple[NDArray[np.intp], NDArray[np.intp]]
 
 
 class _Sums(NamedTuple):
-    """Of the kernel over pairs: by row, by column, and of its squares; of pairs with themselves."""
+    """Sums over pairs: of powers 1 to 3 by row (3, n) and column (3, m), of 1 to 6 in all (6,)."""
 
     rows: Array
     columns: Array
-    squares: float
-    own: float = 0.0
+    totals: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Products:
+    """The sums of powers of two sets' inner products, about a centre of them.
+
+    Attributes:
+        x: (n, d) vectors.
+        y: (m, d) vectors.
+        centre: What products are counted from.
+        of_x: Over the pairs of different vectors of x.
+        of_y: Over the pairs of different vectors of y.
+        between: Over all pairs of a vector of x and one of y.
+    """
+
+    x: Array
+    y: Array
+    centre: float
+    of_x: _Sums
+    of_y: _Sums
+    between: _Sums
+
+    @classmethod
+    def of(cls, x: Array, y: Array, *, single: bool = False) -> Products:
+        """Sum over all pairs, in tiles that are thrown away.
+
+        Args:
+            x: (n, d) vectors, two or more.
+            y: (m, d) vectors, two or more.
+            single: Whether products are made in single precision, in half the time. The sums of
+                first and second powers, of which kernels of unit vectors almost wholly consist,
+                come in double precision from the sets' moments then.
+        """
+        middle = (x.mean(axis=0) + y.mean(axis=0)) / 2
+        centre = float(middle @ middle)
+        summed = partial(_summed, centre=centre, single=single)
+        return cls(x, y, centre, summed(x, x), summed(y, y), summed(x, y))
 
 
 def squared_mmd(x: Array, y: Array, kernel: Kernel) -> SquaredMMD:
     """E k(x, x') + E k(y, y') - 2 E k(x, y) for a kernel of inner products; x (n, d), y (m, d).
 
-    n and m are at least 2. Blocks of products are summed in float64 and thrown away.
+    n and m are at least 2.
     """
-    return mmd_influence(x, y, kernel).mmd
+    return mmd_influence(Products.of(x, y), kernel).mmd
 
 
-def mmd_influence(x: Array, y: Array, kernel: Kernel, draws: Draws | None = None) -> MMDInfluence:
-    """`squared_mmd` and, from the same products, the influence of every vector on it.
+def mmd_influence(products: Products, kernel: Kernel, draws: Draws | None = None) -> MMDInfluence:
+    """Give `squared_mmd` and the influence of every vector on it.
 
     To first order vector x_i adds 2 (E k(x_i, x) - E k(x_i, y)) / n, less the mean, as in every
     U-statistic (Hoeffding 1948). Where the two sets are alike that is noise, and the variance is
-    that of the doubly centred kernel. draws: by default every vector is one of its own.
+    that of the doubly centred kernel.
+
+    Args:
+        products: Of both sets.
+        kernel: The kernel. The influences leave out what it has beyond the third power.
+        draws: Which draw each vector belongs to; by default every vector is one of its own.
     """
+    x, y, centre = products.x, products.y, products.centre
+    of_x, of_y, between = products.of_x, products.of_y, products.between
     n, m = len(x), len(y)
-    of_x, of_y, between = _within(x, kernel), _within(y, kernel), _between(x, y, kernel)
-    total_x, total_y = float(of_x.rows.sum()), float(of_y.rows.sum())
-    cross = 2 * float(between.rows.sum()) / (n * m)
+    terms = kernel(centre)
+    each, several = terms[:_EACH], len(terms)
+    total_x, total_y, across = (
+        float(terms @ sums.totals[:several]) for sums in (of_x, of_y, between)
+    )
+    own_x, own_y = (
+        float(_values(terms, np.einsum("nd,nd->n", v, v) - centre).sum()) for v in (x, y)
+    )
+    cross = 2 * across / (n * m)
     mmd = SquaredMMD(
-        (total_x + of_x.own) / n**2 + (total_y + of_y.own) / m**2 - cross,
+        (total_x + own_x) / n**2 + (total_y + own_y) / m**2 - cross,
         total_x / (n * (n - 1)) + total_y / (m * (m - 1)) - cross,
     )
-    influence_x = 2 * (of_x.rows / (n - 1) - between.rows / m)
-    influence_y = 2 * (of_y.rows / (m - 1) - between.columns / n)
+    influence_x = 2 * (each @ of_x.rows / (n - 1) - each @ between.rows / m)
+    influence_y = 2 * (each @ of_y.rows / (m - 1) - each @ between.columns / n)
     second_order = (
-        2 * _curved(of_x, n - 1, n - 1) / (n * (n - 1))
-        + 2 * _curved(of_y, m - 1, m - 1) / (m * (m - 1))
-        + 4 * _curved(between, m, n) / (n * m)
+        2 * _curved(of_x, terms, n - 1, n - 1) / (n * (n - 1))
+        + 2 * _curved(of_y, terms, m - 1, m - 1) / (m * (m - 1))
+        + 4 * _curved(between, terms, m, n) / (n * m)
     )
     bias: float | None = 0.0
     if draws is not None:
+        value = partial(_values, terms)
         kinds = (
-            _Pairs(total_x, n * (n - 1)).without(_tied(x, x, draws[0], draws[0], kernel)),
-            _Pairs(total_y, m * (m - 1)).without(_tied(y, y, draws[1], draws[1], kernel)),
-            _Pairs(cross / 2 * n * m, n * m).without(_tied(x, y, *draws, kernel)),
+            _Pairs(total_x, n * (n - 1)).without(_tied(x, x, draws[0], draws[0], centre, value)),
+            _Pairs(total_y, m * (m - 1)).without(_tied(y, y, draws[1], draws[1], centre, value)),
+            _Pairs(across, n * m).without(_tied(x, y, *draws, centre, value)),
         )
         bias = None
         if all(kind.number for kind in kinds):
@@ -107,7 +169,12 @@ class _Pairs(NamedTuple):
 
 
 def _tied(
-    x: Array, y: Array, of_x: NDArray[np.intp], of_y: NDArray[np.intp], kernel: Kernel
+    x: Array,
+    y: Array,
+    of_x: NDArray[np.intp],
+    of_y: NDArray[np.intp],
+    centre: float,
+    value: Callable[[Array], Array],
 ) -> _Pairs:
     """Over pairs of vectors of one draw; a vector and itself are none, where y is x."""
     total, count = 0.0, 0
@@ -117,7 +184,7 @@ def _tied(
         if x is y and len(here) == 1:
             continue
         for block in blocks(len(here)):
-            values = kernel(x[here[block]] @ y[there].T)
+            values = value(x[here[block]] @ y[there].T - centre)
             if x is y:
                 own = np.arange(len(values))
                 values[own, block.start + own] = 0.0
@@ -133,38 +200,63 @@ def _by_draw(of: NDArray[np.intp]) -> dict[int, NDArray[np.intp]]:
     return dict(zip(draws.tolist(), np.split(order, starts[1:]), strict=True))
 
 
-def _curved(sums: _Sums, in_row: int, in_column: int) -> float:
+def _values(terms: Array, above: Array) -> Array:
+    """The kernel of products that are so far above the centre."""
+    return np.polynomial.polynomial.polyval(above, np.append(0.0, terms))
+
+
+def _curved(sums: _Sums, terms: Array, in_row: int, in_column: int) -> float:
     """The variance of the doubly centred kernel, from sums over so many pairs a row and column."""
-    pairs = len(sums.rows) * in_row
-    mean = sums.rows.sum() / pairs
-    rows, columns = sums.rows / in_row - mean, sums.columns / in_column - mean
-    left = sums.squares / pairs - mean**2 - np.mean(rows**2) - np.mean(columns**2)
+    pairs = sums.rows.shape[1] * in_row
+    squares = np.convolve(terms, terms)[: _TOTAL - 1] @ sums.totals[1:]
+    each = terms[:_EACH]
+    rows, columns = each @ sums.rows / in_row, each @ sums.columns / in_column
+    mean = rows.mean()
+    left = squares / pairs - mean**2 - np.mean((rows - mean) ** 2) - np.mean((columns - mean) ** 2)
     return max(0.0, float(left))
 
 
-def _within(x: Array, kernel: Kernel) -> _Sums:
-    """Over pairs of different vectors, and over each with itself."""
-    rows, squares, own = np.zeros(len(x)), 0.0, 0.0
-    for i in blocks(len(x)):
-        for j in blocks(i.start):
-            values = kernel(x[i] @ x[j].T)
-            rows[i] += values.sum(axis=1)
-            rows[j] += values.sum(axis=0)
-            squares += 2 * np.vdot(values, values)
-        values = kernel(x[i] @ x[i].T)
-        own += np.trace(values)
-        np.fill_diagonal(values, 0.0)
-        rows[i] += values.sum(axis=1)
-        squares += np.vdot(values, values)
-    return _Sums(rows, rows, float(squares), float(own))
+def _summed(x: Array, y: Array, *, centre: float, single: bool) -> _Sums:
+    """Over pairs of a vector of x and one of y; of different vectors, where y is x."""
+    within = y is x
+    rows = np.zeros((_EACH, len(x)))
+    columns = rows if within else np.zeros((_EACH, len(y)))
+    higher = np.zeros(_TOTAL - _EACH)
+    kind = np.float32 if single else np.float64
+    a, b = x.astype(kind, copy=False), y.astype(kind, copy=False)
+    first = 2 if single else 0  # powers below come from the moments
+    for i in blocks(len(x), _TILE):
+        for j in blocks(i.stop if within else len(y), _TILE):
+            tile = a[i] @ b[j].T
+            tile -= centre
+            diagonal = within and i == j
+            if diagonal:
+                np.fill_diagonal(tile, 0)
+            squares = tile * tile
+            cubes = squares * tile
+            for power, values in list(enumerate((tile, squares, cubes)))[first:]:
+                rows[power, i] += values.sum(axis=1)
+                if not diagonal:  # within a set each tile stands for its mirror image too
+                    columns[power, j] += values.sum(axis=0)
+            times = 2 if within and not diagonal else 1
+            for power, (p, q) in enumerate(((squares, squares), (squares, cubes), (cubes, cubes))):
+                higher[power] += times * float(np.vdot(p, q))
+    if single:
+        rows[:2] = _of_moments(x, y, centre)
+        if not within:
+            columns[:2] = _of_moments(y, x, centre)
+    return _Sums(rows, columns, np.concatenate([rows.sum(axis=1), higher]))
 
 
-def _between(x: Array, y: Array, kernel: Kernel) -> _Sums:
-    rows, columns, squares = np.zeros(len(x)), np.zeros(len(y)), 0.0
+def _of_moments(x: Array, y: Array, centre: float) -> Array:
+    """The first and second powers (2, n) of x's products with y, from sums and squares of y."""
+    total, squares, found = y.sum(axis=0), y.T @ y, np.empty((2, len(x)))
     for i in blocks(len(x)):
-        for j in blocks(len(y)):
-            values = kernel(x[i] @ y[j].T)
-            rows[i] += values.sum(axis=1)
-            columns[j] += values.sum(axis=0)
-            squares += np.vdot(values, values)
-    return _Sums(rows, columns, float(squares))
+        first = x[i] @ total
+        second = np.einsum("nd,nd->n", x[i] @ squares, x[i])
+        found[0, i] = first - len(y) * centre
+        found[1, i] = second - 2 * centre * first + len(y) * centre**2
+    if y is x:
+        own = np.einsum("nd,nd->n", x, x) - centre
+        found -= np.stack([own, own**2])
+    return found

@@ -14,7 +14,9 @@ from cmdmetric.metrics import (
     SUBSET_SIZE,
     MMDInfluence,
     clip_kid_influence,
+    clip_kid_of,
     cmmd_influence,
+    cmmd_of,
     kid_influence,
     kid_of_subsets,
 )
@@ -47,7 +49,7 @@ def _together(
 
 def cmmd(given: Given) -> list[Measured]:
     """CMMD (Jayasumana et al. 2024), unbiased and as its authors' code estimates it."""
-    found = cmmd_influence(given.features("f"), given.features("r"), _draws(given))
+    found = cmmd_of(given.cosines, _draws(given))
     unbiased, biased = found.mmd.unbiased, found.mmd.biased
     return [_discrepancy(found, unbiased), _discrepancy(found, biased, biased - unbiased)]
 
@@ -70,7 +72,7 @@ CMMD = Metric(
 
 def clip_kid(given: Given) -> list[Measured]:
     """The kernel distance of KID, of CLIP's features."""
-    found = clip_kid_influence(given.features("f"), given.features("r"), _draws(given))
+    found = clip_kid_of(given.cosines, _draws(given))
     return [_discrepancy(found, found.mmd.unbiased)]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from cmdmetric.errors import InputError
 from cmdmetric.features import Contents, digest_of_set
-from cmdmetric.metrics import Moments
+from cmdmetric.metrics import Moments, Products, cosines
 from cmdmetric.scoring.side import Side
 from cmdmetric.uncertainty import Array, Drawn, Measured, apart
 
@@ -104,6 +105,15 @@ class Given:
         if self.network is not None:
             return self.seen_by(self.network) if side == "f" else self._real_seen_by(self.network)
         return features_of(self.f if side == "f" else self.r, _IMAGES[side])
+
+    @cached_property
+    def cosines(self) -> Products:
+        """Sums of the cosines of generated and real images, of which several metrics are made.
+
+        Raises:
+            Unavailable: Only the moments of a side are at hand.
+        """
+        return cosines(self.features("f"), self.features("r"))
 
     def drawn(self, side: Images, rows: Sequence[int] | None = None) -> Drawn:
         """Tell what was drawn together of the images of a side, or of these rows of them."""
