@@ -27,7 +27,7 @@ from cmdmetric.metrics.kernels.mmd import MMDInfluence
 from cmdmetric.metrics.moments import Moments
 from cmdmetric.metrics.vendi import vendi_influence, vendi_score
 from cmdmetric.scoring.family.catalogue import METRICS
-from cmdmetric.scoring.family.inception import pooled
+from cmdmetric.scoring.family.inception import INCEPTION, vectors
 from cmdmetric.scoring.family.metric import Given, Seen
 from cmdmetric.scoring.grouping import groups_of
 from cmdmetric.scoring.side import Side
@@ -279,7 +279,7 @@ def test_double_counting_and_chance_are_in_the_errors(monkeypatch: pytest.Monkey
     monkeypatch.setattr("cmdmetric.metrics.kernels.kid.SUBSET_SIZE", 100)
     number = measure("kid", given)["kid"]
     seen = given.seen["inception"]
-    pools = pooled(seen.f), pooled(seen.r)
+    pools = vectors(INCEPTION, seen.f), vectors(INCEPTION, seen.r)
     whole, subsets = kid_influence(*pools, parts=5), kid_of_subsets(*pools)
     assert number.noise == pytest.approx(whole.second_order / 25)
     assert number.counted == 10
