@@ -68,6 +68,10 @@ class Block(NamedTuple):
         """The checksum of what is stored."""
         return zlib.crc32(self.content, zlib.crc32(self.notes, zlib.crc32(self.keys)))
 
+    def rows(self) -> dict[bytes, int]:
+        """The row of each key."""
+        return {self.keys[i * KEY : (i + 1) * KEY]: i for i in range(len(self.notes))}
+
 
 class Use(NamedTuple):
     """What a cache holds of one kind."""
@@ -172,6 +176,8 @@ class CacheDatabase:
     def put(self, identity: str, label: str, block: Block) -> None:
         """Store a block, whole or not at all. It takes the place of what its keys had.
 
+        That was the same value: a key is a digest of all that its value follows from.
+
         identity and label are those of its kind, a `cmdmetric.cache.feature_cache.Space`.
         """
 
@@ -184,8 +190,7 @@ class CacheDatabase:
                 "INSERT INTO blocks (space, keys, notes, content, crc, used) VALUES (?,?,?,?,?,?)",
                 (owner, *block, block.crc, now),
             ).lastrowid
-            keys = [block.keys[i : i + KEY] for i in range(0, len(block.keys), KEY)]
-            rows = [(key, number, row) for row, key in enumerate(keys)]
+            rows = [(key, number, row) for key, row in block.rows().items()]
             c.executemany("INSERT OR REPLACE INTO rows VALUES (?,?,?)", rows)
             self._evict(c)
 

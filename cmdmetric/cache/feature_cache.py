@@ -35,7 +35,9 @@ _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 #: Seconds between two looks at a lock that another process holds.
 POLL = 0.1
 #: Of blocks that are read, how many are kept for the next key.
-_RECENT = 4
+_RECENT = 8
+#: Keys that are looked up one by one, in the hope that others stand in the same block.
+_PROBES = 8
 
 
 class Space:
@@ -130,7 +132,7 @@ class FeatureCache:
     ) -> tuple[NDArray[np.intp], NDArray[np.float32], NDArray[np.uint8]]:
         """As `get_many`, with the note (k,) that was put with each."""
         by_block: dict[int, list[tuple[int, int]]] = {}
-        located = self.database.locate(list(dict.fromkeys(keys)))
+        located = self._located(keys)
         for position, key in enumerate(keys):
             if key in located:
                 number, row = located[key]
@@ -214,6 +216,28 @@ class FeatureCache:
             yield waited
         finally:
             lock.release()
+
+    def _located(self, keys: Sequence[bytes]) -> dict[bytes, tuple[int, int]]:
+        """(block, row) of the keys that are there.
+
+        What is wanted together was put together, as a rule: the first keys are looked up one by
+        one, and those that stand in the same block need no look into the index of the file, which
+        takes most of the time where there are very many. The rest is looked up at once.
+        """
+        left = list(dict.fromkeys(keys))
+        located: dict[bytes, tuple[int, int]] = {}
+        for _ in range(min(_PROBES, len(left) // _PROBES)):
+            if not left:
+                return located
+            first, *left = left
+            found = self.database.locate([first])
+            located |= found
+            block = self._block(found[first][0]) if found else None
+            if block is not None:
+                number, rows = found[first][0], block.rows()
+                located |= {key: (number, rows[key]) for key in left if key in rows}
+                left = [key for key in left if key not in rows]
+        return located | self.database.locate(left)
 
     def _put(self, space: Space, block: Block) -> None:
         self.database.put(space.identity, space.label, block)

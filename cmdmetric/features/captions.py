@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -109,7 +110,7 @@ class _CaptionRun:
         self.cut = np.zeros(len(texts), bool)
         self.cached = 0
 
-    @property
+    @cached_property
     def identity(self) -> bytes | None:
         """What the features are of, where there is a cache."""
         return None if self._cache is None else self._space.key(b"\0".join(self._contents))

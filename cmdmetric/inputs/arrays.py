@@ -154,15 +154,17 @@ def _as_array(value: Any, what: str) -> np.ndarray | None:
         raise InputError(f"{what} is a masked array: say what its masked pixels are, by filled()")
     if isinstance(value, np.ndarray):
         return value
-    if isinstance(value, Image.Image) or not (hasattr(value, "shape") and hasattr(value, "dtype")):
+    if isinstance(value, Image.Image) or not hasattr(value, "dtype"):
         return None
     is_tensor = any(kind.__module__.partition(".")[0] == "torch" for kind in type(value).__mro__)
+    if not (is_tensor or hasattr(value, "shape")):  # a nested tensor raises where it is asked
+        return None
     if is_tensor:
         # Before numpy sees it: it has no bfloat16.
         _channels_first((2, 2, 2, 3), value.dtype, what)
         try:
             value = value.detach().cpu().numpy()
-        except (TypeError, RuntimeError) as error:  # of the device "meta", sparse, quantised
+        except (TypeError, RuntimeError) as error:  # of the device "meta", sparse, nested
             reason = str(error).partition("\n")[0]
             raise InputError(
                 f"{what}: its pixels cannot be read from this tensor: {reason}"

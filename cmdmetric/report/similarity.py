@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from cmdmetric.files import release
 from cmdmetric.metrics import BLOCK, blocks, unit
 from cmdmetric.report.data import Array, Similarity
 from cmdmetric.scoring import Side, caption_rows
@@ -67,4 +68,5 @@ def _cosines(images: Side, l: Side, rows: NDArray[np.intp], texts: NDArray[np.in
         x = unit(np.asarray(of_images[rows[part]], dtype=np.float64), "images")
         y = unit(np.asarray(of_texts[texts[part]], dtype=np.float64), "captions")
         found[part] = np.einsum("nd,nd->n", x, y)
+        release(np.asanyarray(of_texts))
     return found

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cmdmetric.files import blocks_of, release
 from cmdmetric.metrics import CrossModelDistance, Moments, cross_model_distance
 from cmdmetric.uncertainty.draws import numbers_of_draws, units
 from cmdmetric.uncertainty.influence import Sample, SideLike, Sides
@@ -67,8 +68,10 @@ def growth(
         before = 0.0
         for level, share in enumerate(shares):
             for name, sample in samples.items():
-                added = (ranks[name] >= before) & (ranks[name] < share)
-                grown[name].update(sample.features[added])
+                added = np.flatnonzero((ranks[name] >= before) & (ranks[name] < share))
+                for rows in blocks_of(added):  # features may be more than fits into memory
+                    grown[name].update(sample.features[rows])
+                    release(sample.features)
             found[level].append(cross_model_distance(**{**whole, **grown}))
             counts[level] = {name: grown[name].n if name in grown else None for name in whole}
             before = share

@@ -523,6 +523,30 @@ def test_a_folder_that_cannot_be_made(
     assert len(told) == 1
 
 
+def test_keys_of_one_block_need_few_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look into the index of a million keys is most of what reading them takes."""
+    space = Space("of a test", what="looks")
+    keys = [space.key(b"%d" % i) for i in range(3000)]
+    values = np.random.default_rng(0).standard_normal((3000, 2)).astype(np.float32)
+    with FeatureCache(tmp_path) as cache:
+        for start in range(0, 3000, 100):
+            cache.put_many(space, keys[start : start + 100], values[start : start + 100])
+    order = np.random.default_rng(1).permutation(3000)
+    wanted = [keys[i] for i in order]
+    wanted[1:1] = [space.key(b"absent"), wanted[0]]  # and one twice
+    expected = values[[order[0], *order]]
+    with FeatureCache(tmp_path) as cache:
+        looked_up: list[bytes] = []
+        locate = cache.database.locate
+        monkeypatch.setattr(
+            cache.database, "locate", lambda some: looked_up.extend(some) or locate(some)
+        )
+        positions, features = cache.get_many(wanted)
+    assert positions.tolist() == [0, *range(2, 3002)]
+    np.testing.assert_array_equal(features, expected)
+    assert len(looked_up) <= 10
+
+
 def test_an_empty_folder_that_is_not_ours_to_write(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

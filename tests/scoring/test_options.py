@@ -20,7 +20,8 @@ from cmdmetric.cli.main import main
         ("batch_size", "3"), ("batch_size", 0), ("batch_size", 2.5), ("batch_size", True),
         ("batch_size", None), ("protocol", {}), ("protocol", 5), ("protocol", None),
         ("cache", 5), ("cache", {}), ("cache", None), ("encoder", "x"), ("encoder", 5),
-        ("dtype", []), ("on_error", {}), ("device", "nosuch"), ("device", "meta"), ("device", 5.5),
+        ("dtype", []), ("on_error", {}), ("metrics", 5), ("metrics", [5]),
+        ("device", "nosuch"), ("device", "meta"), ("device", 5.5),
     ],
 )  # fmt: skip
 def test_wrong_types(name: str, value: Any, example: Path) -> None:
@@ -42,6 +43,7 @@ def test_what_is_no_path_nor_name(name: str, value: Any, example: Path) -> None:
         torch.zeros(4, 3, 8, 8, dtype=torch.uint8, device="meta"),
         torch.zeros(4, 3, 8, 8, dtype=torch.uint8).to_sparse(),
         [torch.zeros(3, 8, 8, dtype=torch.uint8, device="meta")],
+        torch.nested.nested_tensor([torch.zeros(n, n, 3, dtype=torch.uint8) for n in (8, 9)]),
         np.zeros((4, 8, 8, 3), bool), torch.zeros(4, 3, 8, 8, dtype=torch.bool),
         [np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8), bool)],
         {"a": np.zeros((8, 8), bool)},

@@ -100,11 +100,16 @@ def metrics_named(metrics: str | Iterable[str]) -> tuple[tuple[Metric, ...], boo
         those are a part that need not be named.
 
     Raises:
-        InputError: There is no metric of such a name; the message has the nearest one.
+        InputError: There is no metric of such a name; the message has the nearest one. Or what was
+            given are no names.
     """
     if isinstance(metrics, str):
         metrics = [name.strip() for name in metrics.split(",") if name.strip()]
-    wanted = dict.fromkeys(name.lower() for name in metrics)
+    names = list(metrics) if isinstance(metrics, Iterable) else [metrics]
+    if not all(isinstance(name, str) for name in names):
+        raise InputError(f"metrics is {metrics!r}: it is 'fid,clipscore', a list of such names, "
+                         "or 'all'")  # fmt: skip
+    wanted = dict.fromkeys(name.lower() for name in names)
     if "all" in wanted:
         found = [each for name, each in METRICS.items() if not each.named_only or name in wanted]
         return tuple(found), True
