@@ -2,22 +2,40 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from typing import Protocol
 
 from tqdm.auto import tqdm
 from tqdm.std import tqdm as Bar
 
 from cmdmetric.terminal import counted, one_line, shown, tell
 
-__all__ = ["Bar", "announce", "progress_bar", "watched"]
+__all__ = ["Bar", "Tally", "announce", "progress_bar", "tally_of", "watched"]
 
 #: The most characters of what a bar is of.
 _WHAT = 40
 
 
+class Tally(Protocol):
+    """What is told of work as it is done: a bar, or what another process shows in its own."""
+
+    def update(self, n: int = 1) -> object:
+        """Count n more units as done."""
+
+
 def watched() -> bool:
     """Whether a person looks: stderr is a terminal, or this is a notebook."""
     return sys.stderr.isatty() or "ipykernel" in sys.modules
+
+
+def tally_of(
+    what: str, total: int | None, unit: str, *, wanted: bool | Tally
+) -> contextlib.AbstractContextManager[Tally]:
+    """The tally that is handed in; or else a bar of its own, as `progress_bar` draws it."""
+    if not isinstance(wanted, bool):
+        return contextlib.nullcontext(wanted)
+    return progress_bar(what, total, unit, wanted=wanted)
 
 
 def progress_bar(what: str, total: int | None, unit: str, *, wanted: bool) -> Bar:

@@ -110,8 +110,14 @@ def of_clip(model: str | None, weights: str | None, device: torch.device) -> Emb
     return Embedder(f"CLIP {name}", rows.get(architecture), encoder.image_size, images, texts)
 
 
-def to_markdown(results: Sequence[tuple[Embedder, Retrieval]]) -> str:
-    """Write results as rows of Table 3, the published row below each that has one."""
+def to_markdown(results: Sequence[tuple[Embedder, Retrieval]], *, beside_paper: bool) -> str:
+    """Write results as rows of Table 3.
+
+    Args:
+        results: What was tested, and what it retrieves.
+        beside_paper: Whether the published row stands below each that has one. Table 3 is of COCO:
+            numbers of other images say nothing beside it.
+    """
     first = results[0][1]
     ranks = " | ".join(f"R@{k}" for k in RANKS)
     lines = [
@@ -122,7 +128,7 @@ def to_markdown(results: Sequence[tuple[Embedder, Retrieval]]) -> str:
     ]
     for embedder, found in results:
         lines.append(_line(embedder.name, [*found.image_to_text(), *found.text_to_image()]))
-        if embedder.published is not None:
+        if beside_paper and embedder.published is not None:
             row = published.row(embedder.published, 3)
             lines.append(_line(f"  paper: {row.name}", list(row.values.values())))
     return "\n".join(lines)

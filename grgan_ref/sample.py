@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from tqdm import tqdm
 
 from cmdmetric.inputs import IMAGE_ENDINGS, Captions
+from cmdmetric.progress import progress_bar
 from grgan_ref.data import clean, first_few
 from grgan_ref.errors import GrganError
 from grgan_ref.files import differences, new_file, read_json, write_json
@@ -121,14 +121,15 @@ def sample(
     else:
         missing = unfinished(jobs)
         groups = [missing[i : i + batch] for i in range(0, len(missing), batch)]
-    made = 0
-    for group in tqdm(groups, desc="sampling", unit="batch"):
-        images = model.generate([j.caption for j in group], [j.key for j in group], batch)
-        for row, job in enumerate(group):
-            for k, path in zip(stages, paths(job), strict=True):
-                _write_png(path, images[k][row])
-        made += len(group)
-    return made
+    total = sum(map(len, groups))
+    with progress_bar("painting", total, "image", wanted=True) as bar:
+        for group in groups:
+            images = model.generate([j.caption for j in group], [j.key for j in group], batch)
+            for row, job in enumerate(group):
+                for k, path in zip(stages, paths(job), strict=True):
+                    _write_png(path, images[k][row])
+            bar.update(len(group))
+    return total
 
 
 def _stages(stage: str, count: int) -> list[int]:

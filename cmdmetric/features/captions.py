@@ -17,7 +17,7 @@ from cmdmetric.features.rows import FeatureRows, Features
 from cmdmetric.features.stored_moments import recall_moments, remember_moments
 from cmdmetric.inputs import Captions
 from cmdmetric.metrics import Moments
-from cmdmetric.progress import Bar, progress_bar
+from cmdmetric.progress import Tally, progress_bar, tally_of
 
 if TYPE_CHECKING:
     from cmdmetric.encoders import Encoder, LazyEncoder
@@ -50,7 +50,7 @@ def encode_captions(
     captions: Captions,
     encoder: Encoder | LazyEncoder,
     *,
-    progress: bool = False,
+    progress: bool | Tally = False,
     cache: FeatureCache | None = None,
 ) -> EncodedTexts:
     """The moments of a caption set under the encoder's protocol.
@@ -76,12 +76,12 @@ def encode_captions(
     run = _CaptionRun(texts, contents, encoder, cache, space)
     moments = recall_moments(cache, run.identity, provenance)
     if moments is not None:
-        bar = remembered(cache, "captions cut", [run.identity], run.count_cut)
-        truncated = bar["truncated"]
+        counted = remembered(cache, "captions cut", [run.identity], run.count_cut)
+        truncated = counted["truncated"]
         return EncodedTexts(
             moments, Features(run.complete), tuple(kept), truncated, len(kept), run.identity
         )
-    with progress_bar(f"captions {captions.source}", len(kept), "caption", wanted=progress) as bar:
+    with tally_of(f"captions {captions.source}", len(kept), "caption", wanted=progress) as bar:
         features = run.complete(bar)
     moments = Moments.from_features(features, provenance)
     remember_moments(cache, run.identity, moments)
@@ -120,7 +120,7 @@ class _CaptionRun:
         self.complete()
         return {"truncated": int(self.cut.sum())}
 
-    def complete(self, bar: Bar | None = None) -> NDArray[np.float32]:
+    def complete(self, bar: Tally | None = None) -> NDArray[np.float32]:
         """All features: from the cache, or encoded."""
         bar = progress_bar("", None, "caption", wanted=False) if bar is None else bar
         with FeatureRows() as rows:
@@ -138,7 +138,7 @@ class _CaptionRun:
                     bar.update(len(batch))
             return rows.finish([])
 
-    def _fill(self, rows: FeatureRows, bar: Bar) -> NDArray[np.intp]:
+    def _fill(self, rows: FeatureRows, bar: Tally) -> NDArray[np.intp]:
         """Take from the cache what it has; returns the positions of the rest."""
         if self._cache is None:
             return np.arange(len(self._texts))

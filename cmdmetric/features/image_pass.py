@@ -23,7 +23,7 @@ from cmdmetric.encoders import ImageNetwork
 from cmdmetric.features.failures import OnError, refuse_failures
 from cmdmetric.features.rows import FeatureRows
 from cmdmetric.inputs import Failure, ImageItem, ImageSet, prepared
-from cmdmetric.progress import Bar, progress_bar
+from cmdmetric.progress import Tally, tally_of
 
 #: Keys that are looked up in the cache at once.
 KEYS = 4096
@@ -50,7 +50,7 @@ def pass_images(
     networks: Sequence[ImageNetwork],
     *,
     on_error: OnError = "raise",
-    progress: bool = False,
+    progress: bool | Tally = False,
     cache: FeatureCache | None = None,
 ) -> PassedImages:
     """The features of an image set under each of several networks.
@@ -59,7 +59,7 @@ def pass_images(
         images: A set in any form; its order and the networks' batches do not matter.
         networks: At least one.
         on_error: Whether an image that cannot be decoded is an error or is left out for all.
-        progress: Whether a progress bar is shown.
+        progress: Whether a progress bar is shown, or where the images are counted instead.
         cache: Where features of files are looked up and kept.
 
     Raises:
@@ -102,7 +102,7 @@ class ImagePass:
         self,
         networks: Sequence[ImageNetwork],
         on_error: OnError = "raise",
-        progress: bool = False,
+        progress: bool | Tally = False,
     ) -> PassedImages:
         """The features under each of several networks.
 
@@ -113,7 +113,7 @@ class ImagePass:
         source = self._images.source
         with contextlib.ExitStack() as stack:
             bar = stack.enter_context(
-                progress_bar(f"images {source}", self._images.count, "image", wanted=progress)
+                tally_of(f"images {source}", self._images.count, "image", wanted=progress)
             )
             ways = [
                 stack.enter_context(_Way(network, self._cache, len(self._digests)))
@@ -141,7 +141,7 @@ class ImagePass:
         if self._cache is not None and self._files is not None:
             self._digests = self._cache.digests.known(self._files)
 
-    def _recall(self, ways: Sequence[_Way], bar: Bar) -> None:
+    def _recall(self, ways: Sequence[_Way], bar: Tally) -> None:
         """Take from the cache what it has of the known contents."""
         before = self._done(ways)
         for way in ways:
@@ -162,7 +162,7 @@ class ImagePass:
         key = space.key(set_name.encode("utf-8", "surrogateescape"))
         return self._cache.lock(key, self._images.source)
 
-    def _encode(self, ways: Sequence[_Way], on_error: OnError, bar: Bar) -> None:
+    def _encode(self, ways: Sequence[_Way], on_error: OnError, bar: Tally) -> None:
         """Read what is left, decode what is new, and run it through the networks that lack it."""
         lookahead = 4 * max(way.network.batch_size for way in ways)
         prepare = partial(self._prepare, ways)

@@ -17,6 +17,7 @@ from cmdmetric.features.rows import Features
 from cmdmetric.features.stored_moments import recall_moments, remember_moments
 from cmdmetric.inputs import ImageSet
 from cmdmetric.metrics import Moments
+from cmdmetric.progress import Tally
 
 if TYPE_CHECKING:
     from cmdmetric.encoders import Encoder, LazyEncoder
@@ -49,7 +50,7 @@ def encode_images(
     *,
     beside: Sequence[ImageNetwork] = (),
     on_error: OnError = "raise",
-    progress: bool = False,
+    progress: bool | Tally = False,
     cache: FeatureCache | None = None,
 ) -> EncodedImages:
     """The moments of an image set under the encoder's protocol; order and batches do not matter.
@@ -62,7 +63,7 @@ def encode_images(
         encoder: A CLIP with its protocol.
         beside: Networks that look at the same images, each of which is decoded once for all.
         on_error: Whether an image that cannot be decoded is an error or is left out.
-        progress: Whether a progress bar is shown.
+        progress: Whether a progress bar is shown, or where the images are counted instead.
         cache: Where features of files are looked up and kept.
 
     Raises:

@@ -23,6 +23,7 @@ from cmdmetric.features.failures import NoWords, OnError, Undecodable, refuse_fa
 from cmdmetric.features.image_pass import PassedImages, pass_images
 from cmdmetric.features.images import EncodedImages, encode_images
 from cmdmetric.features.rows import FeatureRows, Features
+from cmdmetric.features.shared_tally import shared_tally
 from cmdmetric.features.workers import Workers
 from cmdmetric.files import ROWS, blocks_of
 from cmdmetric.inputs import Captions, ImageSet, Shard
@@ -62,9 +63,10 @@ def shared_images(
         InputError: In all processes, as `encode_images` raises it in one, and where the processes
             see different sets.
     """
-    encode = partial(encode_images, encoder=encoder, beside=beside, on_error=on_error,
-                     progress=progress, cache=cache)  # fmt: skip
-    own, shares, failures = _encoded_share(images, encode, workers, encoder.batch_size, on_error)
+    encode = partial(encode_images, encoder=encoder, beside=beside, on_error=on_error, cache=cache)
+    own, shares, failures = _encoded_share(
+        images, encode, workers, encoder.batch_size, on_error, progress
+    )
     provenance = encoder.provenance("image", images.source)
     moments = _summed(own.moments if own else None, shares, workers, provenance)
     rows = _gathered(own.features if own else None, shares, workers)
@@ -101,10 +103,9 @@ def shared_pass(
         InputError: In all processes, as `pass_images` raises it in one, and where the processes
             see different sets.
     """
-    encode = partial(pass_images, networks=networks, on_error=on_error, progress=progress,
-                     cache=cache)  # fmt: skip
+    encode = partial(pass_images, networks=networks, on_error=on_error, cache=cache)
     block = max(network.batch_size for network in networks)
-    own, shares, failures = _encoded_share(images, encode, workers, block, on_error)
+    own, shares, failures = _encoded_share(images, encode, workers, block, on_error, progress)
     rows = [
         _gathered(own.features[i] if own else None, shares, workers) for i in range(len(networks))
     ]
@@ -138,10 +139,12 @@ def shared_captions(
     block = captions_module.TEXT_CHUNK
     share = _share(captions, workers, block)
     own: EncodedTexts | None = None
-    with contextlib.suppress(NoWords):  # no error where other shares have words
-        if not share.is_empty:
-            own = encode_captions(share, encoder, progress=progress, cache=cache)
-    workers.agree()
+    what = f"captions {captions.source}"
+    with shared_tally(workers, what, len(captions), "caption", wanted=progress) as tally:
+        with contextlib.suppress(NoWords):  # no error where other shares have words
+            if not share.is_empty:
+                own = encode_captions(share, encoder, progress=tally, cache=cache)
+        workers.agree()
     shares = workers.all_gather(_Told(len(own.kept) if own else 0))
     if not any(share.n for share in shares):
         raise NoWords(captions.source)
@@ -180,10 +183,11 @@ def _share(opened: S, workers: Workers, block: int) -> S:
 
 def _encoded_share(
     images: ImageSet,
-    encode: Callable[[ImageSet], T],
+    encode: Callable[..., T],
     workers: Workers,
     block: int,
     on_error: OnError,
+    progress: bool,
 ) -> tuple[T | None, list[_Told], tuple[tuple[str, str], ...]]:
     """What this process makes of its share of images, what all tell of theirs, and all failures.
 
@@ -192,14 +196,16 @@ def _encoded_share(
     """
     share = _share(images, workers, block)
     own, told = None, _Told()
-    try:
-        if not share.is_empty:
-            own = encode(share)
-            n = len(own.names)
-            told = _Told(n, n + len(own.skipped), own.skipped)
-    except Undecodable as error:
-        told = _Told(0, error.seen, error.failures)
-    workers.agree()
+    what = f"images {images.source}"
+    with shared_tally(workers, what, images.count, "image", wanted=progress) as tally:
+        try:
+            if not share.is_empty:
+                own = encode(share, progress=tally)
+                n = len(own.names)
+                told = _Told(n, n + len(own.skipped), own.skipped)
+        except Undecodable as error:
+            told = _Told(0, error.seen, error.failures)
+        workers.agree()
     shares = workers.all_gather(told)
     failures = tuple(failure for share in shares for failure in share.failures)
     refuse_failures(images.source, failures, sum(share.seen for share in shares), on_error)

@@ -104,6 +104,7 @@ class Workers:
         # The stacks that torch logs of a lost connection tell no more than its exception.
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "FATAL")
         import torch.distributed as dist
+        from torch.distributed.rendezvous import rendezvous
 
         self._dist = dist
         self.rank, self.size = place()
@@ -113,10 +114,19 @@ class Workers:
         os.environ.setdefault("MASTER_ADDR", _first_node())
         os.environ.setdefault("MASTER_PORT", _port())
         limit = rendezvous_limit()
+        #: Where the processes find each other, and count what they have done.
+        self._store: Any = None
+        self._counters = 0
+
+        def meet() -> None:
+            self._store, *_ = next(rendezvous("env://", self.rank, self.size, timeout=limit))
+            self._store.set_timeout(limit)
+            dist.init_process_group(
+                "gloo", store=self._store, rank=self.rank, world_size=self.size, timeout=limit
+            )
+
         self._talk(
-            lambda: dist.init_process_group(
-                "gloo", rank=self.rank, world_size=self.size, timeout=limit
-            ),
+            meet,
             f" All {self.size} must come within {limit.total_seconds():g} s, which "
             f"{RENDEZVOUS} sets.",
         )
@@ -155,6 +165,16 @@ class Workers:
         if self.rank:
             raise Finished(self)
         self.awaited = True
+
+    def counter(self) -> str:
+        """The name of a new counter; the n-th that a process asks for is the same in all."""
+        self._counters += 1
+        return f"counter {self._counters}"
+
+    def add(self, counter: str, n: int) -> int:
+        """Add n to a counter of all processes, without waiting for them; returns its value."""
+        value: int = self._talk(lambda: self._store.add(counter, n))
+        return value
 
     def all_gather(self, value: T) -> list[T]:
         """The values of all processes, in their order."""

@@ -183,7 +183,8 @@ class Encoding:
             self.cache.close()
         if self.workers is not None:
             self.workers.end(error)
-        if self.progress and any(cached for cached, _ in self._counts.values()):
+        first = self.workers is None or self.workers.rank == 0
+        if self.progress and first and any(cached for cached, _ in self._counts.values()):
             found = " and ".join(
                 f"{cached:,} of {total:,} {what}" for what, (cached, total) in self._counts.items()
             )
@@ -224,10 +225,10 @@ def encoding_of(**options: Unpack[EncodingOptions]) -> Encoding:
     workers = distributed.workers()
     if workers is not None:
         device = workers.device(device)
-        progress = progress and workers.rank == 0
+    first = workers is None or workers.rank == 0
 
     def build(checkpoint: Checkpoint) -> Encoder:
-        if progress:
+        if progress and first:
             announce(f"loading {'' if 'torch' in sys.modules else 'torch and '}{checkpoint.label}")
         from cmdmetric.encoders import Encoder  # imports torch: not before it is needed
 

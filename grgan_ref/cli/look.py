@@ -77,7 +77,8 @@ def retrieval_command(
     grgan retrieval --matcher damsm/ --clip ViT-B-32-quickgelu/openai \\
         --clip RN101-quickgelu/openai --matcher ITM_model149.pth --data ~/coco --num 1000
 
-    Every --matcher and --clip gives a row, and below it stands the published one, if there is one.
+    Every --matcher and --clip gives a row. Of COCO's images the published one, if there is one,
+    stands below it.
     """
     from grgan_ref.data import open_data
     from grgan_ref.matching import load_matcher, matcher_config
@@ -107,7 +108,8 @@ def retrieval_command(
         rows = [{"model": embedder.name, **found.to_dict()} for embedder, found in results]
         print(as_json(rows[0] if len(rows) == 1 else rows))
     else:
-        say(*to_markdown(results).splitlines())
+        coco = all(name.startswith("COCO_") for name in images.names)
+        say(*to_markdown(results, beside_paper=coco).splitlines())
 
 
 @click.command("info")

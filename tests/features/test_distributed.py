@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
-import re
 import shutil
 import signal
 import socket
@@ -14,20 +14,23 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
 from PIL import Image
+from tqdm import tqdm
 
+from cmdmetric import progress
 from cmdmetric.cli.main import main
 from cmdmetric.encoders.inception import Inception, InceptionFeatures
 from cmdmetric.errors import InputError
-from cmdmetric.features import captions as features, workers as distributed
+from cmdmetric.features import captions as features, shared_tally, workers as distributed
 from cmdmetric.features.failures import OnError, Undecodable
 from cmdmetric.features.shared_encoding import shared_pass
+from cmdmetric.features.workers import Workers
 from cmdmetric.inputs.images import open_images
 from tests.support.commands import BIN, FORK, PROCESSES, run_here, run_installed
 from tests.support.scores import printed
@@ -52,9 +55,17 @@ def free_port() -> int:
 
 
 def launch(
-    folder: Path, size: int, *arguments: object, slurm: bool = False, each: Any = None
+    folder: Path,
+    size: int,
+    *arguments: object,
+    slurm: bool = False,
+    each: Any = None,
+    watched: bool = False,
 ) -> list[Ended]:
-    """What each of several processes did; `each` gives the arguments of one, by its rank."""
+    """What each of several processes did; `each` gives the arguments of one, by its rank.
+
+    watched: whether each believes that a person looks at its stderr.
+    """
     folder.mkdir()
     port, processes = str(free_port()), []
     for rank in range(size):
@@ -64,7 +75,9 @@ def launch(
         variables |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
         own = [str(argument) for argument in (each(rank) if each else arguments)]
         environment = {**os.environ, **{key: str(value) for key, value in variables.items()}}
-        process = PROCESSES.Process(target=_run, args=(folder / str(rank), environment, own))
+        process = PROCESSES.Process(
+            target=_run, args=(folder / str(rank), environment, own, watched)
+        )
         process.start()
         processes.append(process)
     for process in processes:
@@ -77,7 +90,11 @@ def launch(
     return ended
 
 
-def _run(path: Path, environment: dict[str, str], arguments: list[str]) -> None:
+def _run(
+    path: Path, environment: dict[str, str], arguments: list[str], watched: bool = False
+) -> None:
+    if watched:
+        progress.watched = lambda: True
     torch.set_num_threads(1)
     features.TEXT_CHUNK = TEXT_CHUNK
     out, err = (path.with_name(f"{path.name}.{end}") for end in ("out", "err"))
@@ -154,8 +171,7 @@ def test_a_score_is_that_of_one_process(
     found = printed(first.out)
     assert found["uncertainty"] is not None and found["paired"] == 70
     assert_same(found, expected)
-    told = re.search(r"/f: (\d+) images", first.err)  # the first one's share
-    assert told and int(told[1]) < 70 and "too few" not in first.err
+    assert "/f: 70 images" in first.err and "too few" not in first.err
     # All of the text is the first one's; the libraries' own warnings are not in our hands.
     assert all(end.status == 0 and end.out == "" and " images" not in end.err for end in others)
 
@@ -214,7 +230,7 @@ class Thread(distributed.Workers):
 
     def __init__(self, rank: int, table: list[Any], barrier: threading.Barrier) -> None:
         self.rank, self.size, self.agreed = rank, 2, False
-        self._table, self._barrier = table, barrier
+        self._table, self._barrier, self._counters = table, barrier, 0
 
     def all_gather(self, value: Any) -> list[Any]:
         self._table[self.rank] = value
@@ -259,6 +275,56 @@ def test_processes_that_get_nothing(sets: Path, tmp_path: Path) -> None:
     assert first.status == 0, first.err
     assert_same(printed(first.out), alone(*arguments))
     assert [end.status for end in others] == [0, 0]
+
+
+class TestProgress:
+    """The first process alone tells of it, and counts what all have done."""
+
+    def test_in_a_pipe(self, sets: Path, tmp_path: Path) -> None:
+        first, second = launch(tmp_path / "run", 2, *score(sets, batch_size=8))
+        assert first.status == 0, first.err
+        lines = first.err.splitlines()
+        assert f"images {sets / 'f'}: 70 images" in lines and "%|" not in first.err
+        assert f"captions {sets / 'l.json'}: 70 captions" in lines and second.err == ""
+
+    def test_where_a_person_looks(self, sets: Path, tmp_path: Path) -> None:
+        first, second = launch(tmp_path / "run", 2, *score(sets, batch_size=8), watched=True)
+        assert first.status == 0, first.err
+        assert "| 70/70 [" in first.err and "| 50/50 [" in first.err and second.err == ""
+
+    def test_counts_while_others_are_at_work(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The bar goes on when the first process has done its share, until all have theirs."""
+        counters: dict[str, int] = {}
+
+        class Joined:
+            def __init__(self, rank: int) -> None:
+                self.rank = rank
+
+            def counter(self) -> str:
+                return "counter 1"
+
+            def add(self, counter: str, n: int) -> int:
+                counters[counter] = counters.get(counter, 0) + n
+                return counters[counter]
+
+        bar = tqdm(total=10, file=io.StringIO())
+        monkeypatch.setattr(shared_tally, "PAUSE", 0.01)
+        monkeypatch.setattr(shared_tally, "progress_bar", lambda *_, **__: bar)
+        first, other = (
+            shared_tally.shared_tally(cast(Workers, Joined(rank)), "", 10, "image", wanted=True)
+            for rank in (0, 1)
+        )
+        with first as own, other as share:
+            assert not isinstance(own, bool) and not isinstance(share, bool)
+            own.update(4)
+            share.update(3)
+            time.sleep(0.02)
+            share.update(2)
+            deadline = time.monotonic() + 10
+            while bar.n < 9:
+                assert time.monotonic() < deadline, f"the bar stands at {bar.n}"
+                time.sleep(0.01)
+        assert bar.n == 10
 
 
 def test_moments_are_written_by_one(sets: Path, tmp_path: Path) -> None:

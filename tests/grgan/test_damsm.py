@@ -323,8 +323,7 @@ def test_released_encoders_serve_as_they_are(tmp_path):
     lines = as_it_is.splitlines()
     assert lines[0] == "3 images, 15 captions; in percent"
     assert lines[4].startswith("| DAMSM | ")
-    assert lines[5] == "|   paper: DAMSM | 27.20 | 63.70 | 79.60 | 28.92 | 63.98 | 77.88 |"
-    assert lines[6].startswith("| CLIP ")
+    assert lines[5].startswith("| CLIP ") and "paper" not in as_it_is  # Table 3 is of COCO
     files = [folder / f"{n}_encoder100.pth" for n in ("text", "image")]
     succeed("import-damsm", *files, folder / "captions.pickle", "--out", tmp_path / "damsm")
     imported = succeed(*look, "--matcher", tmp_path / "damsm").stdout

@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from cmdmetric.scenes import draw_scene
 from grgan_ref.config import Config
 from grgan_ref.data.sources import scenes
 from grgan_ref.errors import GrganError
@@ -72,3 +73,17 @@ def test_command_line():
     assert json.loads(result.stdout)["captions"] == 100
     result = succeed("retrieval", "--clip", clip_folder(), "--kind=scenes", "--num=20")
     assert "text to image" in result.stdout
+
+
+def test_the_paper_stands_beside_coco_alone(tmp_path):
+    captions = {}
+    for k in range(3):
+        name = f"COCO_val2014_{k:012d}.png"
+        draw_scene(k).render(64).save(tmp_path / name)
+        captions[name] = draw_scene(k).captions(5)
+    (tmp_path / "captions.json").write_text(json.dumps(captions))
+    look = ["retrieval", "--itm", itm_run(), "--device=cpu"]
+    shown = succeed(*look, "--kind=folder", "--data", tmp_path).stdout.splitlines()
+    assert shown[4].startswith("| ITM | ")
+    assert shown[5] == "|   paper: ITM | 53.10 | 83.80 | 92.70 | 52.64 | 83.22 | 92.60 |"
+    assert "paper" not in succeed(*look, "--num=3").stdout
