@@ -192,7 +192,7 @@ def count_reached(
     for rows in blocks(len(f), _ROWS):
         single = f.distances(rows, r)
         near = (single < farthest_r) | (single < farthest_f[rows, None])
-        i, j = np.nonzero(near)
+        i, j = np.divmod(np.flatnonzero(near), len(r))
         distances = single[i, j].astype(np.float64)
         i += rows.start
         together = [of_f[i] == of_r[j] for of_f, of_r in divisions]

@@ -25,6 +25,10 @@ from cmdmetric.metrics.vectors import (
 
 #: Pairs whose drawn captions are gathered at once: 128 x 100 vectors of 512 are 52 MB.
 _GATHERED = 128
+#: Pairs whose similarity is made in double precision at once, one by one.
+_PAIRS = 1 << 13
+#: Where more than this share of similarities are too close to call, all are made anew at once.
+_MANY = 1 / 16
 
 
 class Recall(NamedTuple):
@@ -116,7 +120,8 @@ def win_chances(
         queries = x[image[block]]
         right = np.einsum("bd,bd->b", queries, y[caption[block]])
         for j in blocks(len(y)):
-            nearer[block] += _rivals(queries @ y[j].T, right[:, None]).sum(axis=1)
+            tile = _Tile.of(queries, y[j])
+            nearer[block] += tile.rivals(right[:, None]).sum(axis=1)
         for row, pair in enumerate(range(block.start, block.stop)):  # its own are no rivals
             mine = y[of_image[image[pair]]] @ queries[row]
             nearer[pair] -= int(_rivals(mine, right[row]).sum())
@@ -187,12 +192,49 @@ def ranks(
         here = (image >= i.start) & (image < i.stop)
         rows, columns = image[here] - i.start, caption[here]
         for j in blocks(len(y)):
-            similarity = x[i] @ y[j].T
+            tile = _Tile.of(x[i], y[j])
             own = (columns >= j.start) & (columns < j.stop)
-            similarity[rows[own], columns[own] - j.start] = -np.inf  # the right ones are no rivals
-            nearer_texts[i] += _rivals(similarity, of_image[i, None]).sum(axis=1)
-            nearer_images[j] += _rivals(similarity, of_caption[None, j]).sum(axis=0)
+            tile.similarity[rows[own], columns[own] - j.start] = -np.inf  # they are no rivals
+            nearer_texts[i] += tile.rivals(of_image[i, None]).sum(axis=1)
+            nearer_images[j] += tile.rivals(of_caption[None, j]).sum(axis=0)
     return nearer_texts, nearer_images
+
+
+class _Tile(NamedTuple):
+    """The similarities of some images and some captions.
+
+    They are made in single precision, which is wrong by d roundings at most (Higham, Accuracy and
+    Stability of Numerical Algorithms, section 3.1). Those that are nearer than that to what they
+    are held against are made anew in double precision, so that what is told is exact.
+    """
+
+    x: Array
+    y: Array
+    #: (b, c); minus infinity for a pair that is no rival of any.
+    similarity: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, x: Array, y: Array) -> _Tile:
+        """Of images (b, d) and captions (c, d), of length one."""
+        return cls(x, y, x.astype(np.float32) @ y.astype(np.float32).T)
+
+    def rivals(self, right: Array) -> NDArray[np.bool_]:
+        """Tell which pairs (b, c) are at least as similar as the right one, (b, 1) or (1, c)."""
+        margin = (self.x.shape[1] + 16) * np.finfo(np.float32).eps / 2
+        rivals: NDArray[np.bool_] = self.similarity >= (right + margin).astype(np.float32)
+        close = self.similarity >= (right - margin).astype(np.float32)
+        close ^= rivals
+        i, j = np.divmod(np.flatnonzero(close), close.shape[1])
+        if len(i) > _MANY * close.size:
+            exact = _rivals(self.x @ self.y.T, right)
+            rivals[i, j] = exact[i, j]
+            return rivals
+        limits = np.broadcast_to(right, close.shape)
+        for some in blocks(len(i), _PAIRS):
+            one, two = i[some], j[some]
+            exact = np.einsum("pd,pd->p", self.x[one], self.y[two])
+            rivals[one, two] = _rivals(exact, limits[one, two])
+        return rivals
 
 
 def _rivals(similarity: Array, right: Array | float) -> NDArray[np.bool_]:

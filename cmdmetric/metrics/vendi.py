@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import ArrayLike
 
 from cmdmetric.metrics.vectors import Array, as_vectors, unit
+
+
+class Vendi(NamedTuple):
+    """The Vendi score of a set of images, and what each of them does to it."""
+
+    score: float
+    #: (n,) influences, with mean zero.
+    of_images: Array
 
 
 def vendi_score(features: ArrayLike) -> float:
@@ -20,30 +30,25 @@ def vendi_score(features: ArrayLike) -> float:
     Raises:
         InputError: Values are not finite, or a vector is zero and has no direction.
     """
+    return vendi_influence(features).score
+
+
+def vendi_influence(features: ArrayLike) -> Vendi:
+    """Give `vendi_score` and what each image does to it; the errors are those of `vendi_score`.
+
+    The entropy H = -Tr C log C of the second moments C of unit vectors x has the derivative
+    -x.log(C) x - H, and the score is exp H.
+    """
     from scipy import linalg
     from scipy.special import entr
 
     x = unit(as_vectors(features, "images"), "images")
     n, d = x.shape
     gram = x @ x.T if n <= d else x.T @ x
-    eigenvalues = linalg.eigvalsh(gram / n, check_finite=False)
-    return float(np.exp(entr(np.clip(eigenvalues, 0, None)).sum()))
-
-
-def vendi_influence(features: ArrayLike) -> Array:
-    """What each image does to `vendi_score`: (n,), with mean zero.
-
-    The entropy H = -Tr C log C of the second moments C of unit vectors x has the derivative
-    -x.log(C) x - H, and the score is exp H. The arguments and the
-    errors are those of `vendi_score`.
-    """
-    from scipy import linalg
-    from scipy.special import entr
-
-    x = unit(as_vectors(features, "images"), "images")
-    _, s, axes = linalg.svd(x, full_matrices=False, check_finite=False)
-    shares = s**2 / len(x)
+    shares, axes = linalg.eigh(gram / n, check_finite=False)
     # Along axes that no image has a part in there is nothing to weight.
-    logs = np.log(np.maximum(shares, np.finfo(np.float64).tiny))
-    surprise = -((x @ axes.T) ** 2) @ logs
-    return np.exp(entr(shares).sum()) * (surprise - surprise.mean())
+    shares = np.maximum(shares, np.finfo(np.float64).tiny)
+    parts = n * shares * axes**2 if n <= d else (x @ axes) ** 2
+    surprise = -parts @ np.log(shares)
+    score = float(np.exp(entr(shares).sum()))
+    return Vendi(score, score * (surprise - surprise.mean()))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given, settings, strategies as st
 
 from cmdmetric import InputError
-from cmdmetric.metrics.retrieval import r_precision, recall_at_k, win_chances, wins
+from cmdmetric.metrics.retrieval import r_precision, ranks, recall_at_k, win_chances, wins
 
 rngs = st.integers(0, 2**32 - 1).map(np.random.default_rng)
 
@@ -84,6 +84,26 @@ def test_recall_does_not_depend_on_the_blocks(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(rprecision, "blocks", lambda n, size=0: blocks(n, 7))
     assert recall_at_k(images, captions, owner) == whole
     assert 0 < whole.image_to_text[1] < 1
+
+
+@pytest.mark.parametrize("jitter", [0, 1e-9, 1e-7, 1e-2])
+def test_what_single_precision_cannot_tell_apart_is_told_by_double(jitter: float) -> None:
+    """Many images and captions are alike but for less than its rounding, or ties."""
+    rng = np.random.default_rng(6)
+    kinds = rng.standard_normal((30, 16))
+    images, captions = (
+        kinds[rng.integers(0, 30, n)] + jitter * rng.standard_normal((n, 16)) for n in (300, 300)
+    )
+    similarity = cosines(images, captions)
+    right = similarity.diagonal()
+    nearer_texts = (similarity >= right[:, None] - 1e-12).sum(axis=1) - 1
+    nearer_images = (similarity >= right - 1e-12).sum(axis=0) - 1
+    of_images, of_captions = ranks(images, captions)
+    assert np.array_equal(of_images, nearer_texts)
+    assert np.array_equal(of_captions, nearer_images)
+    left = 299 - nearer_texts
+    expected = [comb(int(m), 20) / comb(299, 20) for m in left]
+    assert win_chances(images, captions, mismatched=20) == pytest.approx(expected, rel=1e-9)
 
 
 def test_r_precision_is_the_mean_over_draws() -> None:

@@ -120,10 +120,10 @@ def test_fid_has_influences_below_and_beside_moments() -> None:
 
 def test_scores_of_one_set_lose_what_their_shares_say(sides: tuple[Array, Array]) -> None:
     f, _ = sides
-    assert_close(vendi_influence(f), left_out(vendi_score, f))
+    assert_close(vendi_influence(f).of_images, left_out(vendi_score, f))
     few = np.random.default_rng(3).standard_normal((40, 60))  # fewer than dimensions
     # A direction that one image has alone goes with it: the entropy is steep there.
-    assert np.corrcoef(vendi_influence(few), left_out(vendi_score, few))[0, 1] > 0.95
+    assert np.corrcoef(vendi_influence(few).of_images, left_out(vendi_score, few))[0, 1] > 0.95
     logits = 3 * np.random.default_rng(4).standard_normal((300, 5))
     ours = inception_score_influence(logits, splits=1)
     assert_close(ours, left_out(lambda x: inception_score(x, splits=1).mean, logits))

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from cmdmetric.metrics import NEIGHBOURS, reached, vendi_influence, vendi_score
+from cmdmetric.metrics import NEIGHBOURS, reached, vendi_influence
 from cmdmetric.scoring.family.metric import Given, Metric
 from cmdmetric.uncertainty import Drawn, Measured, sections
 
@@ -61,8 +61,9 @@ def vendi(given: Given) -> list[Measured]:
     """The Vendi score (Friedman and Dieng 2023) of the generated images."""
     f = given.features("f")
     # Two images move it alike whatever they are: that tells no error.
-    shares = {"f": vendi_influence(f) / len(f)} if len(f) > 2 else {}
-    return [Measured(vendi_score(f), shares, bias=None)]
+    found = vendi_influence(f)
+    shares = {"f": found.of_images / len(f)} if len(f) > 2 else {}
+    return [Measured(found.score, shares, bias=None)]
 
 
 VENDI = Metric(
