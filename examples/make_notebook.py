@@ -13,8 +13,8 @@ CELLS = [
     import sys
     from pathlib import Path
 
-    if "google.colab" in sys.modules:  # set the address of your copy of the repository
-        repository = "https://github.com/OWNER/cmdmetric"
+    if "google.colab" in sys.modules:
+        repository = input("The address that you clone cmdmetric from: ")
         !git clone -q {repository} && pip install -q "./cmdmetric[report]"
         %cd cmdmetric
     elif not Path("examples").exists():
