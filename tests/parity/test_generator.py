@@ -40,6 +40,10 @@ def test_forward(data, mode):
     step = int(data.tensor(f"{mode}/att_stride"))
     for i, attention in enumerate(output.attention):
         expected = data.tensor(f"{mode}/att{i}")
+        if attention.shape[1] == 1:
+            # The released sentence stage reads as many equal slots as there are words, ours one: it
+            # has the weight of all of them.
+            expected = expected.sum(1, keepdim=True)
         assert golden.largest_difference(attention[:, :, ::step, ::step], expected) < tolerance
     assert golden.largest_difference(output.mu, data.tensor(f"{mode}/mu")) < 2e-6
     assert golden.largest_difference(output.logvar, data.tensor(f"{mode}/logvar")) < 2e-6
