@@ -422,12 +422,12 @@ def _nearest(name: str) -> list[str]:
     import open_clip
     from open_clip.pretrained import get_pretrained_cfg
 
-    spelt = re.fullmatch(r"openai/clip-vit-(base|large)-patch(\d+)(?:-(336))?", name.lower())
+    hub = name.removeprefix("hf-hub:")
+    spelt = re.fullmatch(r"openai/clip-vit-(base|large)-patch(\d+)(?:-(336))?", hub.lower())
     if spelt:
         size, patch, pixels = spelt.groups()
         found = f"ViT-{size[0].upper()}-{patch}{f'-{pixels}' if pixels else ''}"
         return [f"{found}/openai"]
-    hub = name.removeprefix("hf-hub:")
     if "/" in hub:
         tagged = [
             f"{model}/{tag}"

@@ -19,6 +19,7 @@ from cmdmetric.protocol import get_protocol
         ("vit-b-32", "ViT-B-32"),
         ("openai/clip-vit-base-patch32", "ViT-B-32/openai"),
         ("openai/clip-vit-large-patch14-336", "ViT-L-14-336/openai"),
+        ("hf-hub:openai/clip-vit-base-patch32", "ViT-B-32/openai"),
         ("hf-hub:laion/CLIP-ViT-B-32-laion2B-s34B-b79K", "ViT-B-32/laion2b_s34b_b79k"),
     ],
 )
