@@ -9,8 +9,7 @@ import click
 
 from cmdmetric.cli import completion
 from cmdmetric.cli.options import COLUMNS, explain, give
-from cmdmetric.cli.tables import PATH
-from cmdmetric.terminal import shown
+from cmdmetric.terminal import counted, shown
 
 if TYPE_CHECKING:
     from cmdmetric.preflight import Preflight
@@ -90,17 +89,19 @@ def doctor(
 
 
 def _table(result: Preflight) -> list[str]:
+    from cmdmetric.cli.tables import PATH
+
     def count(n: int | None, noun: str) -> str:
-        return "count not known" if n is None else f"{n} {noun}"
+        return "count not known" if n is None else counted(n, noun)
 
     setup = result.setup
     weights = "weights not at hand"
     if setup.weights is not None:
         weights = f"{shown(setup.weights, PATH)}, {setup.origin}, sha256 {str(setup.sha256)[:8]}"
     lines = [
-        f"generated   {shown(result.generated, PATH)} ({count(result.n, 'images')})",
-        f"real        {shown(result.real or 'none', PATH)} ({count(result.n_real, 'images')})",
-        f"captions    {shown(result.captions, PATH)} ({count(result.n_captions, 'captions')})",
+        f"generated   {shown(result.generated, PATH)} ({count(result.n, 'image')})",
+        f"real        {shown(result.real or 'none', PATH)} ({count(result.n_real, 'image')})",
+        f"captions    {shown(result.captions, PATH)} ({count(result.n_captions, 'caption')})",
         f"encoder     {setup.model}, protocol {setup.protocol}",
         f"weights     {weights}",
     ]

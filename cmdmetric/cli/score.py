@@ -13,13 +13,6 @@ from cmdmetric.cli import completion
 from cmdmetric.cli.check import Gate, check_options
 from cmdmetric.cli.help import GroupedCommand
 from cmdmetric.cli.options import check_writable, encoder_options, explain, give
-from cmdmetric.cli.tables import (
-    check_lines,
-    compare_table,
-    harm_table,
-    score_table,
-    versus_table,
-)
 from cmdmetric.terminal import width_of
 from cmdmetric.version import __version__
 
@@ -180,6 +173,7 @@ def score(
             generated, captions, real, options, wanted, worst, per_image, report, title, short=short
         )
     else:
+        from cmdmetric.cli.tables import versus_table
         from cmdmetric.compare import versus as compare
 
         both = compare(
@@ -197,6 +191,7 @@ def score(
             **options,
         )
         content, lines = both.to_dict(), versus_table(both, short=short)
+    from cmdmetric.cli.tables import check_lines
     from cmdmetric.scoring import citations, run_record
 
     verdict = gate.verdict(content)
@@ -225,6 +220,7 @@ def _scores(
     short: bool,
 ) -> tuple[dict[str, Any], list[str]]:
     """The result of one generator or of several, for JSON and as lines of text."""
+    from cmdmetric.cli.tables import compare_table, harm_table, score_table
     from cmdmetric.scoring import encoding_of, scored
 
     encoding = encoding_of(**options)
