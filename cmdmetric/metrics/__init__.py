@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         memorisation as memorisation,
     )
     from cmdmetric.metrics.distance_influence import (
+        ENOUGH as ENOUGH,
         Aligned as Aligned,
         DistanceInfluence as DistanceInfluence,
         End as End,
@@ -89,7 +90,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "cmd": "CrossModelDistance QUANTITIES cross_model_distance",
         "copies": "Memorisation memorisation",
         "distance_influence": (
-            "Aligned DistanceInfluence End aligned_influence curvature "
+            "ENOUGH Aligned DistanceInfluence End aligned_influence curvature "
             "frechet_influence harmonic "
             "influence_of_form influence_of_gap quadratic"
         ),

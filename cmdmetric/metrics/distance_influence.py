@@ -83,7 +83,7 @@ class DistanceInfluence(NamedTuple):
     """A Fréchet distance and what each sample of its ends does to it."""
 
     distance: float
-    #: (n,) of each sample, with mean zero; None for an end without features.
+    #: (n,) of each sample, with mean zero; None for an end without features, or if not asked for.
     of_a: Array | None
     of_b: Array | None
     #: The variance of the second-order term under Gaussian noise.
@@ -171,8 +171,11 @@ def frechet_influence(a: End, b: End) -> DistanceInfluence:
     return aligned_influence(Aligned.of(a, b))
 
 
-def aligned_influence(pair: Aligned) -> DistanceInfluence:
-    """`frechet_influence` of two ends whose decomposition is there."""
+def aligned_influence(pair: Aligned, *, of_samples: bool = True) -> DistanceInfluence:
+    """`frechet_influence` of two ends whose decomposition is there.
+
+    of_samples: Whether it is asked for what each sample does, which takes most of the time.
+    """
     of: list[Array | None] = []
     bias, s = 0.0, pair.s
     for end, basis, sign in ((pair.a, pair.left.T, 1), (pair.b, pair.right, -1)):
@@ -180,8 +183,12 @@ def aligned_influence(pair: Aligned) -> DistanceInfluence:
             of.append(None)
             continue
         this, n = end.gaussian, len(end.rows)
-        half = np.sqrt(s)[:, None] * (basis @ this.inverse)
-        of.append(influence_of_form(end, np.eye(half.shape[1]) - half.T @ half, sign * pair.gap))
+        if of_samples:
+            half = np.sqrt(s)[:, None] * (basis @ this.inverse)
+            form = np.eye(half.shape[1]) - half.T @ half
+            of.append(influence_of_form(end, form, sign * pair.gap))
+        else:
+            of.append(None)
         bias += float(np.sum(this.root**2) / n + curvature(s) / (n - 1))
     per_a, per_b = (1 / end.count if end.count else 0.0 for end in (pair.a, pair.b))
     return DistanceInfluence(
@@ -212,7 +219,7 @@ def influence_of_form(end: End, form: Array, gap: Array) -> Array:
     for start in range(0, n, _ROWS):
         rows = features[start : start + _ROWS] - mean
         excess = quadratic(rows.astype(form.dtype, copy=False), form)
-        found[start : start + _ROWS] = 2 * rows @ gap + excess * (n / (n - 1))
+        found[start : start + _ROWS] = rows @ (2 * gap) + excess * (n / (n - 1))
         if start == 0 and n > _ROWS:  # float32 is twice as fast; is it enough for the others?
             with np.errstate(over="ignore", invalid="ignore"):
                 rough = quadratic(rows.astype(np.float32), form.astype(np.float32))

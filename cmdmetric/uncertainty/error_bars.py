@@ -344,6 +344,7 @@ class _Errors:
                     f"the samples of the {SIDES[name]} side have heavy tails or go together: they "
                     f"are worth {worth:,.0f} independent ones, in {d:,} dimensions"
                 )  # fmt: skip
+                raw, _ = influences_of(sides)
         used = raw if clean is None else clean
         sums, of_means = (
             sums_by_draw(drawn, [of[key] / len(x.features) for key, x in samples.items()])

@@ -18,7 +18,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cmdmetric.metrics import Aligned, End, curvature, harmonic, influence_of_form, quadratic
+from cmdmetric.metrics import (
+    ENOUGH,
+    Aligned,
+    End,
+    curvature,
+    harmonic,
+    influence_of_form,
+    quadratic,
+)
 from cmdmetric.uncertainty.draws import Array
 
 #: A side needs more draws than so many times the dimensions: below, how heavy the tails are is not
@@ -149,12 +157,22 @@ class Sampled:
     def leverages(self) -> Array:
         """(n,) the leverages of the samples; of a draw of several the eigenvalues of theirs."""
         found = np.empty(len(self))
+        whiten = self.end.gaussian.inverse.T / np.sqrt(len(self) - 1)
+        quick: NDArray[Any] | None = None  # the same for single samples, once it is known
         for rows, size in self.draws():
-            white = self.centred(rows) @ self.end.gaussian.inverse.T / np.sqrt(len(self) - 1)
-            if size == 1:
-                found[rows] = np.einsum("nd,nd->n", white, white)
+            centred = self.centred(rows)
+            if size > 1:
+                white = (centred @ whiten).reshape(-1, size, whiten.shape[1])
+                found[rows] = _eigenvalues(white).ravel()
+            elif quick is not None:
+                found[rows] = _lengths(centred, quick)
             else:
-                found[rows] = _eigenvalues(white.reshape(-1, size, white.shape[1])).ravel()
+                found[rows] = _lengths(centred, whiten)
+                with np.errstate(over="ignore", invalid="ignore"):
+                    quick = whiten.astype(np.float32)  # is it enough for the others?
+                    rough = _lengths(centred, quick)
+                if not np.abs(rough - found[rows]).max() < ENOUGH * found[rows].std():
+                    quick = whiten
         return np.clip(found, 0.0, 1 - 1e-9)
 
     def draws(self) -> Iterator[tuple[NDArray[np.intp], int]]:
@@ -314,6 +332,12 @@ def _kurtosis(side: Sampled, moved: Array, s: Array) -> float:
     squares = (side.centred(rows) @ moved.T) ** 2 - 1
     weights = harmonic(s)
     return float(quadratic(squares, weights).mean() / (2 * np.trace(weights)))
+
+
+def _lengths(rows: Array, whiten: NDArray[Any]) -> NDArray[Any]:
+    """(k,) the squared lengths of samples (k, d) that are whitened in the matrix's precision."""
+    white = rows.astype(whiten.dtype, copy=False) @ whiten
+    return np.einsum("nd,nd->n", white, white)
 
 
 def _eigenvalues(draws: Array) -> Array:

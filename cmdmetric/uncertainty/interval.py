@@ -47,9 +47,10 @@ class Variance:
         if measured > 0:
             # In units of their size, whose powers are numbers where those of the shares are not.
             shares = sums / math.sqrt(measured)
-            skewness = float(np.sum(shares**3))
+            squares = shares * shares
+            skewness = float(squares @ shares)
             # A few large shares tell a variance as badly as few draws do (Satterthwaite 1946).
-            spread = float(np.sum(shares**4)) / float(shares @ shares) ** 2 - 1 / len(sums)
+            spread = float(squares @ squares) / float(shares @ shares) ** 2 - 1 / len(sums)
             freedom = min(freedom, max(1.0, 2 / spread)) if spread > 0 else freedom
         return cls(measured, skewness=skewness, freedom=freedom, **more)
 
