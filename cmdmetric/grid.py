@@ -122,6 +122,39 @@ class Grid:
         return [(mark, meaning) for mark, meaning in self.legend if mark in there]
 
 
+def fitting(
+    names: tuple[str, Sequence[str]],
+    columns: Sequence[tuple[str, Sequence[str]]],
+    width: int | None,
+) -> list[str]:
+    """A head and rows as lines, with as many of the columns as there is room for, but one at least.
+
+    Args:
+        names: The title of the rows' names, and the names.
+        columns: By importance their titles and cells: the last ones give way first.
+        width: The most characters of a line; None for any number.
+    """
+    kept = [names, *columns]
+    while True:
+        lines = aligned(list(zip(*([title, *cells] for title, cells in kept), strict=True)))
+        if width is None or len(kept) == 2 or max(map(len, lines)) <= width:
+            return lines
+        kept.pop()
+
+
+def aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Rows of cells as lines, whose columns stand below each other.
+
+    >>> aligned([("model", "CMD"), ("a", "8.04")])
+    ['model  CMD', 'a      8.04']
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
 def csv_text(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """Rows as CSV under a line of names; None is an empty cell, and no text is a formula.
 

@@ -108,7 +108,7 @@ def _table(result: Preflight) -> list[str]:
     for name, path in setup.references.items():
         lines.append(f"reference   {name}: {shown(path, PATH) if path else 'not at hand'}")
     lines.append(
-        f"device      {setup.device}, {setup.dtype}, {setup.threads} threads of torch, "
+        f"device      {setup.device}, {setup.dtype}, torch on {setup.threads} of "
         f"{setup.cores} processors"
     )
     rates = [

@@ -13,7 +13,7 @@ from cmdmetric.cli import completion
 from cmdmetric.cli.check import Gate, check_options
 from cmdmetric.cli.help import GroupedCommand
 from cmdmetric.cli.options import check_writable, encoder_options, explain, give
-from cmdmetric.terminal import width_of
+from cmdmetric.terminal import shown, width_of
 from cmdmetric.version import __version__
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ GROUPS = {
 @click.command(
     cls=GroupedCommand,
     groups=GROUPS,
+    no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="""\b
 Examples:
@@ -53,7 +54,7 @@ Examples:
   cmd-score samples/ captions.json --check score.json --check 'cmd<=8.5'
 """,
 )
-@click.argument("generated", nargs=-1, required=True, shell_complete=completion.paths)
+@click.argument("generated", nargs=-1, metavar="GENERATED...", shell_complete=completion.paths)
 @click.argument("captions", shell_complete=completion.paths)
 @click.option("--real", metavar="PATH|NAME", shell_complete=completion.references,
               help="Real images, moments, or coco2014-val.  "
@@ -132,6 +133,11 @@ def score(
     GENERATED is a folder, glob, zip, tar, array of images (.npy, .npz), features or moments (.npz);
     several are ranked. CAPTIONS is COCO's or Karpathy's JSON, any JSON, JSONL, CSV, TSV or TXT.
     """
+    if not generated:
+        raise click.UsageError(
+            f"{shown(captions)} alone was given: name the generated images first, then "
+            "their captions"
+        )
     one = {"--versus": versus, "--check": check, "--worst": worst, "--per-image": per_image}
     for option, value in one.items():
         if value and len(generated) > 1:
@@ -220,7 +226,7 @@ def _scores(
     short: bool,
 ) -> tuple[dict[str, Any], list[str]]:
     """The result of one generator or of several, for JSON and as lines of text."""
-    from cmdmetric.cli.tables import compare_table, harm_table, score_table
+    from cmdmetric.cli.tables import harm_table, score_table
     from cmdmetric.scoring import encoding_of, scored
 
     encoding = encoding_of(**options)
@@ -228,7 +234,7 @@ def _scores(
     for note in dict.fromkeys(note for each in found for note in each.score.warnings):
         warnings.warn(note, UserWarning, stacklevel=2)
     if len(found) > 1:
-        from cmdmetric.compare import rank
+        from cmdmetric.compare import compare_lines, rank
 
         ranking = rank(found)
         if report is not None:
@@ -236,7 +242,7 @@ def _scores(
 
             write_compare_report(ranking, report, found, title)
         scores = [each.score.to_dict() for each in found]
-        return {**ranking.to_dict(), "scores": scores}, compare_table(
+        return {**ranking.to_dict(), "scores": scores}, compare_lines(
             ranking, width_of(sys.stdout), short=short
         )
     (only,) = found

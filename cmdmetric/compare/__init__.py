@@ -13,6 +13,10 @@ if TYPE_CHECKING:
         explain as explain,
     )
     from cmdmetric.compare.formats import to_csv as to_csv, to_grid as to_grid
+    from cmdmetric.compare.lines import (
+        compare_lines as compare_lines,
+        versus_lines as versus_lines,
+    )
     from cmdmetric.compare.planning import Plan as Plan, plan as plan
     from cmdmetric.compare.ranking import rank as rank
     from cmdmetric.compare.stored_scores import (
@@ -34,6 +38,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
     {
         "explanation": "AtHand Explanation explain",
         "formats": "to_csv to_grid",
+        "lines": "compare_lines versus_lines",
         "planning": "Plan plan",
         "ranking": "rank",
         "stored_scores": "Against Comparison Entry compare",

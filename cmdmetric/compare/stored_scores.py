@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import math
 import os
 from collections import Counter
@@ -10,6 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from cmdmetric.compare.lines import compare_lines
 from cmdmetric.compare.signatures import signed
 from cmdmetric.errors import InputError
 from cmdmetric.gate import SAME_CAPTIONS, differences_of, numbers, setting_of
@@ -112,6 +114,16 @@ class Comparison:
     #: What they are ranked by: "cmd", or "debiased" where their numbers of images differ.
     ranked_by: str
     warnings: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return "\n".join(compare_lines(self))
+
+    def __repr__(self) -> str:
+        best, *others = self.entries
+        return f"<Comparison {best.name!r} {best.cmd:.4f} before {len(others)} more>"
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(str(self))}</pre>"
 
     def to_dict(self) -> dict[str, Any]:
         """All fields, for JSON."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cmdmetric.compare.lines import versus_lines
 from cmdmetric.compare.signatures import signed
 from cmdmetric.errors import InputError
 from cmdmetric.scoring import (
@@ -53,6 +55,16 @@ class Versus:
     #: The same difference of the other metrics that were asked for, by the names of their numbers;
     #: `p_adjusted` is adjusted for there being several metrics, CMD among them (Holm 1979).
     metrics: Mapping[str, Gap] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        scores = ["", "first:", str(self.first), "", "second:", str(self.second)]
+        return "\n".join([*versus_lines(self), *scores])
+
+    def __repr__(self) -> str:
+        return f"<Versus {versus_lines(self)[0]}>"
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(str(self))}</pre>"
 
     def to_dict(self) -> dict[str, Any]:
         """All fields, for JSON."""

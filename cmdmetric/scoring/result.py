@@ -101,7 +101,8 @@ class CMDScore:
         return self.cmd
 
     def __str__(self) -> str:
-        return "\n".join(text.score_lines(self.table))
+        lines = text.score_lines(self.table)
+        return "\n".join([*lines, "", *text.family_lines(self.table)] if self.metrics else lines)
 
     def __repr__(self) -> str:
         return text.line(self.table)

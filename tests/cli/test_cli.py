@@ -161,6 +161,12 @@ def test_mistakes(example: Path, tmp_path: Path, changes: dict[str, str], messag
     assert "Traceback" not in done.stderr
 
 
+def test_one_argument_of_two() -> None:
+    alone = run("cmd-score", "samples/")
+    assert alone.returncode == 2 and not alone.stdout
+    assert "samples/ alone was given: name the generated images first" in alone.stderr
+
+
 def test_usage_errors() -> None:
     for args in (["only-one"], ["a", "b", "--formt", "json"], ["a", "b", "--format", "xml"]):
         assert run("cmd-score", *args).returncode == 2

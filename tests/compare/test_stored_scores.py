@@ -282,3 +282,13 @@ def test_plans_on_the_command_line(tmp_path: Path) -> None:
     assert done.returncode == 0 and "to tell 0.2: 52,5" in done.stdout
     wrong = subprocess.run([*command, "--detect", "-1"], capture_output=True, text=True)
     assert wrong.returncode == 2 and wrong.stderr.count("\n") == 1, wrong.stderr
+
+
+def test_print_and_notebook() -> None:
+    """What the terminal shows, not fields of a class; a name is no markup in a notebook."""
+    found = compare({"<b>a": score(8.0), "b": score(9.0)})
+    shown = str(found).splitlines()
+    assert shown[0].startswith("model") and shown[1].startswith("<b>a") and len(str(found)) < 1500
+    assert "b  +1.0000 ± 0.1414: differs" in str(found)
+    assert repr(found) == "<Comparison '<b>a' 8.0000 before 1 more>"
+    assert found._repr_html_().startswith("<pre>model") and "&lt;b&gt;a" in found._repr_html_()

@@ -34,6 +34,8 @@ def test_difference_of_the_scores(
     assert result.difference.raw == pytest.approx(result.first.cmd - result.second.cmd, abs=1e-9)
     assert result.difference.p_value == pytest.approx(1 / 2001), "the least of 2,000 permutations"
     assert result.difference.low is None, "too few images for an interval"
+    assert " is worse than " in str(result).splitlines()[0]  # the verdict first
+    assert str(result.first) in str(result) and repr(result).startswith("<Versus ")
     back = versus(good, dark, captions, real, encoder=encoder).difference
     assert back.raw == pytest.approx(-result.difference.raw, abs=1e-9)
 

@@ -32,11 +32,12 @@ def moments_alone(score: CMDScore) -> CMDScore:
     )
 
 
-def test_printed_it_is_the_five_lines_of_the_terminal(score: CMDScore, example: Path) -> None:
+def test_printed_it_is_what_the_terminal_shows(score: CMDScore, example: Path) -> None:
+    """Five lines, and below them the metrics that were asked for."""
     lines = str(score).split("\n")
-    assert len(lines) == 5
     done = run("cmd-score", score.generated, score.captions, "--model", "scenes-toy", "-q")
-    assert done.stdout.split("\n")[:5] == lines
+    assert done.stdout.split("\n")[:5] == lines[:5]
+    assert lines[5] == "" and [line.split()[0] for line in lines[6:]] == list(score.metrics)
     bars = score.uncertainty
     assert bars is not None
     assert f"{score.cmd:.4f} ± {bars.cmd.standard_error:.4f}" in lines[0]
@@ -44,6 +45,7 @@ def test_printed_it_is_the_five_lines_of_the_terminal(score: CMDScore, example: 
     assert f"Dis(f,l) {score.dis_fl:.4f} - Dis(r,l) {score.dis_rl:.4f}" in lines[1]
     assert "400 generated images" in lines[3] and "2,000 captions" in lines[3]
     assert lines[4].endswith(score.signature)
+    assert str(dataclasses.replace(score, metrics={})).split("\n") == lines[:5]
 
 
 def test_repr_is_one_line_with_the_signature(score: CMDScore) -> None:
