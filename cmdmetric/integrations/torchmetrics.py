@@ -192,7 +192,7 @@ class CrossModelDistance(Metric):
             captions = Side(moments, CAPTIONS, truncated=truncated, contents=of_captions)
         score = score_of(generated, real, captions)
         if empty:
-            note = f"{empty} captions have no word in them and are left out"
+            note = f"captions that have no word in them are left out: {empty:,}"
             score = dataclasses.replace(score, empty=empty, warnings=(*score.warnings, note))
         for note in score.warnings:
             warnings.warn(note, UserWarning, stacklevel=2)

@@ -761,7 +761,7 @@ score(sys.argv[1:])
         )
         assert ran.returncode == 0, ran.stderr
         results.append(ran.stdout)
-        told = "from the cache: 800 of 800 images and 2000 of 2000 captions" in ran.stderr
+        told = "from the cache: 800 of 800 images and 2,000 of 2,000 captions" in ran.stderr
         assert told == (made == "warm")
     assert printed(results[0]) == printed(results[1])
     ran = subprocess.run(

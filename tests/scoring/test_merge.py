@@ -140,7 +140,7 @@ def test_what_shards_left_out_is_not_forgotten(
     merged = cmd(pictures, tmp_path / "l.npz", **options)
     direct = cmd(pictures, texts, **options)
     assert merged.empty == direct.empty == 1
-    assert any("1 captions have no word" in note for note in merged.warnings)
+    assert any("have no word in them are left out: 1" in note for note in merged.warnings)
     # The random halves that these errors are of are the same.
     for name, value in direct.metrics.items():
         assert merged.metrics[name].standard_error == value.standard_error, name
