@@ -238,7 +238,10 @@ class Evaluator:
     def _score_of(self, f: Side, l: Side, seen_f: Mapping[str, NDArray[np.float32]]) -> CMDScore:
         """The score of a generated side, with its metrics; warns of what a reader must know."""
         score = score_of(f, self.real, l, real_captions=self.real_captions)
-        seen = with_generated(self._seen_r, seen_f)
+        with _apart_from_training(self.encoder.device.type):
+            encoding = Encoding(self.encoder, device=self.encoder.device)
+            of_captions = self._networks.with_captions(self._seen_r, l, encoding)
+        seen = with_generated(of_captions, seen_f)
         found = Scored(score, f, self.real, l, seen=seen, real_captions=self.real_captions)
         score = with_family(found, self._networks).score
         for note in score.warnings:

@@ -33,7 +33,8 @@ class Protocol:
     rgb: Literal["convert", "viewer"] = "convert"
     #: "squash": both sides to the encoder's size, whatever the aspect.
     #: "crop": the shorter side to the encoder's size, then the centre.
-    resize: Literal["squash", "crop"] = "squash"
+    #: "square": the central square, then to the encoder's size.
+    resize: Literal["squash", "crop", "square"] = "squash"
     #: Pillow's filter; both are antialiased when they shrink.
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
     #: "none": pixels in [0, 1]. "encoder": the mean and std that the encoder was trained with.
@@ -44,11 +45,13 @@ class Protocol:
     #: A feature is divided by its length, then multiplied by this.
     image_scale: float = 10.0
     text_scale: float = 1.0
+    #: What stands before every caption, after these have been cleaned.
+    prefix: str = ""
 
     def __post_init__(self) -> None:
         choices = {
             "rgb": ("convert", "viewer"),
-            "resize": ("squash", "crop"),
+            "resize": ("squash", "crop", "square"),
             "interpolation": ("bilinear", "bicubic"),
             "normalise": ("none", "encoder"),
             "captions": ("words", "as-written"),
@@ -69,6 +72,10 @@ class Protocol:
                 raise InputError(
                     f"protocol {self.name!r}: {field} is {value!r}, it must be a positive number"
                 )
+        if not isinstance(self.prefix, str):
+            raise InputError(
+                f"protocol {self.name!r}: prefix is {self.prefix!r}, it must be a text"
+            )
         if not isinstance(self.name, str) or not re.fullmatch(r"[\w.+-]+", self.name):
             raise InputError(
                 f"a protocol's name is letters, digits and . _ + - only, not {self.name!r}"
@@ -102,11 +109,16 @@ class Protocol:
         return cls(**values)
 
     def clean(self, caption: str) -> str:
-        """The caption as the tokeniser gets it; may be empty.
+        """The caption as the tokeniser gets it, with the prefix; may be empty.
 
         "words" is what the released evaluation did: NLTK's RegexpTokenizer(r"\\w+") on the lower
-        case, then whatever is not ASCII dropped from each word.
+        case, then whatever is not ASCII dropped from each word. A caption without a word gets no
+        prefix.
         """
+        cleaned = self._cleaned(caption)
+        return self.prefix + cleaned if self.prefix and cleaned.strip() else cleaned
+
+    def _cleaned(self, caption: str) -> str:
         if self.captions == "as-written":
             return caption
         lower = caption.lower()
@@ -133,6 +145,25 @@ CLIP = Protocol(
     captions="as-written",
     image_scale=1.0,
     text_scale=1.0,
+)
+#: As CLIPScore's authors ran CLIP (Hessel et al. 2021).
+HESSEL = Protocol(
+    name="hessel",
+    resize="crop",
+    interpolation="bicubic",
+    normalise="encoder",
+    captions="as-written",
+    image_scale=1.0,
+    prefix="A photo depicts ",
+)
+#: As CMMD's authors ran CLIP (Jayasumana et al. 2024).
+CMMD = Protocol(
+    name="cmmd",
+    resize="square",
+    interpolation="bicubic",
+    normalise="encoder",
+    captions="as-written",
+    image_scale=1.0,
 )
 
 

@@ -64,6 +64,7 @@ _OF_PROTOCOL = {
     "captions": "whether captions are reduced to their words",
     "image_scale": "the length that image features are scaled to",
     "text_scale": "the length that caption features are scaled to",
+    "prefix": "what stands before every caption",
 }
 #: What follows from the rest, or does not move CMD as scored.
 _FOLLOWS = ("pairs", "se", "debias")

@@ -5,20 +5,25 @@ from __future__ import annotations
 import re
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol as Interface
 
 from cmdmetric.encoders.image_network import ImageNetwork
+from cmdmetric.encoders.image_tower import ImageTower
 from cmdmetric.encoders.inception import Inception
+from cmdmetric.encoders.lazy_encoder import LazyEncoder
 from cmdmetric.encoders.timm import dinov2, timm_network
-from cmdmetric.encoders.weights import Digest
+from cmdmetric.encoders.weights import Checkpoint, Digest, find_checkpoint
 from cmdmetric.errors import InputError
 from cmdmetric.files import named_path, sha256_of
+from cmdmetric.protocol import CMMD, HESSEL, Protocol
 
 if TYPE_CHECKING:
     import torch
 
+    from cmdmetric.encoders.clip import Encoder
 
-class BuildNetwork(Protocol):
+
+class BuildNetwork(Interface):
     """What makes an `ImageNetwork`: its class, or a function."""
 
     def __call__(
@@ -43,6 +48,40 @@ class BuildNetwork(Protocol):
         """
 
 
+#: CLIPs of published metrics, under the protocols of their papers, and whether captions count.
+_HESSEL = "ViT-B-32/openai", HESSEL, True
+_CMMD = "ViT-L-14-336/openai", CMMD, False
+
+
+def _clip(
+    published: tuple[str, Protocol, bool],
+    weights: str | Path | None,
+    /,
+    *,
+    device: str | torch.device | None,
+    batch_size: int,
+    digest: Digest,
+) -> ImageTower:
+    """The CLIP of a published metric; see `BuildNetwork`."""
+    model, protocol, reads = published
+    checkpoint = find_checkpoint(model, weights, digest)
+    encoder = LazyEncoder(
+        partial(find_checkpoint, checkpoint),
+        protocol,
+        batch_size,
+        partial(_build_clip, protocol, device, batch_size),
+    )
+    return ImageTower(encoder, reads=reads)
+
+
+def _build_clip(
+    protocol: Protocol, device: str | torch.device | None, batch_size: int, checkpoint: Checkpoint
+) -> Encoder:
+    from cmdmetric.encoders.clip import Encoder  # imports torch
+
+    return Encoder(checkpoint, None, protocol, device=device, batch_size=batch_size)
+
+
 #: Those of the networks that are looked at by the metrics of any network.
 _OF_IMAGES_ALONE = ("dinov2",)
 #: The networks by the names that metrics give them (`cmdmetric.scoring.family`). Those that the
@@ -50,6 +89,8 @@ _OF_IMAGES_ALONE = ("dinov2",)
 IMAGE_NETWORKS: dict[str, BuildNetwork] = {
     "inception": Inception,
     "dinov2": dinov2,
+    "clip-hessel": partial(_clip, _HESSEL),
+    "clip-cmmd": partial(_clip, _CMMD),
 }
 
 

@@ -21,17 +21,25 @@ if TYPE_CHECKING:
 class ImageTower:
     """An `ImageNetwork`; the network of a LazyEncoder is built when it encodes, not before."""
 
-    def __init__(self, encoder: Encoder | LazyEncoder) -> None:
+    def __init__(self, encoder: Encoder | LazyEncoder, *, reads: bool = False) -> None:
         """An encoder with its protocol.
+
+        Args:
+            encoder: The encoder.
+            reads: Whether metrics of it are made of captions too, which its text tower reads.
 
         Raises:
             InputError: Its checkpoint cannot be had.
         """
         self._encoder = encoder
+        #: What reads captions; None where only images count.
+        self.reader = encoder if reads else None
         self._size = encoder.checkpoint.image_size
         self.batch_size = encoder.batch_size
         self.sha256 = encoder.checkpoint.sha256
-        self.fields = {"proto": encoder.protocol.name, "dtype": encoder.dtype, "tok": "none"}
+        name, at, digest = encoder.checkpoint.tokeniser.rpartition("@")
+        tokeniser = f"{name}{at}{digest[:8] if at else digest}" if reads else "none"
+        self.fields = {"proto": encoder.protocol.name, "dtype": encoder.dtype, "tok": tokeniser}
         self.space: Space = image_space(encoder.checkpoint, encoder.protocol, encoder.dtype)
 
     def prepare(self, image: Image.Image) -> NDArray[np.uint8]:

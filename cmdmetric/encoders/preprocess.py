@@ -17,11 +17,15 @@ _LONG = 64
 def to_pixels(image: Image.Image, size: int, protocol: Protocol) -> NDArray[np.uint8]:
     """Any image as RGB pixels (size, size, 3) uint8: converted, resized and cut by the protocol.
 
-    Equal to torchvision's Resize and CenterCrop on the same PIL image.
+    With "crop" it is equal to torchvision's Resize and CenterCrop on the same PIL image.
     """
     image = to_rgb(image, protocol.rgb)
     box = None
-    if protocol.resize == "squash":
+    if protocol.resize == "square" and image.width != image.height:
+        side = min(image.size)
+        left, top = (image.width - side) // 2, (image.height - side) // 2
+        image = image.crop((left, top, left + side, top + side))
+    if protocol.resize != "crop":
         width, height = size, size
     elif image.width <= image.height:
         width, height = size, int(size * image.height / image.width)

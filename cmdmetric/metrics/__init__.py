@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from cmdmetric.metrics.clipscore import (
         WEIGHT as WEIGHT,
         clip_scores as clip_scores,
+        pair_cosines as pair_cosines,
         ref_clip_scores as ref_clip_scores,
     )
     from cmdmetric.metrics.cmd import (
@@ -86,7 +87,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
-        "clipscore": "WEIGHT clip_scores ref_clip_scores",
+        "clipscore": "WEIGHT clip_scores pair_cosines ref_clip_scores",
         "cmd": "CrossModelDistance QUANTITIES cross_model_distance",
         "copies": "Memorisation memorisation",
         "distance_influence": (

@@ -23,6 +23,20 @@ from cmdmetric.metrics.vectors import (
 WEIGHT = 2.5
 
 
+def pair_cosines(images: ArrayLike, captions: ArrayLike) -> Array:
+    """cos(image, caption) for each pair: (n,), from -1 to 1.
+
+    images and captions are features (n, d), row i of one belonging to row i of the other.
+
+    >>> pair_cosines([[2.0, 0.0], [1.0, 0.0]], [[1.0, 0.0], [-1.0, 0.0]])
+    array([ 1., -1.])
+
+    Raises:
+        InputError: The rows are not pairs, or a vector is zero and has no direction.
+    """
+    return np.asarray(np.einsum("nd,nd->n", *_pairs(images, captions)))
+
+
 def clip_scores(images: ArrayLike, captions: ArrayLike) -> Array:
     """w max(cos(image, caption), 0) with w = 2.5, for each pair: (n,), from 0 to 2.5.
 
@@ -35,8 +49,7 @@ def clip_scores(images: ArrayLike, captions: ArrayLike) -> Array:
     Raises:
         InputError: The rows are not pairs, or a vector is zero and has no direction.
     """
-    x, y = _pairs(images, captions)
-    return WEIGHT * np.clip(np.einsum("nd,nd->n", x, y), 0, 1)
+    return WEIGHT * np.clip(pair_cosines(images, captions), 0, 1)
 
 
 def clipscore(images: ArrayLike, captions: ArrayLike) -> float:

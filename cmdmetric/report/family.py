@@ -15,11 +15,13 @@ from cmdmetric.uncertainty import Z95, Value
 ASPECTS: dict[str, dict[str, str]] = {
     "Quality": {
         "fid": "FID", "fd": "Fréchet distance", "kid": "KID", "clip_kid": "KID of CLIP",
-        "cmmd": "CMMD", "cmmd_biased": "CMMD, as published", "is": "Inception score",
-        "precision": "Precision", "density": "Density",
+        "cmmd": "CMMD", "cmmd_biased": "CMMD, biased", "is": "Inception score",
+        "precision": "Precision", "density": "Density", "cmmd_published": "CMMD, as published",
     },
     "Consistency with captions": {
-        "clipscore": "CLIPScore", "ref_clipscore": "RefCLIPScore", "r_precision": "R-precision",
+        "clipscore": "CLIPScore", "clipscore_hessel": "CLIPScore, as published",
+        "clip_cosine": "Cosine × 100", "ref_clipscore": "RefCLIPScore",
+        "r_precision": "R-precision",
         "r_precision_drawn": "R-precision, drawn", "i2t_r1": "Image to text, R@1",
         "i2t_r5": "Image to text, R@5", "i2t_r10": "Image to text, R@10",
         "t2i_r1": "Text to image, R@1", "t2i_r5": "Text to image, R@5",

@@ -33,6 +33,8 @@ _TRAINED = {
 _TIMM = "wightman2019timm"
 _NETWORKS = {
     "inception": ("szegedy2016inception", "obukhov2020torchfidelity"),
+    "clip-hessel": (_CLIP, _OPEN_CLIP),
+    "clip-cmmd": (_CLIP, _OPEN_CLIP),
     "dinov2": ("oquab2024dinov2", _TIMM),
 }
 

@@ -162,6 +162,18 @@ class Encoding:
         rows, records = found.features
         return rows, split_records(records)[0]
 
+    def read_by(self, reader: Encoder | LazyEncoder, captions: Captions) -> Rows | None:
+        """The features of captions under another encoder; None in a process that gets none.
+
+        Raises:
+            InputError: The captions cannot be encoded (see `encode_captions`).
+        """
+        encode = encode_captions
+        if self.workers is not None:
+            encode = partial(shared_captions, workers=self.workers)
+        found = encode(captions, reader, progress=self.progress, cache=self.cache)
+        return None if found.features is None else np.asarray(found.features)
+
     def _count(self, what: str, cached: int, total: int) -> None:
         before = self._counts.get(what, (0, 0))
         self._counts[what] = (before[0] + cached, before[1] + total)

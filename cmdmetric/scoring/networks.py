@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from cmdmetric.errors import InputError
 from cmdmetric.files import sha256_of
-from cmdmetric.inputs import ImageSet, open_images
+from cmdmetric.inputs import Captions, ImageSet, open_images
 from cmdmetric.metrics import Moments
 from cmdmetric.scoring.encoding import Encoding, Rows
 from cmdmetric.scoring.family.metric import Metric, Seen
@@ -124,6 +124,29 @@ class Networks:
                 of_own, contents = own, digest_of_moments(own)
             seen[name] = Seen(None, of_own, True, *made, source, contents)
         return side, seen
+
+    def with_captions(
+        self, seen: Mapping[str, Seen], l: Side, encoding: Encoding
+    ) -> dict[str, Seen]:
+        """Add what networks make of the captions, where any of their metrics takes them.
+
+        Args:
+            seen: What the networks make of images, by their names.
+            l: The captions, as CLIP has read them.
+            encoding: How they are encoded.
+
+        Raises:
+            InputError: The captions cannot be encoded.
+        """
+        found = dict(seen)
+        for name, each in seen.items():
+            reader = getattr(self.networks[name], "reader", None)
+            if reader is None or l.texts is None:
+                continue
+            texts = tuple(l.texts.texts[i] for i in l.kept)
+            captions = Captions(texts, (None,) * len(texts), l.source)
+            found[name] = replace(each, l=encoding.read_by(reader, captions))
+        return found
 
 
 def _encoded(

@@ -90,6 +90,7 @@ def scored(
         if isinstance(opened_l, ImageSet):  # its images have been read, and its captions are known
             opened_l = captions_along(opened_l)
         l = encoding.side(opened_l)
+        seen = networks.with_captions(seen, l, encoding)
         train = None
         if wanted.train is not None:
             train = encoding.side(open_image_side(wanted.train, encoding.columns))

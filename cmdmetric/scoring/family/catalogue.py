@@ -15,10 +15,17 @@ from cmdmetric.metrics import QUANTITIES
 from cmdmetric.scoring.family.distances import FID, FJD
 from cmdmetric.scoring.family.diversity import PRDC, VENDI
 from cmdmetric.scoring.family.inception import INCEPTION_SCORE
-from cmdmetric.scoring.family.kernels import CLIP_KID, CMMD, KID
+from cmdmetric.scoring.family.kernels import CLIP_KID, CMMD, CMMD_PUBLISHED, KID
 from cmdmetric.scoring.family.metric import Given, Metric, Unavailable
 from cmdmetric.scoring.family.of_network import DINOV2, metrics_of
-from cmdmetric.scoring.family.pairs import CLIPSCORE, R_PRECISION, RECALL_AT_K, REF_CLIPSCORE
+from cmdmetric.scoring.family.pairs import (
+    CLIP_COSINE,
+    CLIPSCORE,
+    CLIPSCORE_HESSEL,
+    R_PRECISION,
+    RECALL_AT_K,
+    REF_CLIPSCORE,
+)
 from cmdmetric.uncertainty import Measured, Value, number_of_draws
 
 #: The metrics by name, in the order in which they are shown.
@@ -26,6 +33,7 @@ METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
         CLIPSCORE,
+        CLIP_COSINE,
         REF_CLIPSCORE,
         R_PRECISION,
         RECALL_AT_K,
@@ -38,8 +46,13 @@ METRICS: dict[str, Metric] = {
         KID,
         INCEPTION_SCORE,
         *metrics_of(DINOV2),
+        CLIPSCORE_HESSEL,
+        CMMD_PUBLISHED,
     )
 }
+
+#: What other tools call some of them.
+ALIASES = {"isc": "is", "prc": "prdc"}
 
 #: The metric that each number of the family is of.
 METRIC_OF: dict[str, Metric] = {
@@ -109,7 +122,8 @@ def metrics_named(metrics: str | Iterable[str]) -> tuple[tuple[Metric, ...], boo
     if not all(isinstance(name, str) for name in names):
         raise InputError(f"metrics is {metrics!r}: it is 'fid,clipscore', a list of such names, "
                          "or 'all'")  # fmt: skip
-    wanted = dict.fromkeys(name.lower() for name in names)
+    lower = (name.lower() for name in names)
+    wanted = dict.fromkeys(ALIASES.get(name, name) for name in lower)
     if "all" in wanted:
         found = [each for name, each in METRICS.items() if not each.named_only or name in wanted]
         return tuple(found), True

@@ -100,9 +100,9 @@ def _sources(given: Given) -> list[bytes | None]:
 
 
 def _digest(seen: Seen) -> bytes:
-    """Digest what a network beside CLIP makes of both sides, by sha256."""
+    """Digest what a network beside CLIP makes of the sides, by sha256."""
     digest = hashlib.sha256(str(seen.apart).encode())
-    for side in (seen.f, seen.r):
+    for side in (seen.f, seen.r, seen.l):
         arrays = (side.mean, side.cov) if isinstance(side, Moments) else (side,)
         for array in arrays:
             shape = "" if array is None else array.shape

@@ -24,6 +24,8 @@ from cmdmetric.scoring.family.inception import INCEPTION, vectors
 from cmdmetric.scoring.family.metric import Features, Given, Metric
 from cmdmetric.uncertainty import Array, Measured, units
 
+#: The CLIP of CMMD's paper among the networks.
+CMMD_CLIP = "clip-cmmd"
 #: KID's influences are found in parts of so many images: a fraction of its own time.
 _PART = 2000
 
@@ -67,6 +69,28 @@ CMMD = Metric(
     unbiased=("cmmd",),
     parameters={"kernel": f"gauss-{SIGMA:g}", "scale": f"{SCALE:g}"},
     cites=("jayasumana2024cmmd",),
+)
+
+
+def cmmd_as_published(given: Given) -> list[Measured]:
+    """CMMD with the encoder, the pixels and the estimator of its authors' code."""
+    _, biased = cmmd(given.through(CMMD_CLIP))
+    return [biased]
+
+
+def _published_together(one: Given, two: Given) -> tuple[Array, Array]:
+    return _cmmd_together(one.through(CMMD_CLIP), two.through(CMMD_CLIP))
+
+
+CMMD_PUBLISHED = Metric(
+    "cmmd:published",
+    {"cmmd_published": "lower"},
+    cmmd_as_published,
+    network=CMMD_CLIP,
+    exchanged=_published_together,
+    named_only=True,
+    parameters={**CMMD.parameters, "estimate": "biased"},
+    cites=CMMD.cites,
 )
 
 

@@ -44,6 +44,7 @@ class Seen:
         fields: What the signatures of its metrics have in other words than CMD's.
         real: The name of its real side.
         contents: Digests of its real side, as in `Side.contents`; None without any.
+        l: (k, d) its features of the captions, in the order of CLIP's; None where it reads none.
     """
 
     f: Features | None
@@ -53,6 +54,7 @@ class Seen:
     fields: Mapping[str, str] = field(default_factory=dict)
     real: str = ""
     contents: Contents | None = None
+    l: Features | None = None
 
     @property
     def n_real(self) -> int | None:
@@ -114,6 +116,20 @@ class Given:
             Unavailable: Only the moments of a side are at hand.
         """
         return cosines(self.features("f"), self.features("r"))
+
+    def described(self) -> tuple[Side, Side]:
+        """Give the generated images and their captions, as the network sees both.
+
+        Raises:
+            Unavailable: One is features already, or the captions are others than it has read.
+        """
+        if self.network is None:
+            return self.f, self.l
+        read = self.seen[self.network].l if self.network in self.seen else None
+        if read is None or len(read) != len(self.l.kept):
+            raise Unavailable(f"it takes captions as text, and {self.l.source} holds none")
+        images = self.seen_by(self.network)
+        return replace(self.f, features=images), replace(self.l, features=read)
 
     def drawn(self, side: Images, rows: Sequence[int] | None = None) -> Drawn:
         """Tell what was drawn together of the images of a side, or of these rows of them."""

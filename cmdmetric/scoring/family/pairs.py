@@ -7,12 +7,22 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from cmdmetric.metrics import WEIGHT, clip_scores, ranks, ref_clip_scores, win_chances, wins
+from cmdmetric.metrics import (
+    WEIGHT,
+    clip_scores,
+    pair_cosines,
+    ranks,
+    ref_clip_scores,
+    win_chances,
+    wins,
+)
 from cmdmetric.scoring.family.metric import Features, Given, Metric, Unavailable, features_of
 from cmdmetric.scoring.grouping import caption_rows
 from cmdmetric.scoring.side import Side
 from cmdmetric.uncertainty import Array, Measured
 
+#: The CLIP of CLIPScore's paper among the networks.
+HESSEL = "clip-hessel"
 #: Images whose captions are judged at once by RefCLIPScore.
 _IMAGES = 2048
 #: Recall is told at these ranks.
@@ -67,7 +77,7 @@ class Pairs:
     @classmethod
     def of_generated(cls, given: Given) -> Pairs:
         """Pair the generated images with their captions; see `of` for what it raises."""
-        return cls.of(given.f, given.l, "generated images")
+        return cls.of(*given.described(), "generated images")
 
     @classmethod
     def of_real(cls, given: Given) -> Pairs:
@@ -122,6 +132,12 @@ def clipscore(given: Given) -> list[Measured]:
     return [pairs.mean_of_captions(clip_scores(pairs.images[pairs.owner], pairs.captions))]
 
 
+def clip_cosine(given: Given) -> list[Measured]:
+    """The cosine of an image and its caption times 100, as torchmetrics prints CLIPScore."""
+    pairs = Pairs.of_generated(given)
+    return [pairs.mean_of_captions(100 * pair_cosines(pairs.images[pairs.owner], pairs.captions))]
+
+
 CLIPSCORE = Metric(
     "clipscore",
     {"clipscore": "higher"},
@@ -153,6 +169,37 @@ def ref_clipscore(given: Given) -> list[Measured]:
         scores.append(ref_clip_scores(images, captions[judged], captions[others], beside))
     judged = np.concatenate(several)
     return [replace(pairs, owner=pairs.owner[judged]).mean_of_captions(np.concatenate(scores))]
+
+
+CLIP_COSINE = Metric(
+    "clip_cosine",
+    {"clip_cosine": "higher"},
+    clip_cosine,
+    is_mean=True,
+    without_real=True,
+    unbiased=("clip_cosine",),
+    parameters={"scale": "100", "prefix": "none"},
+    cites=("hessel2021clipscore",),
+)
+
+
+def clipscore_as_published(given: Given) -> list[Measured]:
+    """CLIPScore under the protocol of its paper (Hessel et al. 2021), whatever CMD is made with."""
+    return clipscore(given.through(HESSEL))
+
+
+CLIPSCORE_HESSEL = Metric(
+    "clipscore:hessel",
+    {"clipscore_hessel": "higher"},
+    clipscore_as_published,
+    network=HESSEL,
+    is_mean=True,
+    without_real=True,
+    named_only=True,
+    unbiased=("clipscore_hessel",),
+    parameters={"w": f"{WEIGHT:g}", "prefix": "A photo depicts"},
+    cites=("hessel2021clipscore",),
+)
 
 
 REF_CLIPSCORE = Metric(

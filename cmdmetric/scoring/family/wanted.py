@@ -115,6 +115,6 @@ def _only_image_model(metrics: tuple[Metric, ...]) -> set[str]:
         raise InputError(
             "weights of an image model were given (--image-weights), and "
             + (f"{len(found)} such models are wanted" if found else "none is wanted")
-            + ": they are of one --image-model, or of dinov2's metrics"
+            + ": they are of one --image-model, or of a metric such as fd_dinov2"
         )
     return found
