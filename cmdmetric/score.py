@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Literal
 from cmdmetric.metrics import Moments, frechet_distance
 from cmdmetric.scoring import (
     CMDScore,
+    Pack,
     Source,
     Wanted,
+    check_pack,
     check_per_image,
     common_provenance,
     encoding_of,
@@ -45,6 +47,7 @@ def cmd(
     scores: Source | None = None,
     score_columns: str | Iterable[str] | Mapping[str, str | None] = (),
     per_image: str | Path | None = None,
+    pack: str | Path | None = None,
     report: str | Path | None = None,
     **options: Unpack[EncodingOptions],
 ) -> CMDScore:
@@ -87,6 +90,8 @@ def cmd(
             "hps=higher,lpips=lower" or as a mapping; by default all columns of numbers.
         per_image: Where a table of what is known of every image is to be written: .csv, .jsonl or
             .parquet (docs/metrics.md).
+        pack: Where everything that the score follows from is to be written, but for the images: an
+            .npz, from which anyone computes it again (`cmdmetric.scoring.verify`, docs/verify.md).
         report: Where a report is to be written, a self-contained HTML page (docs/report.md).
         **options: How images and captions are encoded: `model`, `weights`, `protocol`, `device`,
             `encoder`, `batch_size`, `dtype`, `caption_column`, `image_column`, `on_error`,
@@ -112,6 +117,8 @@ def cmd(
         check_report(report)
     if per_image is not None:
         check_per_image(per_image)
+    if pack is not None:
+        check_pack(pack)
     encoding = encoding_of(**options)
     wanted = Wanted.of(
         metrics,
@@ -130,6 +137,8 @@ def cmd(
         warnings.warn(note, UserWarning, stacklevel=2)
     if per_image is not None:
         per_image_of(found, by).write(per_image)
+    if pack is not None:
+        Pack.of(found).write(pack)
     if report is not None:
         from cmdmetric.report import look_at, write_report
 

@@ -15,6 +15,7 @@ from cmdmetric.cli.stored.compare import compare
 from cmdmetric.cli.stored.explain import explain
 from cmdmetric.cli.stored.plan import plan
 from cmdmetric.cli.stored.published import published
+from cmdmetric.cli.stored.verify import verify
 from cmdmetric.version import __version__
 
 __all__ = ["main", "score"]
@@ -38,5 +39,6 @@ for command in (
     doctor,
     cite,
     explain,
+    verify,
 ):
     main.add_command(command)

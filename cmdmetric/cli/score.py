@@ -33,6 +33,7 @@ GROUPS = {
     "For others": ("cite",),
     "Slices and copies": ("by", "train"),
     "Single images": ("worst", "per_image"),
+    "To be verified": ("pack",),
     "Inputs": (
         "caption_column", "image_column", "on_error", "scores", "score_columns",
         "inception_weights", "inception_real", "image_weights",
@@ -88,6 +89,8 @@ Examples:
               help="List what raises CMD most.", show_default=False)  # fmt: skip
 @click.option("--per-image", metavar="FILE", shell_complete=completion.paths,
               help="Write what is known of every image (.csv, .jsonl, .parquet).")  # fmt: skip
+@click.option("--pack", metavar="FILE", shell_complete=completion.paths,
+              help="Write what the score follows from (.npz), for cmdmetric verify.")  # fmt: skip
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table",
               show_default=True, help="What goes to stdout.")  # fmt: skip
 @click.option("--short", is_flag=True, help="Print the signature in its short form.")
@@ -119,6 +122,7 @@ def score(
     tolerance: str,
     worst: int | None,
     per_image: str | None,
+    pack: str | None,
     form: str,
     short: bool,
     bare: bool,
@@ -138,7 +142,8 @@ def score(
             f"{shown(captions)} alone was given: name the generated images first, then "
             "their captions"
         )
-    one = {"--versus": versus, "--check": check, "--worst": worst, "--per-image": per_image}
+    one = {"--versus": versus, "--check": check, "--worst": worst, "--per-image": per_image,
+           "--pack": pack}  # fmt: skip
     for option, value in one.items():
         if value and len(generated) > 1:
             raise click.UsageError(f"{option} is of one generator, {len(generated)} were given")
@@ -160,6 +165,10 @@ def score(
         from cmdmetric.scoring import check_per_image
 
         check_per_image(per_image)
+    if pack is not None:
+        from cmdmetric.scoring import check_pack
+
+        check_pack(pack)
     if versus is None:
         from cmdmetric.scoring import Wanted
 
@@ -176,7 +185,17 @@ def score(
             each=per_image is not None,
         )
         content, lines = _scores(
-            generated, captions, real, options, wanted, worst, per_image, report, title, short=short
+            generated,
+            captions,
+            real,
+            options,
+            wanted,
+            worst,
+            per_image,
+            pack,
+            report,
+            title,
+            short=short,
         )
     else:
         from cmdmetric.cli.tables import versus_table
@@ -220,6 +239,7 @@ def _scores(
     wanted: Wanted,
     worst: int | None,
     per_image: str | None,
+    pack: str | None,
     report: str | None,
     title: str | None,
     *,
@@ -261,6 +281,10 @@ def _scores(
         from cmdmetric.scoring import per_image_of
 
         per_image_of(only, wanted.by).write(per_image)
+    if pack:
+        from cmdmetric.scoring import Pack
+
+        Pack.of(only).write(pack)
     if report is not None:
         from cmdmetric.report import look_at, write_report
 

@@ -81,12 +81,17 @@ if TYPE_CHECKING:
         score_of as score_of,
     )
     from cmdmetric.scoring.stored.merging import merge as merge
+    from cmdmetric.scoring.stored.pack import Pack as Pack, check_pack as check_pack
     from cmdmetric.scoring.stored.score_file import (
         SCHEMA as SCHEMA,
         read_json as read_json,
         refuse_malformed as refuse_malformed,
     )
     from cmdmetric.scoring.stored.storing import stored_set as stored_set
+    from cmdmetric.scoring.stored.verification import (
+        Verification as Verification,
+        verify as verify,
+    )
     from cmdmetric.scoring.stored_sets import StoredSet as StoredSet
     from cmdmetric.scoring.together import (
         Scored as Scored,
@@ -119,6 +124,8 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "stored_sets": "StoredSet",
         "stored.score_file": "SCHEMA read_json refuse_malformed",
         "stored.storing": "stored_set",
+        "stored.pack": "Pack check_pack",
+        "stored.verification": "Verification verify",
         "together": "Scored scored with_family",
         "detail.copies": "Copies Copying",
         "detail.slices": "Slice SliceValue Slices labels_of",

@@ -58,6 +58,10 @@ class StoredSet:
         Raises:
             InputError: It cannot be written.
         """
+        write_npz(path, self.arrays())
+
+    def arrays(self) -> dict[str, Any]:
+        """Give what `save` writes, by the names of the arrays."""
         contents: dict[str, Any] = {"n": np.int64(0)}
         if self.moments is not None:
             contents = self.moments.arrays()
@@ -77,7 +81,7 @@ class StoredSet:
             if self.captions is not None:
                 own = self.captions
                 contents["captions"] = _packed([own.texts, own.images, own.fields])
-        write_npz(path, contents)
+        return contents
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> StoredSet:

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
 from cmdmetric import CMDScore, cmd
@@ -14,6 +15,7 @@ from cmdmetric.compare import AtHand, Explanation, explain
 from cmdmetric.compare.explanation import NUMBERS
 from cmdmetric.errors import InputError
 from tests.compare.test_stored_scores import SIGNATURE, score
+from tests.conftest import ROOT
 from tests.support.commands import run
 
 #: Sixty images are quickly encoded, and few for as many dimensions as an encoder may have.
@@ -111,6 +113,35 @@ def test_one_thing_at_a_time(sets: dict[str, Path], cache: Path) -> None:
     (number,) = [step for step in found.steps if "number of generated" in step.change]
     assert number.dis_fr > 0 and "60 to 30" in number.change
     assert found.unchanged == ()
+
+
+def test_another_encoder(sets: dict[str, Path], cache: Path) -> None:
+    a = scored(sets, cache, "many", "real")
+    b = cmd(sets["many"], sets["captions"], sets["real"], model="scenes-toy-1", cache=cache,
+            progress=False)  # fmt: skip
+    images = AtHand(sets["many"], sets["captions"], sets["real"])
+    found = explain(a, b, images, cache=cache, progress=False)
+    adds_up(found)
+    (model,) = [each for each in found.differences if each.field == "model"]
+    assert (model.first.partition("@")[0], model.second.partition("@")[0]) == (
+        "scenes-toy", "scenes-toy-1"
+    )  # fmt: skip
+    (step,) = [each for each in found.steps if "encoder" in each.change]
+    assert "scenes-toy to scenes-toy-1" in step.change
+    # All of it is the encoder's: both scores come out again.
+    assert step.cmd == pytest.approx(found.gap["cmd"], abs=1e-9 * max(a.dis_rl, b.dis_rl))
+
+
+def test_it_is_as_its_schema_says(sets: dict[str, Path], cache: Path) -> None:
+    schema = json.loads((ROOT / "cmdmetric/compare/explanation.schema.json").read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    a, b = scored(sets, cache, "few", "real"), scored(sets, cache, "many", "real")
+    images = AtHand(sets["few"], sets["captions"], sets["real"])
+    for found in (explain(a, b), explain(a, b, images, cache=cache, progress=False)):
+        jsonschema.validate(json.loads(json.dumps(found.to_dict())), schema)
+    wrong = {**json.loads(json.dumps(found.to_dict())), "more": 1}
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(wrong, schema)
 
 
 def test_what_is_not_at_hand_is_said_so(sets: dict[str, Path], cache: Path) -> None:
