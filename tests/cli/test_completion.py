@@ -34,7 +34,7 @@ def offered(line: str, shell: str = "bash", **env: str) -> list[str]:
     [
         ("cmd-score --metr", ["plain,--metrics"]),
         ("cmd-score sam", ["file,sam"]),
-        ("cmd-score samples/ captions.json --metrics cl", ["plain,clipscore", "plain,clip_kid"]),
+        ("cmd-score s/ captions.json --metrics clip_", ["plain,clip_cosine", "plain,clip_kid"]),
         ("cmd-score --metrics fid,kid,fj", ["plain,fid,kid,fjd"]),
         ("cmd-score --model sc", ["file,sc", "plain,scenes-toy"]),
         ("cmd-score --model ViT-B-32/op", ["file,ViT-B-32/op", "plain,ViT-B-32/openai"]),
