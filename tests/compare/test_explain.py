@@ -115,19 +115,19 @@ def test_one_thing_at_a_time(sets: dict[str, Path], cache: Path) -> None:
     assert found.unchanged == ()
 
 
-def test_another_encoder(sets: dict[str, Path], cache: Path) -> None:
+def test_another_encoder(sets: dict[str, Path], cache: Path, tiny_clip: Path) -> None:
     a = scored(sets, cache, "many", "real")
-    b = cmd(sets["many"], sets["captions"], sets["real"], model="scenes-toy-1", cache=cache,
+    b = cmd(sets["many"], sets["captions"], sets["real"], model=tiny_clip, cache=cache,
             progress=False)  # fmt: skip
     images = AtHand(sets["many"], sets["captions"], sets["real"])
-    found = explain(a, b, images, cache=cache, progress=False)
+    found = explain(a, b, images, AtHand(model=tiny_clip), cache=cache, progress=False)
     adds_up(found)
     (model,) = [each for each in found.differences if each.field == "model"]
     assert (model.first.partition("@")[0], model.second.partition("@")[0]) == (
-        "scenes-toy", "scenes-toy-1"
+        "scenes-toy", "tiny-clip"
     )  # fmt: skip
     (step,) = [each for each in found.steps if "encoder" in each.change]
-    assert "scenes-toy to scenes-toy-1" in step.change
+    assert "scenes-toy to tiny-clip" in step.change
     # All of it is the encoder's: both scores come out again.
     assert step.cmd == pytest.approx(found.gap["cmd"], abs=1e-9 * max(a.dis_rl, b.dis_rl))
 

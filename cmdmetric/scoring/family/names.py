@@ -5,6 +5,7 @@ from __future__ import annotations
 #: As in `METRICS` of the catalogue, which takes a second to load; a test compares the two.
 METRIC_NAMES = (
     "clipscore",
+    "clip_cosine",
     "ref_clipscore",
     "r_precision",
     "recall_at_k",
@@ -20,4 +21,6 @@ METRIC_NAMES = (
     "kid_dinov2",
     "prdc_dinov2",
     "vendi_dinov2",
+    "clipscore:hessel",
+    "cmmd:published",
 )
