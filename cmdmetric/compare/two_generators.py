@@ -161,7 +161,7 @@ def versus(
 def difference_of(one: Scored, two: Scored) -> Difference:
     """Compute CMD of one minus CMD of two, which were scored together and have their features.
 
-    Where either score has no value without the excess of finite samples, the difference has none.
+    Where either score has no debiased value, the difference has none.
     """
     (of_one, of_two, of_r), of_l = as_samples([one.f, two.f, one.r], one.l)
     why = _withheld(one) or _withheld(two)
@@ -176,7 +176,7 @@ def share_captions(one: Scored, two: Scored) -> bool:
 
 
 def _withheld(of: Scored) -> str | None:
-    """Why a score has no value without the excess of finite samples; None where it has one."""
+    """Why a score has no debiased value; None where it has one."""
     bars = of.score.uncertainty
     return "there are no error bars" if bars is None else bars.withheld
 
@@ -184,7 +184,7 @@ def _withheld(of: Scored) -> str | None:
 def gaps_of(one: Scored, two: Scored) -> dict[str, Gap]:
     """Compute the family's numbers of one minus those of two, which were scored together.
 
-    Where it is lost what was drawn together, none is given without the excess of finite samples.
+    Where it is lost what was drawn together, none is debiased.
     """
     groups = dict(zip(("f1", "f2", "r"), groups_of([one.f, two.f, one.r], one.l), strict=True))
     gaps = {

@@ -1,4 +1,4 @@
-"""Error bars of CMD and its parts, their values without finite-sample excess, and comparisons."""
+"""Error bars of CMD and its parts, their debiased values, and comparisons."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ class Estimate:
 
     #: As the literature reports it, with the excess of a finite sample.
     raw: float
-    #: Without the excess; None where it is not known: of too few draws (`Uncertainty.withheld`), or
-    #: of generated images that are moments alone.
+    #: What infinitely many samples would score; None where it is not known: of too few draws
+    #: (`Uncertainty.withheld`), or of generated images that are moments alone.
     debiased: float | None
     #: Of the debiased value, of the raw one where there is none. 0 where nothing was sampled.
     standard_error: float
@@ -87,7 +87,7 @@ class Uncertainty:
     dis_fr: Estimate
     dis_fl: Estimate
     dis_rl: Estimate
-    #: Dis(f,l) - Dis(r,l) without excess, None where debiased is; ITDis is its absolute value.
+    #: The debiased Dis(f,l) - Dis(r,l), None where debiased is; ITDis is its absolute value.
     signed_itdis: float | None
     #: Whose sampling the error bars include, of "generated", "real", "captions".
     sides: tuple[str, ...]
@@ -120,7 +120,7 @@ class Difference:
     """CMD of a first generator minus CMD of a second; negative where the first is better."""
 
     raw: float
-    #: Without the finite-sample excess of both; None where that is not known of either.
+    #: Of the debiased scores; None where either has none.
     debiased: float | None
     #: Of the debiased difference; never smaller than the raw one's.
     standard_error: float
@@ -137,7 +137,7 @@ class Difference:
     sides: tuple[str, ...]
     #: The number of independent draws.
     draws: int
-    #: Why the excess is not known; None where it is.
+    #: Why there is no debiased difference; None where there is.
     withheld: str | None = None
     #: What `p_value` is of; None where there is none.
     test: Test | None = None
@@ -157,7 +157,7 @@ def uncertainty(
     *,
     debiasing: Debiasing | None = None,
 ) -> Uncertainty:
-    """Error bars of CMD, ITDis and the three distances, and their values at infinite samples.
+    """Error bars of CMD, ITDis and the three distances, and their debiased values.
 
     Args:
         f: generated images, a `Sample` (features with groups), features (n, d), or no more than
@@ -359,7 +359,7 @@ class _Errors:
         return len(self.sums)
 
     def knows(self, weights: Array) -> bool:
-        """Whether the excess of a combination of the distances is known."""
+        """Whether a combination of the distances has a debiased value."""
         return self.withheld is None and ("f" in self.samples or not weights[:2].any())
 
     @property
@@ -395,7 +395,7 @@ class _Errors:
     def parts(self, raw: Array, weights: Array) -> Parts:
         """What means and covariances have in a combination of the distances.
 
-        Of the raw distances and of those without excess the signs may differ, where ITDis is small.
+        Of the raw and the debiased distances the signs may differ, where ITDis is small.
         """
         means, used = self.raw.of_means.distances, self.used.of_means.distances
         noise, both = self.used.of_means.second_order, self.used.second_order

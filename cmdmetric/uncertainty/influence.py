@@ -168,7 +168,7 @@ def influences(f: SideLike, r: SideLike, l: SideLike) -> Influences:
 
 
 def influences_of(sides: Sides, *, debiased: bool = False) -> tuple[Influences, Influences | None]:
-    """The influences on the three distances or, if wanted, on those without finite-sample excess.
+    """The influences on the three distances or, if wanted, on the debiased ones.
 
     Of the second the excess `bias` is zero, and `second_order` knows of heavy tails and of what
     was drawn together. The first have no influences of samples then, `Influences.of`, which would

@@ -66,7 +66,7 @@ class Slice:
     adds: SliceValue | None
     #: Means over the slice of the pair metrics that were asked for, by the names of the numbers.
     metrics: Mapping[str, SliceValue]
-    #: CMD of the slice alone without its excess, against real images and captions of the slice.
+    #: The debiased CMD of the slice alone, against real images and captions of the slice.
     #: None where the slice has not the samples for it. Its interval is of this slice alone.
     cmd: SliceValue | None = None
 
