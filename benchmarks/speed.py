@@ -7,10 +7,13 @@ repetitions of ours and of a peer take turns; a ratio is of their medians, and b
 smallest and the largest of the ratios of single turns. Networks are ViT-B/32 with random weights.
 clean-fid, where it is installed, gets OpenAI's network as torch-fidelity has it (its own needs a
 download) through its `model` argument, and the resizing of its clip_features as `custom_fn_resize`.
+prdc, the package of the authors of density and coverage, is timed where it is installed.
 """
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
 import os
 import platform
@@ -33,6 +36,7 @@ from scipy import linalg
 from torch import Tensor
 from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 from torch_fidelity.feature_extractor_clip import FeatureExtractorCLIP, build_model
+from torch_fidelity.metric_prc import prc_features_to_metric
 from torch_fidelity.utils import extract_featuresdict_from_input_id
 
 from cmdmetric import Encoder, Moments, cross_model_distance, frechet_distance
@@ -40,7 +44,15 @@ from cmdmetric.encoders.preprocess import to_pixels
 from cmdmetric.features.images import encode_images
 from cmdmetric.inputs.captions import read_captions
 from cmdmetric.inputs.images import open_images
+from cmdmetric.metrics.kernels.cmmd import cmmd
+from cmdmetric.metrics.prdc import prdc_scores
+from cmdmetric.metrics.retrieval import ranks
 from cmdmetric.protocol import CLIP
+from cmdmetric.scoring.family.catalogue import measure
+from cmdmetric.scoring.family.diversity import PRDC, VENDI
+from cmdmetric.scoring.family.kernels import CLIP_KID, CMMD
+from cmdmetric.scoring.family.metric import Given
+from cmdmetric.scoring.side import Side
 from cmdmetric.uncertainty.error_bars import uncertainty
 from grgan_ref import losses
 from grgan_ref.config import Config, LossConfig
@@ -248,6 +260,65 @@ def distances(turns: int) -> list[Row]:
     return rows
 
 
+def directions(n: int, shift: float, seed: int) -> np.ndarray:
+    """(n, 512) of length one and close together, as CLIP's: their cosines are about 0.6."""
+    rng, place = np.random.default_rng(seed), np.random.default_rng(0)
+    mean, spectrum = place.standard_normal(512), np.geomspace(1, 0.05, 512)
+    mean *= 0.75 / np.linalg.norm(mean)
+    x = mean + rng.standard_normal((n, 512)) * spectrum * (0.6 / np.linalg.norm(spectrum))
+    x[:, 3] += shift
+    return (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
+
+
+def published_cmmd(x: np.ndarray, y: np.ndarray) -> float:
+    """As CMMD's authors' code computes it: three whole matrices in float32."""
+
+    def mean(a: Tensor, b: Tensor) -> Tensor:
+        squares = (a * a).sum(1)[:, None] + (b * b).sum(1) - 2 * a @ b.T
+        return torch.exp(squares / -200).mean()
+
+    a, b = torch.from_numpy(x), torch.from_numpy(y)
+    return 1000 * float(mean(a, a) + mean(b, b) - 2 * mean(a, b))
+
+
+def family(number: int, turns: int) -> list[Row]:
+    f, r = directions(number, 0.05, 1), directions(number, 0.0, 2)
+    size, a = f"{number:,} x 512", torch.from_numpy
+    peers: dict[str, tuple[Timed, str, Timed]] = {
+        "CMMD": (lambda: cmmd(f, r), "its authors' sums, torch", lambda: published_cmmd(f, r)),
+        "precision, recall": (
+            lambda: prdc_scores(f, r, k=3),
+            "torch-fidelity",
+            lambda: prc_features_to_metric(a(f), a(r), prc_neighborhood=3, verbose=False),
+        ),
+    }
+    try:
+        from prdc import compute_prdc
+    except ImportError:
+        pass
+    else:
+
+        def quietly() -> object:
+            with contextlib.redirect_stdout(io.StringIO()):
+                return compute_prdc(r, f, nearest_k=5)
+
+        peers["precision to coverage"] = lambda: prdc_scores(f, r), "prdc", quietly
+    rows = []
+    for what, (ours, name, theirs) in peers.items():
+        seconds, peer, ratio = race(ours, theirs, turns)
+        rows.append(row(f"{what}, {size}", f"{seconds:.1f} s", f"{name}: {peer:.1f} s",
+                        ratio, "5"))  # fmt: skip
+    sides = [Side(Moments.from_features(x), "arrays", features=x) for x in (f, r)]
+    start = clock()
+    given = Given(sides[0], sides[1], sides[1])
+    for metric in (CMMD, CLIP_KID, PRDC, VENDI):
+        measure(metric, given)
+    ranks(f, r)
+    rows.append(row(f"CMMD, KID, PRDC, Vendi with error bars, R@k, {size}",
+                    f"{clock() - start:.1f} s", "none has them", "", "7 s"))  # fmt: skip
+    return rows
+
+
 def loop_over_captions(
     regions: Tensor, words: Tensor, lengths: Tensor, loss: LossConfig, classes: object = None
 ) -> tuple[Tensor, Tensor]:
@@ -410,16 +481,18 @@ def training_steps(turns: int) -> list[Row]:
 @click.option("--out", type=click.Path(path_type=Path), default="benchmarks/results/speed.md")
 @click.option("--turns", default=5, show_default=True)
 @click.option("--images", "number", default=128, show_default=True)
+@click.option("--samples", default=10_000, show_default=True, help="of the family's metrics")
 @click.option("--threads", default=os.cpu_count(), show_default=True)
 @click.option("--clock", "kind", type=click.Choice(list(CLOCKS)), default="wall",
               show_default=True, help="processor: where others use the machine.")  # fmt: skip
-@click.option("--only", help="text, bf16, images, distances, words or step.")
+@click.option("--only", help="text, bf16, images, distances, family, words or step.")
 def main(
     photos: Path,
     captions: Path,
     out: Path,
     turns: int,
     number: int,
+    samples: int,
     threads: int,
     kind: str,
     only: str | None,
@@ -434,6 +507,7 @@ def main(
         weights, peer = random_weights(folder)
         for topic, run in {
             "distances": lambda: distances(turns),
+            "family": lambda: family(samples, min(turns, 3)),
             "words": lambda: words_and_regions(turns),
             "step": lambda: training_steps(min(turns, 3)),
             "text": lambda: texts(weights, peer, sentences, turns),

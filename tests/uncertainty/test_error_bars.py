@@ -491,6 +491,25 @@ def test_influences_of_many_samples_are_those_of_float64(
         assert (error <= 3e-4 * values.std(axis=0)).all()
 
 
+@pytest.mark.parametrize("spread", [1.0, 1e-6])
+def test_leverages_of_many_samples_are_those_of_float64(
+    spread: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A set that hardly varies in some directions is where float32 is not enough."""
+    rng = np.random.default_rng(1)
+    x = rng.standard_t(5, (5000, 40)) * np.where(np.arange(40) < 20, 1.0, spread)
+    x = x @ np.linalg.qr(rng.standard_normal((40, 40)))[0]
+
+    def leverages() -> np.ndarray:
+        return Sampled(End(Moments.from_features(x), x), x, np.arange(5000)).leverages
+
+    found = leverages()
+    monkeypatch.setattr("cmdmetric.uncertainty.excess.ENOUGH", -1.0)  # never
+    exact = leverages()
+    assert np.abs(found - exact).max() <= 3e-4 * exact.std()
+    assert np.any(found != exact) == (spread == 1.0)
+
+
 def test_parts_of_means_and_covariances_add_up_and_are_right_on_average() -> None:
     """In closed form: Gaussians whose covariances are multiples of one."""
     rng, d, n = np.random.default_rng(7), 8, 120
