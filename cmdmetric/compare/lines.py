@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -100,11 +101,18 @@ def compare_lines(
     if how:
         alike = f", {next(iter(how))}" if len(how) == 1 else ""
         lines += ["", f"against {shown(entries[0].name, NAME)}{alike}"]
+    of = {entry.name: entry for entry in entries}
     for each in result.against_best:
         own = f", {_how(each)}" if len(how) > 1 else ""
+        raw = of[each.name].cmd - entries[0].cmd
+        debiased = (
+            ""
+            if math.isclose(each.difference, raw, abs_tol=1e-4)
+            else (f" debiased, {raw:+.4f} as scored")
+        )
         lines.append(
-            f"{shown(each.name, NAME)}  {each.difference:+.4f}{_error(each.standard_error)}: "
-            f"{_told(each, len(result.against_best))}{own}"
+            f"{shown(each.name, NAME)}  {each.difference:+.4f}{_error(each.standard_error)}"
+            f"{debiased}: {_told(each, len(result.against_best))}{own}"
         )
         lines.append(Styled(_signature(each, short=short), "dim"))
     return [*lines, *_families(result, width), *_slice_gaps(result)]
