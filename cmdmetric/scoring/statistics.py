@@ -13,7 +13,7 @@ from cmdmetric.metrics import (
     refuse_differences,
 )
 from cmdmetric.scoring.grouping import DrawnTogether, as_sample, drawn_together, pairing_of
-from cmdmetric.scoring.notes import notes_on, notes_on_pairing, what_is_lost
+from cmdmetric.scoring.notes import notes_on, notes_on_floor, notes_on_pairing, what_is_lost
 from cmdmetric.scoring.result import CMDScore
 from cmdmetric.scoring.side import Side
 from cmdmetric.scoring.signature import signature_of
@@ -55,6 +55,8 @@ def score_of(
     if bars is not None and lost is not None:
         bars = replace(bars, withheld=lost)
         notes.append(f"the debiased CMD is not given: {lost}")
+    elif bars is not None:
+        notes += notes_on_floor(bars)
     signature = signature_of(f, r, l, made, (pairing, real_pairing), bars)
     if bars is None and any(side.has_features for side in (f, r, l)):
         notes.append(
