@@ -52,11 +52,24 @@ class _Guarded:
             os.close(nowhere)
 
 
+def _occupy() -> None:
+    """Let a file that is opened later never become stdout or stderr, where these were closed."""
+    while (descriptor := os.open(os.devnull, os.O_RDONLY)) <= 2:
+        pass
+    os.close(descriptor)
+
+
+def _unwritable(descriptor: int) -> TextIO:
+    """A stream that fails where it is written to, for one that Python has found closed."""
+    return open(descriptor, "w", encoding="utf-8", closefd=False)
+
+
 @contextlib.contextmanager
 def guarded_streams() -> Iterator[None]:
     """Within it no write to stdout or stderr fails; one that did is an exit with status 2."""
+    _occupy()
     streams = sys.stdout, sys.stderr
-    out, err = map(_Guarded, streams)
+    out, err = (_Guarded(stream or _unwritable(fd)) for fd, stream in enumerate(streams, 1))
     sys.stdout, sys.stderr = out, err
     try:
         yield

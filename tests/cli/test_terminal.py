@@ -179,6 +179,24 @@ def test_closed_pipe() -> None:
     assert done.stderr == "error: stdout cannot be written: Broken pipe\n"
 
 
+@pytest.mark.skipif(os.name != "posix", reason="a shell closes streams so")
+@pytest.mark.parametrize("command", ["cmdmetric", "grgan"])
+def test_streams_that_are_closed_from_the_start(command: str, tmp_path: Path) -> None:
+    """What is opened then takes the numbers of the streams that are not there."""
+    call = f"'{BIN / command}' --version"
+    for closed, status, said in (
+        (">&-", 2, "error: stdout cannot be written: Bad file descriptor\n"),
+        ("2>&-", 0, ""),
+        (">&- 2>&- <&-", 2, ""),
+    ):
+        done = subprocess.run(
+            ["sh", "-c", f"{call} {closed}"], capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stderr) == (status, said), closed
+    wrong = f"'{BIN / command}' nosuch 2>&-"
+    assert subprocess.run(["sh", "-c", wrong], capture_output=True, check=False).returncode == 2
+
+
 def test_command_without_arguments_gives_its_help() -> None:
     done = run("cmdmetric")
     assert done.returncode == 2 and done.stderr.startswith("Usage: cmdmetric")
