@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 import sys
 from collections.abc import Iterator
 from typing import Any, TextIO
@@ -16,6 +17,13 @@ from cmdmetric.terminal import say, tell
 INTERRUPTED = 130  # what a shell reports for Ctrl-C: 128 + SIGINT
 #: Wrong usage, bad input, or an output that cannot be written.
 WRONG = 2
+#: What libraries say where the system gives them no more memory or threads.
+_NO_MEMORY = re.compile(
+    r"allocate|out of memory|std::bad_alloc|map segment|start new thread|not enough memory"
+    r"|error return without exception set"  # of an import that was cut off
+    r"|could not (?:create|execute) a (?:primitive|memory)",  # oneDNN's words
+    re.I,
+)
 
 
 class _Guarded:
@@ -103,11 +111,28 @@ class Command(click.Command):
             except click.Abort:
                 tell("interrupted")
                 status = INTERRUPTED
+            except (OSError, MemoryError, RuntimeError, ImportError, SystemError) as error:
+                reason = _of_the_machine(error)
+                if reason is None:
+                    raise
+                tell(f"error: {reason}")
+                status = WRONG
             sys.exit(status)
 
 
 class Group(Command, click.Group):
     """A command of commands."""
+
+
+def _of_the_machine(error: Exception) -> str | None:
+    """What the system has refused, in a line; None where the error is none of the system's."""
+    text = " ".join(str(error).split())
+    if isinstance(error, MemoryError) or _NO_MEMORY.search(text):
+        return f"the memory is used up ({text[:300] or type(error).__name__}): allow more of it"
+    if not isinstance(error, OSError):
+        return None
+    where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, (str, bytes)) else ""
+    return f"{where}{error.strerror or text}"
 
 
 def _show(error: click.ClickException) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import re
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -17,13 +16,6 @@ from cmdmetric.cli import completion
 from cmdmetric.cli.entry import INTERRUPTED, WRONG
 from cmdmetric.scoring import DEFAULTS
 from cmdmetric.terminal import as_json, say, tell
-
-#: What libraries say where the system gives them no more memory or threads.
-_NO_MEMORY = re.compile(
-    r"allocate|out of memory|std::bad_alloc|map segment|start new thread|not enough memory"
-    r"|could not (?:create|execute) a (?:primitive|memory)",  # oneDNN's words
-    re.I,
-)
 
 
 def explain(command: Callable[..., None]) -> Callable[..., None]:
@@ -68,12 +60,6 @@ def explain(command: Callable[..., None]) -> Callable[..., None]:
         except distributed.ProcessLost as error:
             tell(f"error: {error}")
             _exit(WRONG)
-        except (OSError, MemoryError, RuntimeError, ImportError) as error:
-            reason = _of_the_machine(error)
-            if reason is None:
-                raise
-            tell(f"error: {reason}")
-            status = WRONG
         except KeyboardInterrupt:
             tell("interrupted")
             _exit(INTERRUPTED)
@@ -81,17 +67,6 @@ def explain(command: Callable[..., None]) -> Callable[..., None]:
             sys.exit(status)
 
     return run
-
-
-def _of_the_machine(error: Exception) -> str | None:
-    """What the system has refused, in a line; None where the error is none of the system's."""
-    text = " ".join(str(error).split())
-    if isinstance(error, MemoryError) or _NO_MEMORY.search(text):
-        return f"the memory is used up ({text[:300] or type(error).__name__}): allow more of it"
-    if not isinstance(error, OSError):
-        return None
-    where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, (str, bytes)) else ""
-    return f"{where}{error.strerror or text}"
 
 
 def _exit(status: int) -> None:
@@ -103,7 +78,7 @@ def _exit(status: int) -> None:
 def _cache(ctx: click.Context, _: click.Parameter, value: str | bool | None) -> None:
     """--cache-dir and --no-cache are one argument `cache`: as in `cmdmetric.cmd`."""
     chosen = ctx.params.setdefault("cache", True)
-    if value and chosen is not False:
+    if value not in (None, False) and chosen is not False:
         ctx.params["cache"] = False if value is True else value
 
 

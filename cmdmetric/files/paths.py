@@ -53,6 +53,8 @@ def expanded(value: str | os.PathLike[str]) -> Path:
     Raises:
         InputError: It is no path, or there is no such user.
     """
+    if value == "":  # of a variable that is not set: Python would take the current folder
+        raise InputError("'': no path: it is empty")
     try:
         return Path(value).expanduser()
     except ValueError as error:

@@ -259,14 +259,16 @@ class CMDScore:
         for field in dataclasses.fields(cls):
             counted = field.name in ("skipped", "truncated", "empty")
             named = field.name in ("generated", "real", "captions")
-            own[field.name] = content.get(field.name, 0 if counted else "?" if named else None)
+            stored = content.get(field.name)
+            missing = 0 if counted else "?" if named else None
+            own[field.name] = missing if stored is None else stored
         family = content.get("metrics") or {}
         try:
             bars = content.get("uncertainty")
-            own["uncertainty"] = bars and Uncertainty.from_dict(bars)
+            own["uncertainty"] = Uncertainty.from_dict(bars) if bars else None
             for key, kind in (("slices", Slices), ("memorisation", Copying)):
                 stored = content.get(key)
-                own[key] = stored and kind.from_dict(stored)
+                own[key] = kind.from_dict(stored) if stored else None
             single = content.get("draws") in (None, content.get("n"))
             own["metrics"] = {
                 key: value_of(key, each, single=single) for key, each in family.items()

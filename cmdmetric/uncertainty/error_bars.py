@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
@@ -32,6 +32,8 @@ Debiasing = Literal["spectral", "none"]
 
 #: The sides by their letters.
 SIDES = {"f": "generated", "r": "real", "l": "captions"}
+
+_Bar = TypeVar("_Bar", "Estimate", "Part")
 
 #: The quantities as combinations of Dis(f,r), Dis(f,l), Dis(r,l).
 _FR, _FL, _RL = np.eye(3)
@@ -63,6 +65,13 @@ class Part:
     standard_error: float
 
 
+def _read(kind: type[_Bar], values: Mapping[str, Any]) -> _Bar:
+    made = kind(**values)
+    if made.raw is None or made.standard_error is None:
+        raise TypeError("a number or its standard error is null")
+    return made
+
+
 @dataclass(frozen=True)
 class Parts:
     """A number by what it is made of: both parts add up to it, raw or debiased."""
@@ -75,7 +84,7 @@ class Parts:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Parts:
         """The inverse of `dataclasses.asdict`."""
-        return cls(Part(**values["means"]), Part(**values["covariances"]))
+        return cls(*(_read(Part, values[name]) for name in ("means", "covariances")))
 
 
 @dataclass(frozen=True)
@@ -109,10 +118,17 @@ class Uncertainty:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Uncertainty:
-        """The inverse of `to_dict`."""
-        made = {name: Estimate(**values[name]) for name in QUANTITIES}
-        parts = {name: Parts.from_dict(of) for name, of in values.get("parts", {}).items()}
-        return cls(**{**values, **made, "sides": tuple(values["sides"]), "parts": parts})
+        """The inverse of `to_dict`.
+
+        Raises:
+            KeyError, TypeError: Something that has to be there is not.
+        """
+        made = {name: _read(Estimate, values[name]) for name in QUANTITIES}
+        parts = {name: Parts.from_dict(of) for name, of in (values.get("parts") or {}).items()}
+        found = cls(**{**values, **made, "sides": tuple(values["sides"]), "parts": parts})
+        if found.draws is None or found.second_order is None:
+            raise TypeError("the number of draws or the share of second-order noise is null")
+        return found
 
 
 @dataclass(frozen=True)

@@ -16,14 +16,21 @@ resource = pytest.importorskip("resource")
 
 
 @pytest.mark.parametrize(
-    "said",
-    ["could not create a primitive", "std::bad_alloc", "DefaultCPUAllocator: can't allocate"],
+    ("kind", "said"),
+    [
+        (RuntimeError, "could not create a primitive"),
+        (RuntimeError, "std::bad_alloc"),
+        (RuntimeError, "DefaultCPUAllocator: can't allocate"),
+        (ImportError, "x.so: failed to map segment from shared object"),
+        (SystemError, "error return without exception set"),
+        (MemoryError, "MemoryError"),
+    ],
 )
 def test_what_says_that_the_memory_is_used_up(
-    said: str, example: Path, monkeypatch: pytest.MonkeyPatch
+    kind: type[Exception], said: str, example: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object, **__: object) -> None:
-        raise RuntimeError(said)
+        raise kind(said)
 
     monkeypatch.setattr("cmdmetric.scoring.encoding.encode_images", fail)
     done = CliRunner().invoke(
@@ -56,3 +63,24 @@ def test_address_space_of_some_gigabytes(gigabytes: float, example: Path) -> Non
     assert "Traceback" not in done.stderr
     last = done.stderr.splitlines()[-1]
     assert last.startswith("error: ") and ("memory" in last or "map" in last)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits of memory are Linux's")
+@pytest.mark.parametrize("command", [("cmdmetric", "list", "metrics"), ("grgan", "info", "x")])
+def test_address_space_that_no_library_fits_into(command: tuple[str, ...], tmp_path: Path) -> None:
+    """What is imported when a command runs fails in its own ways."""
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_AS, (60 << 20, 60 << 20))
+
+    bare = [sys.executable, "-c", "import click"]
+    if subprocess.run(bare, capture_output=True, check=False, preexec_fn=limit).returncode:
+        pytest.skip("here Python itself takes more")
+    program, *arguments = command
+    done = subprocess.run(
+        [str(BIN / program), *arguments], capture_output=True, text=True, check=False,
+        preexec_fn=limit, cwd=tmp_path, timeout=600,
+    )  # fmt: skip
+    assert done.returncode == 2, done.stderr[-2000:]
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: the memory is used up (")

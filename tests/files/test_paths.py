@@ -21,7 +21,8 @@ from tests.support.systems import modes_hold, needs_interrupts
 #: More of them where this is set: for the ten minutes of a long search.
 EXAMPLES = int(os.environ.get("CMDMETRIC_FUZZ_EXAMPLES", "100"))
 #: Paths that cannot be looked up, without any privileges in play.
-IMPOSSIBLE = {"long": "x" * 5000, "long part": "a/" + "x" * 300, "no user": "~nosuchuser/x"}
+IMPOSSIBLE = {"long": "x" * 5000, "long part": "a/" + "x" * 300, "no user": "~nosuchuser/x",
+              "empty": ""}  # fmt: skip
 
 
 @pytest.fixture
