@@ -273,7 +273,7 @@ class CMDScore:
             own["metrics"] = {
                 key: value_of(key, each, single=single) for key, each in family.items()
             }
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise InputError(f"{name}: its error bars or metrics are incomplete: {error}") from None
         own["signatures"] = {
             key: each["signature"] for key, each in family.items() if each.get("signature")
