@@ -16,7 +16,7 @@ from cmdmetric.compare.stored_scores import (
     untested,
     with_slices,
 )
-from cmdmetric.compare.two_generators import difference_of, gaps_of, share_captions
+from cmdmetric.compare.two_generators import difference_of, gaps_of, share_captions, twins
 from cmdmetric.scoring import Scored
 from cmdmetric.uncertainty import Difference, Gap
 
@@ -31,6 +31,7 @@ def rank(found: Sequence[Scored]) -> Comparison:
     order, ranked_by, notes = ranking_of(entries)
     best, *others = order
     tested = [i for i in others if entries[i].has_errors and entries[best].has_errors]
+    notes += twins(found)
     notes += untested(entries[best], [entries[i] for i in others])
     against = against_best(
         [

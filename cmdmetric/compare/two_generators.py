@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import html
+import itertools
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from cmdmetric.scoring import (
     Scored,
     Source,
     Wanted,
+    are_same,
     as_samples,
     encoding_of,
     groups_of,
@@ -134,7 +136,7 @@ def versus(
                 f"{side.source} is moments alone: a difference needs the features of both sets; "
                 "give the images, or their features (.npz with `features`)"
             )
-    for note in dict.fromkeys(one.score.warnings + two.score.warnings):
+    for note in dict.fromkeys([*one.score.warnings, *two.score.warnings, *twins([one, two])]):
         warnings.warn(note, UserWarning, stacklevel=2)
     difference = difference_of(one, two)
     gaps = _adjusted(difference, gaps_of(one, two))
@@ -167,6 +169,16 @@ def difference_of(one: Scored, two: Scored) -> Difference:
     why = _withheld(one) or _withheld(two)
     found = paired_difference(of_one, of_two, of_r, of_l, debiasing=None if why is None else "none")
     return found if why is None else replace(found, withheld=why)
+
+
+def twins(found: Sequence[Scored]) -> Iterator[str]:
+    """Tell of generators whose images are the same ones, pixel by pixel."""
+    for one, two in itertools.combinations(found, 2):
+        if are_same(one.f, two.f):
+            yield (
+                f"the images of {one.score.generated} and of {two.score.generated} are the same "
+                "ones: nothing sets these generators apart"
+            )
 
 
 def share_captions(one: Scored, two: Scored) -> bool:

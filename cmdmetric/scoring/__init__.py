@@ -46,7 +46,11 @@ if TYPE_CHECKING:
         with_places as with_places,
     )
     from cmdmetric.scoring.networks import Networks as Networks, with_generated as with_generated
-    from cmdmetric.scoring.notes import left_out as left_out, pairing_is_lost as pairing_is_lost
+    from cmdmetric.scoring.notes import (
+        are_same as are_same,
+        left_out as left_out,
+        pairing_is_lost as pairing_is_lost,
+    )
     from cmdmetric.scoring.opening import (
         find_real as find_real,
         open_image_side as open_image_side,
@@ -111,7 +115,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "grouping": "as_samples caption_rows caption_texts groups_of pairing_of with_places",
         "networks": "Networks with_generated",
         "stored.merging": "merge",
-        "notes": "left_out pairing_is_lost",
+        "notes": "are_same left_out pairing_is_lost",
         "opening": "find_real open_image_side open_text_side side_of",
         "options": "DEFAULTS EncoderOptions EncodingOptions refuse_unknown",
         "references": "REFERENCES find_reference_file load_reference",

@@ -108,7 +108,7 @@ def what_is_lost(f: Side, r: Side, l: Side, pairing: Pairing | None) -> str | No
     either is lost, the same images would get another value. Nor is there anything to take off
     where a set is compared with itself.
     """
-    if _are_same(f, r):
+    if are_same(f, r):
         return "the generated and the real images are the same ones"
     for side in (f, r, l):
         if not side.has_features and side.reference is None:
@@ -146,7 +146,7 @@ def _contents(f: Side, r: Side) -> tuple[Contents, Contents] | None:
     return f.contents, r.contents
 
 
-def _are_same(f: Side, r: Side) -> bool:
+def are_same(f: Side, r: Side) -> bool:
     """Whether both sides are one set of images, pixel by pixel, in any order."""
     known = _contents(f, r)
     if known is None or f.moments.n != r.moments.n:
@@ -156,7 +156,7 @@ def _are_same(f: Side, r: Side) -> bool:
 
 def _same_images(f: Side, r: Side) -> Iterator[str]:
     """Tell of generated images that are real ones, pixel by pixel."""
-    if _are_same(f, r):
+    if are_same(f, r):
         yield (
             f"the generated and the real images are the same ones ({f.source}, {r.source}): "
             "distances between them mean nothing"
