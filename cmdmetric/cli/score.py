@@ -254,7 +254,7 @@ def _scores(
     for note in dict.fromkeys(note for each in found for note in each.score.warnings):
         warnings.warn(note, UserWarning, stacklevel=2)
     if len(found) > 1:
-        from cmdmetric.compare import compare_lines, rank
+        from cmdmetric.compare import rank
 
         ranking = rank(found)
         if report is not None:
@@ -262,9 +262,8 @@ def _scores(
 
             write_compare_report(ranking, report, found, title)
         scores = [each.score.to_dict() for each in found]
-        return {**ranking.to_dict(), "scores": scores}, compare_lines(
-            ranking, width_of(sys.stdout), short=short
-        )
+        lines = ranking.lines(width_of(sys.stdout), short=short)
+        return {**ranking.to_dict(), "scores": scores}, lines
     (only,) = found
     result = only.score
     content, lines = result.to_dict(), score_table(result, short=short)

@@ -33,11 +33,9 @@ def score_table(result: CMDScore, *, short: bool = False) -> list[str]:
 
 def versus_table(result: Versus, *, short: bool = False) -> list[str]:
     """Two generators as text: whether they differ, by how much, and their scores."""
-    from cmdmetric.compare import versus_lines
-
     one, two = (shown(score.generated, NAME) for score in (result.first, result.second))
     return [
-        *versus_lines(result, short=short),
+        *result.lines(short=short),
         "",
         Styled(f"first: {one}", "bold"),
         *score_table(result.first, short=short),

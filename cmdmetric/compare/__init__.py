@@ -13,18 +13,10 @@ if TYPE_CHECKING:
         explain as explain,
     )
     from cmdmetric.compare.formats import to_csv as to_csv, to_grid as to_grid
-    from cmdmetric.compare.lines import (
-        compare_lines as compare_lines,
-        versus_lines as versus_lines,
-    )
+    from cmdmetric.compare.models import Against as Against, Entry as Entry
     from cmdmetric.compare.planning import Plan as Plan, plan as plan
     from cmdmetric.compare.ranking import rank as rank
-    from cmdmetric.compare.stored_scores import (
-        Against as Against,
-        Comparison as Comparison,
-        Entry as Entry,
-        compare as compare,
-    )
+    from cmdmetric.compare.stored_scores import Comparison as Comparison, compare as compare
     from cmdmetric.compare.two_generators import Versus as Versus, versus as versus
     from cmdmetric.compare.words import (
         chance as chance,
@@ -38,10 +30,10 @@ __getattr__, __dir__, __all__ = lazy_exports(
     {
         "explanation": "AtHand Explanation explain",
         "formats": "to_csv to_grid",
-        "lines": "compare_lines versus_lines",
+        "models": "Against Entry",
         "planning": "Plan plan",
         "ranking": "rank",
-        "stored_scores": "Against Comparison Entry compare",
+        "stored_scores": "Comparison compare",
         "two_generators": "Versus versus",
         "words": "chance fixed p_of verdict",
     },

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from cmdmetric.compare.words import NAME, chance, fixed, p_of, verdict
@@ -11,15 +11,26 @@ from cmdmetric.grid import aligned, fitting
 from cmdmetric.terminal import Styled, shown
 
 if TYPE_CHECKING:
-    from cmdmetric.compare.stored_scores import Against, Comparison
-    from cmdmetric.compare.two_generators import Versus
+    from cmdmetric.compare.models import Against, Entry
     from cmdmetric.uncertainty import Difference, Gap, Value
 
 
-def versus_lines(result: Versus, *, short: bool = False) -> list[str]:
-    """Whether two generators differ, and by how much, in CMD and in the other metrics."""
-    difference = result.difference
-    one, two = (shown(score.generated, NAME) for score in (result.first, result.second))
+def versus_lines(
+    names: tuple[str, str],
+    difference: Difference,
+    metrics: Mapping[str, Gap],
+    *,
+    short: bool = False,
+) -> list[str]:
+    """Whether two generators differ, and by how much, in CMD and in the other metrics.
+
+    Args:
+        names: What the generators are called.
+        difference: That of CMD, of the first less the second.
+        metrics: Those of other numbers, by name.
+        short: Whether the difference is given the short form of its signature.
+    """
+    one, two = (shown(name, NAME) for name in names)
     best, how = difference.raw, "as scored"
     if difference.debiased is not None:
         best, how = difference.debiased, f"debiased; {fixed(difference.raw)} as scored"
@@ -38,7 +49,7 @@ def versus_lines(result: Versus, *, short: bool = False) -> list[str]:
         f"{difference.standard_error:.4f}{interval}, {how}",
         tested,
         Styled(_signature(difference, short=short), "dim"),
-        *_gaps(result.metrics),
+        *_gaps(metrics),
     ]
 
 
@@ -72,16 +83,20 @@ def _gaps(metrics: Mapping[str, Gap]) -> list[str]:
 
 
 def compare_lines(
-    result: Comparison, width: int | None = None, *, short: bool = False
+    entries: Sequence[Entry],
+    against_best: Sequence[Against],
+    width: int | None = None,
+    *,
+    short: bool = False,
 ) -> list[str]:
     """Models by rank, and what sets the others apart from the best.
 
     Args:
-        result: The comparison.
+        entries: The models, the best first.
+        against_best: The differences of others from the best, where they are known.
         width: The columns of the terminal: what is less important is left out where they are few.
         short: Whether differences are given the short form of their signatures.
     """
-    entries = result.entries
     #: A name, then columns by importance: the last ones give way first.
     columns = [
         ("CMD", [f"{e.cmd:.4f}{_error(e.standard_error)}" for e in entries]),
@@ -97,12 +112,12 @@ def compare_lines(
     names = ("model", [shown(e.name, NAME if width is None else width // 3) for e in entries])
     head, *rows = fitting(names, columns, width)
     lines = [Styled(head, "bold"), *rows]
-    how = {_how(each) for each in result.against_best}
+    how = {_how(each) for each in against_best}
     if how:
         alike = f", {next(iter(how))}" if len(how) == 1 else ""
         lines += ["", f"against {shown(entries[0].name, NAME)}{alike}"]
     of = {entry.name: entry for entry in entries}
-    for each in result.against_best:
+    for each in against_best:
         own = f", {_how(each)}" if len(how) > 1 else ""
         raw = of[each.name].cmd - entries[0].cmd
         debiased = (
@@ -112,17 +127,17 @@ def compare_lines(
         )
         lines.append(
             f"{shown(each.name, NAME)}  {each.difference:+.4f}{_error(each.standard_error)}"
-            f"{debiased}: {_told(each, len(result.against_best))}{own}"
+            f"{debiased}: {_told(each, len(against_best))}{own}"
         )
         lines.append(Styled(_signature(each, short=short), "dim"))
-    return [*lines, *_families(result, width), *_slice_gaps(result)]
+    lines += _families(entries, against_best, width)
+    return lines + _slice_gaps(entries[0], against_best)
 
 
-def _slice_gaps(result: Comparison) -> list[str]:
+def _slice_gaps(best: Entry, against_best: Sequence[Against]) -> list[str]:
     """In which slices models differ from the best."""
-    best = result.entries[0]
     rows: list[tuple[str, ...]] = []
-    for each in result.against_best:
+    for each in against_best:
         for label, gaps in each.slices.items():
             for name, gap in gaps.items():
                 error = "" if gap.standard_error is None else f" ± {gap.standard_error:.4f}"
@@ -156,15 +171,17 @@ def _how(each: Against) -> str:
     return "paired by caption" if each.paired else "as independent samples"
 
 
-def _families(result: Comparison, width: int | None) -> list[str]:
+def _families(
+    entries: Sequence[Entry], against_best: Sequence[Against], width: int | None
+) -> list[str]:
     """The family's numbers, a line each, a column for every model."""
-    names = list(dict.fromkeys(name for entry in result.entries for name in entry.metrics))
+    names = list(dict.fromkeys(name for entry in entries for name in entry.metrics))
     if not names:
         return []
-    better = {name: value.better for e in result.entries for name, value in e.metrics.items()}
-    against = {each.name: each.metrics for each in result.against_best}
+    better = {name: value.better for e in entries for name, value in e.metrics.items()}
+    against = {each.name: each.metrics for each in against_best}
     columns: list[tuple[str, list[str]]] = [("better", [better[name] or "" for name in names])]
-    for entry in result.entries:
+    for entry in entries:
         cells = []
         for name in names:
             value, gap = entry.metrics.get(name), against.get(entry.name, {}).get(name)
@@ -181,7 +198,7 @@ def _families(result: Comparison, width: int | None) -> list[str]:
     if gaps:
         unknown = any(gap.p_adjusted is None for gap in gaps)
         more = "; ? whether it does is not known" if unknown else ""
-        lines += ["", f"* differs from {shown(result.entries[0].name, NAME)} at 5 %{more}"]
+        lines += ["", f"* differs from {shown(entries[0].name, NAME)} at 5 %{more}"]
     return lines
 
 

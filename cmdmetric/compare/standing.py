@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from cmdmetric.compare.stored_scores import Comparison, Entry, adjusted_gaps, family_gaps
+from cmdmetric.compare.models import Entry
+from cmdmetric.compare.stored_scores import Comparison, adjusted_gaps, family_gaps
 from cmdmetric.compare.words import SIGNIFICANT
 from cmdmetric.grid import Mark
 from cmdmetric.uncertainty import Gap, Value

@@ -60,10 +60,15 @@ class Versus:
 
     def __str__(self) -> str:
         scores = ["", "first:", str(self.first), "", "second:", str(self.second)]
-        return "\n".join([*versus_lines(self), *scores])
+        return "\n".join([*self.lines(), *scores])
 
     def __repr__(self) -> str:
-        return f"<Versus {versus_lines(self)[0]}>"
+        return f"<Versus {self.lines()[0]}>"
+
+    def lines(self, *, short: bool = False) -> list[str]:
+        """Tell whether they differ, and by how much, with the signature's long or short form."""
+        names = self.first.generated, self.second.generated
+        return versus_lines(names, self.difference, self.metrics, short=short)
 
     def _repr_html_(self) -> str:
         return f"<pre>{html.escape(str(self))}</pre>"

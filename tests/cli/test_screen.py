@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from cmdmetric.cli.main import main, score
 from cmdmetric.cli.tables import harm_table
-from cmdmetric.compare import compare, compare_lines
+from cmdmetric.compare import compare
 from cmdmetric.scoring import METRICS, Harm
 from cmdmetric.terminal import Styled, say
 from tests.conftest import ROOT
@@ -76,10 +76,10 @@ def test_lines_fit_a_terminal_and_a_signature_stays_whole(monkeypatch: pytest.Mo
 def test_a_ranking_fits(width: int, tmp_path: Path) -> None:
     worse = {**BASELINE, "cmd": BASELINE["cmd"] + 3}
     found = compare({"a rather long name of a model " * 2: BASELINE, "b": worse})
-    table = compare_lines(found, width)[:3]
+    table = found.lines(width)[:3]
     assert max(map(len, table)) <= width and "CMD" in table[0]
     assert ("Dis(f,r)" in table[0]) == (width == 200)
-    assert "a rather long name of a model " * 2 in "\n".join(compare_lines(found))
+    assert "a rather long name of a model " * 2 in "\n".join(found.lines())
 
 
 def test_long_captions_are_cut_with_an_ellipsis() -> None:

@@ -45,7 +45,7 @@ def compare(
 
     FILES are what `cmd-score ... -o FILE` wrote, all of one protocol, encoder and reference.
     """
-    from cmdmetric.compare import compare as compare_files, compare_lines, to_csv, to_grid
+    from cmdmetric.compare import compare as compare_files, to_csv, to_grid
 
     check_writable(output)
     if report is not None:
@@ -60,7 +60,7 @@ def compare(
 
         write_compare_report(result, report, title=title)
     if form in ("table", "json"):
-        lines = compare_lines(result, width_of(sys.stdout), short=short)
+        lines = result.lines(width_of(sys.stdout), short=short)
         give(result.to_dict(), lines, form, output)
         return
     if output:
