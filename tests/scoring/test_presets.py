@@ -143,6 +143,34 @@ def test_cosine_times_100(folders: tuple[Path, Path], encoder: Encoder) -> None:
     assert "|scale:100|" in found.signatures["clip_cosine"]
 
 
+def test_precision_to_coverage_with_the_third_neighbour(
+    folders: tuple[Path, Path], encoder: Encoder
+) -> None:
+    found = scored(folders, encoder, "prdc:k3,prdc").metrics
+    f, r = (
+        encoder.encode_pixels(
+            np.stack([to_pixels(x, encoder.image_size, encoder.protocol) for x in images(folder)])
+        ).astype(np.float64)
+        for folder in folders
+    )
+
+    def distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        return np.linalg.norm(x[:, None] - y[None], axis=2)
+
+    # Itself is the nearest of its own set, so that the third neighbour is the fourth in order.
+    reach_r, reach_f = (np.sort(distances(x, x))[:, 3] for x in (r, f))
+    across = distances(f, r)
+    within = across <= reach_r
+    expected = {
+        "precision_k3": within.any(axis=1).mean(),
+        "recall_k3": (across <= reach_f[:, None]).any(axis=0).mean(),
+        "density_k3": within.sum(axis=1).mean() / 3,
+        "coverage_k3": within.any(axis=0).mean(),
+    }
+    assert {name: found[name].value for name in expected} == pytest.approx(expected)
+    assert found["density_k3"].value != found["density"].value
+
+
 def test_an_evaluator_reads_captions_with_it_too(
     folders: tuple[Path, Path], encoder: Encoder, small: Any
 ) -> None:
@@ -167,7 +195,7 @@ def test_names_of_other_tools_and_what_all_is_without() -> None:
     everything, lenient = metrics_named("all")
     names = {metric.name for metric in everything}
     assert lenient and {"fid", "clip_cosine"} <= names
-    assert not {"cmmd:published", "clipscore:hessel", "fd_dinov2"} & names
+    assert not {"cmmd:published", "clipscore:hessel", "fd_dinov2", "prdc:k3"} & names
     assert "fd_dinov2" in {metric.name for metric in metrics_named("all,fd_dinov2")[0]}
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from cmdmetric.errors import InputError
 from cmdmetric.metrics import QUANTITIES
 from cmdmetric.scoring.family.distances import FID, FJD
-from cmdmetric.scoring.family.diversity import PRDC, VENDI
+from cmdmetric.scoring.family.diversity import PRDC, PRDC_K3, VENDI
 from cmdmetric.scoring.family.inception import INCEPTION_SCORE
 from cmdmetric.scoring.family.kernels import CLIP_KID, CMMD, CMMD_PUBLISHED, KID
 from cmdmetric.scoring.family.metric import Given, Metric, Unavailable
@@ -48,6 +48,7 @@ METRICS: dict[str, Metric] = {
         *metrics_of(DINOV2),
         CLIPSCORE_HESSEL,
         CMMD_PUBLISHED,
+        PRDC_K3,
     )
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -14,11 +15,11 @@ from cmdmetric.uncertainty import Drawn, Measured, sections
 _SECTIONS, _SMALLEST, _LARGEST = 16, 20, 5000
 
 
-def precision_to_coverage(given: Given) -> list[Measured]:
+def precision_to_coverage(given: Given, k: int = NEIGHBOURS) -> list[Measured]:
     """Precision and recall (Kynkäänniemi et al. 2019), density and coverage (Naeem et al. 2020).
 
-    Their error bars are those of halves of the sets, or of smaller sections where even these are
-    large.
+    An image reaches as far as its k-th nearest neighbour. Their error bars are those of halves of
+    the sets, or of smaller sections where even these are large.
     """
     f, r = given.features("f"), given.features("r")
     most = min(len(f), len(r)) // _SMALLEST
@@ -30,19 +31,19 @@ def precision_to_coverage(given: Given) -> list[Measured]:
         of_f, of_r = (sections(side, parts, seed) for side in sides)
         divisions.append((of_f, of_r))
         smallest = min(np.bincount(of, minlength=parts).min() for of in (of_f, of_r))
-        if smallest <= NEIGHBOURS:  # a few draws that hold most images
+        if smallest <= k:  # a few draws that hold most images
             divisions = []
             break
-    found, *divided = reached(f, r, divisions)
-    each = (found.generated > 0).astype(np.float64), None, found.generated / NEIGHBOURS, None
+    found, *divided = reached(f, r, divisions, k=k)
+    each = (found.generated > 0).astype(np.float64), None, found.generated / k, None
     numbers = [
         Measured(value, bias=None, of_images=own)
-        for value, own in zip(found.scores(), each, strict=True)
+        for value, own in zip(found.scores(k), each, strict=True)
     ]
     if not divided:
         return numbers
     values = np.array([
-        [of.within(of_f == part, of_r == part).scores() for part in range(parts)]
+        [of.within(of_f == part, of_r == part).scores(k) for part in range(parts)]
         for of, (of_f, of_r) in zip(divided, divisions, strict=True)
     ])  # fmt: skip
     return [replace(of, sections=values[..., i]) for i, of in enumerate(numbers)]
@@ -54,6 +55,18 @@ PRDC = Metric(
     precision_to_coverage,
     parameters={"k": str(NEIGHBOURS)},
     cites=("kynkaanniemi2019precision", "naeem2020prdc"),
+)
+
+
+#: The neighbour of the first paper, and of torch-fidelity.
+_FIRST = 3
+PRDC_K3 = Metric(
+    f"prdc:k{_FIRST}",
+    {f"{name}_k{_FIRST}": better for name, better in PRDC.values.items()},
+    partial(precision_to_coverage, k=_FIRST),
+    named_only=True,
+    parameters={"k": str(_FIRST)},
+    cites=PRDC.cites,
 )
 
 

@@ -23,4 +23,5 @@ METRIC_NAMES = (
     "vendi_dinov2",
     "clipscore:hessel",
     "cmmd:published",
+    "prdc:k3",
 )
