@@ -16,6 +16,7 @@ from cmdmetric.cli.stored.explain import explain
 from cmdmetric.cli.stored.plan import plan
 from cmdmetric.cli.stored.published import published
 from cmdmetric.cli.stored.verify import verify
+from cmdmetric.cli.watch import watch
 from cmdmetric.version import __version__
 
 __all__ = ["main", "score"]
@@ -40,5 +41,6 @@ for command in (
     cite,
     explain,
     verify,
+    watch,
 ):
     main.add_command(command)

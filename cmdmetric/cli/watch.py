@@ -1,0 +1,93 @@
+"""The command `cmdmetric watch`."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from typing import TYPE_CHECKING
+
+import click
+
+from cmdmetric.cli import completion
+from cmdmetric.cli.options import check_writable, encoder_options, explain
+from cmdmetric.terminal import say, shown, tell
+
+if TYPE_CHECKING:
+    from cmdmetric.scoring import CMDScore, EncodingOptions
+
+
+@click.command(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="""\b
+Examples:
+  cmdmetric watch runs/samples/ captions.json --real photos/ -o scores.jsonl
+  cmdmetric watch 'runs/*/samples' captions.json --real real.npz -o scores.jsonl --once
+""",
+)
+@click.argument("runs", shell_complete=completion.paths)
+@click.argument("captions", shell_complete=completion.paths)
+@click.option("--real", metavar="PATH|NAME", shell_complete=completion.references,
+              help="Real images, moments, or coco2014-val.")  # fmt: skip
+@click.option("-o", "--output", required=True, metavar="FILE", shell_complete=completion.paths,
+              help="The table of scores (.jsonl), which goes on where it was.")  # fmt: skip
+@click.option("--metrics", default="", metavar="NAMES", shell_complete=completion.metrics,
+              help="More metrics: fid,clipscore,... or all.")  # fmt: skip
+@click.option("--inception-weights", metavar="FILE", shell_complete=completion.paths,
+              help="For fid, kid and is.")  # fmt: skip
+@click.option("--every", type=click.FloatRange(min=0.1), default=30.0, show_default=True,
+              metavar="SECONDS", help="Between two looks.")  # fmt: skip
+@click.option("--once", is_flag=True, help="Score what is there now, and end.")
+@encoder_options
+@explain
+def watch(
+    runs: str,
+    captions: str,
+    real: str | None,
+    output: str,
+    metrics: str,
+    inception_weights: str | None,
+    every: float,
+    once: bool,
+    options: EncodingOptions,
+) -> None:
+    """Score sets of samples as a run writes them, into one table.
+
+    RUNS is a folder whose subfolders (or .zip, .tar, .npz) are sets of samples, or a glob of
+    these; CAPTIONS are those of every set. A set is scored once nothing in it has changed between
+    two looks; those that are in the table already are left alone.
+    """
+    from cmdmetric.encoders import Encoder
+    from cmdmetric.score import cmd
+    from cmdmetric.watching import watch as watched
+
+    check_writable(output)
+    options["encoder"] = Encoder(  # for all sets
+        options.pop("model"),
+        options.pop("weights"),
+        options.pop("protocol"),
+        device=options.pop("device"),
+        batch_size=options["batch_size"],
+        dtype=options["dtype"],
+    )
+
+    def score(name: str) -> CMDScore:
+        with warnings.catch_warnings():  # they stand in the score, and would be told each time
+            warnings.simplefilter("ignore", UserWarning)
+            return cmd(
+                name,
+                captions,
+                real,
+                metrics=metrics,
+                inception_weights=inception_weights,
+                **options,
+            )
+
+    failed = False
+    for seen in watched(runs, score, output, every=every, once=once):
+        if seen.score is None:
+            failed = True
+            tell(f"{shown(seen.name)}: {seen.reason}")
+        else:
+            say(f"{shown(seen.name)}  {seen.score!r}")
+    if failed:
+        sys.exit(2)
