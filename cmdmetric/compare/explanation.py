@@ -32,6 +32,7 @@ from cmdmetric.scoring import (
     score_of,
     scored,
 )
+from cmdmetric.terminal import Styled, shown
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -140,6 +141,34 @@ class Explanation:
     differences: tuple[Differing, ...]
     steps: tuple[Step, ...]
     unchanged: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines())
+
+    def lines(self) -> list[str]:
+        """What a terminal shows: the gap, what differs, what each change does, and what is left."""
+        gap = self.gap
+        head = f"CMD {self.first['cmd']:.4f} and {self.second['cmd']:.4f}: {_signed(gap['cmd'])}"
+        lines = [
+            Styled(head, "bold"),
+            f"of which {_signed(gap['dis_fr'])} in Dis(f,r) and {_signed(gap['itdis'])} in ITDis",
+        ]
+        if self.excess is not None:
+            lines.append(f"the finite-sample excess differs by {_signed(self.excess)} of it")
+        lines += ["", Styled("What differs" if self.differences else "No setting differs", "bold")]
+        for each in self.differences:
+            lines.append(f"{each.field}: {shown(each.first, 80)} and {shown(each.second, 80)}")
+            lines.append(f"  {each.meaning}")
+        if self.steps:
+            lines += ["", Styled("     CMD    ITDis  Dis(f,r)  what was changed", "bold")]
+            steps = [(shown(each.change, 200), asdict(each)) for each in self.steps]
+            for change, by in [*steps, ("all of it", gap)]:
+                cmd, itdis, dis_fr = (_signed(by[name]) for name in ("cmd", "itdis", "dis_fr"))
+                lines.append(f"{cmd:>8} {itdis:>8}  {dis_fr:>8}  {change}")
+        if self.unchanged:
+            lines += ["", Styled("What could not be changed or is not the same here", "bold")]
+            lines += [shown(each, 300) for each in self.unchanged]
+        return lines
 
     def to_dict(self) -> dict[str, Any]:
         """Give all fields, for JSON: docs/explain.md."""
@@ -410,3 +439,8 @@ def _not_as_given(which: str, content: Mapping[str, Any], computed: CMDScore) ->
 def _step(what: str, before: Mapping[str, Any] | CMDScore, after: Any) -> Step:
     values = [each.to_dict() if isinstance(each, CMDScore) else each for each in (before, after)]
     return Step(what, *(float(values[1][name]) - float(values[0][name]) for name in NUMBERS))
+
+
+def _signed(value: float) -> str:
+    """With a sign; what rounds to zero has a plus."""
+    return f"{round(value, 4) + 0.0:+.4f}"

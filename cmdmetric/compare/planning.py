@@ -37,6 +37,18 @@ class Plan:
     images: int | None
     smallest: dict[int, float]
 
+    def __str__(self) -> str:
+        return "\n".join(self.lines())
+
+    def lines(self) -> list[str]:
+        """What a terminal shows: how many images are needed, and what others would tell."""
+        lines = [f"{self.metric} of {self.of}; two-sided test at 5 %, power {self.power:.0%}"]
+        if self.detect is not None and self.images is not None and self.captions is not None:
+            of = f" of {self.captions:,} captions" if self.images != self.captions else ""
+            lines.append(f"to tell {self.detect:g}: {self.images:,} images{of} of each generator")
+        lines += ["", f"{'images':>8}  smallest difference"]
+        return lines + [f"{n:>8,}  {value:.4g}" for n, value in self.smallest.items()]
+
     def to_dict(self) -> dict[str, Any]:
         """Give all fields, for JSON."""
         return asdict(self)

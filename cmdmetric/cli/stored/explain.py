@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
 
 from cmdmetric.cli import completion
 from cmdmetric.cli.options import check_writable, explain as told, give, pass_options
-from cmdmetric.terminal import Styled, shown
 
 if TYPE_CHECKING:
-    from cmdmetric.compare import Explanation
     from cmdmetric.scoring import EncodingOptions
 
 
@@ -67,37 +64,4 @@ def explain(
     one = AtHand(**{name: value for name, value in paths.items() if not name.endswith("_b")})
     two = AtHand(**{name[:-2]: value for name, value in paths.items() if name.endswith("_b")})
     result = explain_scores(first, second, one, two, **options)
-    give(result.to_dict(), _lines(result), form, output)
-
-
-def _lines(result: Explanation) -> list[str]:
-    """The gap, what differs, what each change does, and what could not be changed."""
-    gap = result.gap
-    head = f"CMD {result.first['cmd']:.4f} and {result.second['cmd']:.4f}: {_signed(gap['cmd'])}"
-    lines = [
-        Styled(head, "bold"),
-        f"of which {_signed(gap['dis_fr'])} in Dis(f,r) and {_signed(gap['itdis'])} in ITDis",
-    ]
-    if result.excess is not None:
-        lines.append(f"the finite-sample excess differs by {_signed(result.excess)} of it")
-    lines += ["", Styled("What differs" if result.differences else "No setting differs", "bold")]
-    for each in result.differences:
-        lines.append(f"{each.field}: {shown(each.first, 80)} and {shown(each.second, 80)}")
-        lines.append(f"  {each.meaning}")
-    if result.steps:
-        lines += ["", Styled("     CMD    ITDis  Dis(f,r)  what was changed", "bold")]
-        steps = [(shown(each.change, 200), asdict(each)) for each in result.steps]
-        for change, by in [*steps, ("all of it", gap)]:
-            lines.append(
-                f"{_signed(by['cmd']):>8} {_signed(by['itdis']):>8}  {_signed(by['dis_fr']):>8}  "
-                f"{change}"
-            )
-    if result.unchanged:
-        lines += ["", Styled("What could not be changed or is not the same here", "bold")]
-        lines += [shown(each, 300) for each in result.unchanged]
-    return lines
-
-
-def _signed(value: float) -> str:
-    """With a sign; what rounds to zero has a plus."""
-    return f"{round(value, 4) + 0.0:+.4f}"
+    give(result.to_dict(), result.lines(), form, output)

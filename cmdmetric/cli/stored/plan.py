@@ -49,10 +49,4 @@ def plan(
 
     check_writable(output)
     result = plan_of(score, detect=detect, images=images, power=power, metric=metric)
-    lines = [f"{result.metric} of {result.of}; two-sided test at 5 %, power {power:.0%}"]
-    if result.images is not None and result.captions is not None:
-        of = f" of {result.captions:,} captions" if result.images != result.captions else ""
-        lines.append(f"to tell {detect:g}: {result.images:,} images{of} of each generator")
-    lines += ["", f"{'images':>8}  smallest difference"]
-    lines += [f"{n:>8,}  {value:.4g}" for n, value in result.smallest.items()]
-    give(result.to_dict(), lines, form, output)
+    give(result.to_dict(), result.lines(), form, output)
