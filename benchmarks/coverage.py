@@ -374,18 +374,23 @@ def show(out: Path) -> None:
             continue
         found = [record[quantity] for quantity in QUANTITIES[:4]]
         if all(of["printed"] < PRINTED for of in found):  # type: ignore[index]
-            bare[f"{cell.space}, {cell.drawn}, {cell.n:,}"] += 1
+            bare[place(cell)] += 1
             continue
         rows.append([*name, *(cell for of in found for cell in covered(of))])  # type: ignore[arg-type]
         for quantity, of in zip(QUANTITIES, found, strict=False):
             for key in ("sets", "below", "above"):
                 share = 1.0 if key == "sets" else of[key]  # type: ignore[index]
                 shown = record["sets"] * of["printed"] * share  # type: ignore[index,operator]
-                pooled[cell.features, quantity, key] += shown
+                for label in (cell.features, place(cell)):
+                    pooled[label, quantity, key] += shown
     head = ["space", "features", "generator", "drawn", "images", "seed", "sets"]
     both = [h for q in TITLES for h in (q, "bias / sd")]
     click.echo("All cells with intervals together, by features: coverage, % (and of how many).\n")
     click.echo(table(["features", *TITLES], [pooled_row(pooled, f) for f in FEATURES]))
+    click.echo("\nThe same by dimensions, way of drawing and number of images.\n")
+    places = dict.fromkeys(label for label, *_ in pooled if label not in FEATURES)
+    sorted_places = sorted(places, key=by_size)
+    click.echo(table(["drawn", *TITLES], [pooled_row(pooled, label) for label in sorted_places]))
     click.echo(
         "\nCoverage of the 95 % intervals, %, and the bias of the debiased value in standard "
         "deviations; - where nothing is printed, in at least 95 % of sets.\n\n"
@@ -400,11 +405,22 @@ def show(out: Path) -> None:
     )
 
 
-def pooled_row(pooled: Counter[tuple[str, str, str]], features: str) -> list[str]:
-    """Coverage of each number over all cells of some features."""
-    row = [features]
+def place(cell: Cell) -> str:
+    """Where a cell is, whatever its features and its generator."""
+    return f"{cell.space}, {cell.drawn}, {cell.n:,}"
+
+
+def by_size(label: str) -> tuple[str, str, int]:
+    """Places in the order of their space, their way of drawing and their numbers of images."""
+    space, drawn, n = label.split(", ")
+    return space, drawn, int(n.replace(",", ""))
+
+
+def pooled_row(pooled: Counter[tuple[str, str, str]], label: str) -> list[str]:
+    """Coverage of each number over all cells of some features, or of one place."""
+    row = [label]
     for quantity in QUANTITIES[:4]:
-        sets, below, above = (pooled[features, quantity, k] for k in ("sets", "below", "above"))
+        sets, below, above = (pooled[label, quantity, k] for k in ("sets", "below", "above"))
         row.append(f"{100 * (1 - (below + above) / sets):.1f} ({sets:,.0f})" if sets else "-")
     return row
 
