@@ -105,7 +105,9 @@ def rows(world: World, way: Way, sets: int) -> Iterator[list[str]]:
             student[name].append(gap.p_student)
         for of in (p, student):
             told = [values[-1] for name, values in of.items() if name in gaps]
-            of["any, adjusted (Holm)"].append(min(holm([x for x in told if x is not None])))
+            of["any, adjusted (Holm)"].append(
+                min(holm([x for x in told if x is not None]), default=1.0)
+            )
     for name in p:
         told = [
             "-" if None in of else f"{100 * np.mean(np.array(of) < 0.05):.1f}"
