@@ -7,6 +7,10 @@ from typing import TYPE_CHECKING
 from cmdmetric.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from cmdmetric.compare.encoders import (
+        AcrossEncoders as AcrossEncoders,
+        across_encoders as across_encoders,
+    )
     from cmdmetric.compare.explanation import (
         AtHand as AtHand,
         Explanation as Explanation,
@@ -28,6 +32,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
+        "encoders": "AcrossEncoders across_encoders",
         "explanation": "AtHand Explanation explain",
         "formats": "to_csv to_grid",
         "models": "Against Entry",

@@ -31,6 +31,8 @@ Examples:
               help="Write the JSON result to a file as well.")  # fmt: skip
 @click.option("--report", metavar="FILE", shell_complete=completion.paths,
               help="Write a self-contained HTML report.")  # fmt: skip
+@click.option("--encoders", is_flag=True,
+              help="Is the order the same under every encoder?")  # fmt: skip
 @click.option("--title", metavar="TEXT", help="The report's title.")
 @explain
 def compare(
@@ -39,15 +41,23 @@ def compare(
     short: bool,
     output: str | None,
     report: str | None,
+    encoders: bool,
     title: str | None,
 ) -> None:
     """Rank the scores of several models, and tell which differ from the best beyond chance.
 
-    FILES are what `cmd-score ... -o FILE` wrote, all of one protocol, encoder and reference.
+    FILES are what `cmd-score ... -o FILE` wrote, all of one protocol, encoder and reference; with
+    --encoders they are of the same images under several encoders.
     """
-    from cmdmetric.compare import compare as compare_files, to_csv, to_grid
+    from cmdmetric.compare import across_encoders, compare as compare_files, to_csv, to_grid
 
     check_writable(output)
+    if encoders:
+        if report or short or form not in ("table", "json"):
+            raise click.UsageError("--encoders gives a table or JSON, and no report")
+        across = across_encoders(files)
+        give(across.to_dict(), across.lines(), form, output)
+        return
     if report is not None:
         from cmdmetric.report import check_report
 
