@@ -103,7 +103,9 @@ def reached(
     # Of a size of one, squares of any features are numbers; centred, more of their digits are left.
     f, r = _of_size_one(f, r)
     centre = r.mean(axis=0)
-    f, r = _of_size_one(f - centre, r - centre)
+    f -= centre
+    r -= centre
+    f, r = _of_size_one(f, r)
     whole = np.zeros(len(f), np.intp), np.zeros(len(r), np.intp)
     counts = count_reached(Points.of(f), Points.of(r), [whole, *divisions], k)
     return [Reached(*each) for each in zip(*counts, strict=True)]
@@ -111,5 +113,5 @@ def reached(
 
 def _of_size_one(x: Array, y: Array) -> tuple[Array, Array]:
     """Both times the power of two that brings the largest entry near one: no digit is lost."""
-    power = int(np.frexp(max(np.abs(x).max(), np.abs(y).max()))[1])
+    power = int(np.frexp(max(*(max(of.max(), -of.min()) for of in (x, y))))[1])
     return np.ldexp(x, -power), np.ldexp(y, -power)
