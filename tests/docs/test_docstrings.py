@@ -31,6 +31,7 @@ SOURCES = {
 }
 
 
+@pytest.mark.usefixtures("remembered_example")
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("name", SOURCES)
 def test_examples_run(name: str, monkeypatch: pytest.MonkeyPatch) -> None:

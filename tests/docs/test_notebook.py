@@ -21,6 +21,7 @@ def test_it_is_what_its_script_writes() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("remembered_example")
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shell_class = pytest.importorskip("IPython.core.interactiveshell").InteractiveShell

@@ -188,7 +188,10 @@ def test_command(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_images_are_looked_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_are_looked_at_once(
+    tmp_path: Path, seen_example: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(seen_example, tmp_path / "cache")
     folder, captions = tmp_path / "generated", ROOT / "examples" / "captions.json"
     shutil.copytree(ROOT / "examples" / "generated", folder)
     one, two = sorted(folder.iterdir())[:2]
