@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import threading
+from collections.abc import Iterator
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Workers that each start a thread for every core wait for one another most of the time. The
@@ -61,13 +63,22 @@ def example() -> Path:
     return ROOT / "examples"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def shielded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Nothing that is tested sees or touches the user's caches, or the network."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CMDMETRIC_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+        patch.setenv("HF_HUB_OFFLINE", "1")
+        patch.delenv("CMDMETRIC_REFERENCES", raising=False)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def own_caches(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test sees or touches the user's caches, or the network."""
+    """What one test keeps, no other finds."""
     monkeypatch.setenv("CMDMETRIC_CACHE", str(tmp_path_factory.mktemp("cache")))
     monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.delenv("CMDMETRIC_REFERENCES", raising=False)
 
 
 @pytest.fixture(scope="session")
@@ -102,6 +113,24 @@ def encoder() -> Encoder:
     from cmdmetric import Encoder
 
     return Encoder("scenes-toy", device="cpu")
+
+
+@pytest.fixture(scope="session")
+def seen_example(tmp_path_factory: pytest.TempPathFactory, encoder: Encoder, example: Path) -> Path:
+    """A feature cache that has the bundled example under the bundled encoder."""
+    from cmdmetric.score import moments_of
+
+    folder = tmp_path_factory.mktemp("seen")
+    for source, side in (("generated", "image"), ("real", "image"), ("captions.json", "text")):
+        moments_of(example / source, side, encoder=encoder, cache=folder)
+    return folder
+
+
+@pytest.fixture
+def remembered_example(own_caches: None, seen_example: Path) -> None:
+    """The test's cache knows the bundled example: what is made of its features is tested, and that
+    they are computed, by others (test_cli.py's of the example, tests/cache, tests/features)."""
+    shutil.copytree(seen_example, os.environ["CMDMETRIC_CACHE"], dirs_exist_ok=True)
 
 
 @pytest.fixture(scope="session")

@@ -51,6 +51,7 @@ def test_bundled_example(example: Path, tmp_path: Path) -> None:
     assert result["cmd"] == result["dis_fr"] + result["itdis"] > 0
 
 
+@pytest.mark.usefixtures("remembered_example")
 def test_json_is_one_object_and_repeats(arguments: tuple[object, ...]) -> None:
     first = run("cmd-score", *arguments, "--format", "json")
     second = run("cmdmetric", "score", *arguments, "--format", "json", "--quiet")
@@ -60,6 +61,7 @@ def test_json_is_one_object_and_repeats(arguments: tuple[object, ...]) -> None:
     assert "images" in first.stderr and "%|" not in first.stderr and second.stderr == ""
 
 
+@pytest.mark.usefixtures("remembered_example")
 def test_moments_stand_for_their_images(example: Path, tmp_path: Path) -> None:
     for source, name in [("real", "r.npz"), ("generated", "f.npz"), ("captions.json", "l.npz")]:
         done = run("cmdmetric", "moments", example / source, "-o", tmp_path / name, "--model",
@@ -217,6 +219,7 @@ def test_interrupt_leaves_no_traceback(tmp_path: Path) -> None:
     assert out == "" and "interrupted" in err and "Traceback" not in err
 
 
+@pytest.mark.usefixtures("remembered_example")
 def test_two_generators(example: Path, arguments: tuple[object, ...]) -> None:
     done = run("cmd-score", *arguments, "--versus", example / "real", "--real", example / "real",
                "--format", "json", "-q")  # fmt: skip
@@ -230,8 +233,9 @@ def test_two_generators(example: Path, arguments: tuple[object, ...]) -> None:
     )
 
 
+@pytest.mark.usefixtures("remembered_example")
 def test_bf16_is_another_score_and_says_so(arguments: tuple[object, ...], tmp_path: Path) -> None:
-    options = ["--format", "json", "-q", "--no-cache"]
+    options = ["--format", "json", "-q"]
     full = json.loads(run("cmd-score", *arguments, *options).stdout)
     half = json.loads(run("cmd-score", *arguments, *options, "--dtype", "bf16").stdout)
     assert "|dtype:fp32|" in full["signature"] and "|dtype:bf16|" in half["signature"]

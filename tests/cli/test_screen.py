@@ -98,6 +98,7 @@ def test_lists_have_the_names_that_options_take() -> None:
     assert "scenes-toy" in call("list", "models")
 
 
+@pytest.mark.usefixtures("remembered_example")
 def test_the_number_alone(example: Path) -> None:
     arguments = ("score", example / "generated", example / "captions.json", "--model", "scenes-toy")
     assert float(call(*arguments, "-b", "-q")) > 0
@@ -105,6 +106,7 @@ def test_the_number_alone(example: Path) -> None:
     assert wrong.exit_code == 2 and "--score-only" in wrong.output
 
 
+@pytest.mark.usefixtures("remembered_example")
 def test_versus_says_the_verdict_first(example: Path) -> None:
     lines = call(
         "score", example / "generated", example / "captions.json", "--versus", example / "real",

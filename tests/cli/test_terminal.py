@@ -157,6 +157,7 @@ def test_full_device(arguments: tuple[str, ...]) -> None:
             assert done.returncode == 0 and done.stdout
 
 
+@pytest.mark.usefixtures("remembered_example")
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no full device")
 def test_full_stderr_loses_no_score(example: Path) -> None:
     command = [str(BIN / "cmd-score"), str(example / "generated"), str(example / "captions.json")]

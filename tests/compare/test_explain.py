@@ -55,8 +55,8 @@ def sets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("features")
+def cache(seen_example: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return shutil.copytree(seen_example, tmp_path_factory.mktemp("features") / "cache")
 
 
 def scored(sets: dict[str, Path], cache: Path, images: str, real: str, **more: Any) -> CMDScore:

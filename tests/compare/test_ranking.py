@@ -66,6 +66,7 @@ def test_of_one_prompt_nothing_is_tested(encoder: Encoder, sides: tuple) -> None
         versus(*generated[:2], prompt, real, encoder=encoder)
 
 
+@pytest.mark.usefixtures("remembered_example")
 @pytest.mark.slow
 def test_command(example: Path, tmp_path: Path) -> None:
     call = ["cmdmetric", "score", example / "generated", example / "real",

@@ -120,6 +120,7 @@ def test_metrics_of_stored_scores(encoder: Encoder, sides: tuple) -> None:
     assert dataclasses.replace(old.metrics["clipscore"]).value == against.metrics["clipscore"].value
 
 
+@pytest.mark.usefixtures("remembered_example")
 @pytest.mark.slow
 def test_on_the_command_line(example: Path, tmp_path: Path) -> None:
     call = ["cmd-score", example / "generated", example / "captions.json", "--model", "scenes-toy",

@@ -162,6 +162,7 @@ def test_command(tmp_path: Path) -> None:
     assert wrong.stdout == "" and "Traceback" not in wrong.stderr
 
 
+@pytest.mark.usefixtures("remembered_example")
 def test_page_of_generators_scored_together(example: Path, tmp_path: Path) -> None:
     real = example / "real"
     done = run("cmd-score", example / "generated", real, example / "captions.json", "--real", real,

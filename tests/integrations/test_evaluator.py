@@ -418,6 +418,7 @@ def test_images_in_memory_may_share_a_name(
     assert found[0] == pytest.approx(found[1], rel=1e-5)
 
 
+@pytest.mark.usefixtures("remembered_example")
 def test_one_evaluator_scores_folders_lists_and_batches_alike(example: Path) -> None:
     evaluator = Evaluator(real=example / "real", model="scenes-toy", device="cpu")
     of_folder = evaluator.score(example / "generated", example / "captions.json")

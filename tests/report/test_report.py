@@ -168,6 +168,7 @@ def test_published_numbers_are_not_drawn_on_trust() -> None:
     assert "DM-GAN" in [each.name for each in known]  # of their setting it would be drawn
 
 
+@pytest.mark.usefixtures("remembered_example")
 def test_command(tmp_path: Path) -> None:
     example = ROOT / "examples"
     done = run("cmd-score", example / "generated", example / "captions.json", "--model",

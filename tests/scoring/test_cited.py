@@ -87,6 +87,7 @@ def test_results_of_several_cite_what_any_of_them_used() -> None:
             citations(nothing)
 
 
+@pytest.mark.usefixtures("remembered_example")
 def test_commands(example: Path, tmp_path: Path) -> None:
     stored = tmp_path / "score.json"
     done = run(

@@ -67,7 +67,7 @@ def test_slices_by_fields_of_the_captions(scenes: tuple[list, list, list]) -> No
 
 
 @pytest.fixture(scope="module")
-def results(example: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def results(example: Path, seen_example: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two scores by slices, one held against its real images as if it were trained on them."""
     folder = tmp_path_factory.mktemp("detail")
     lines = ["id,label"] + [f"scene_{i:03},{'first' if i < 80 else 'second'}" for i in range(150)]
@@ -75,7 +75,8 @@ def results(example: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     args = ("cmd-score", example / "generated", example / "captions.json", "--model", "scenes-toy",
             "--metrics", "clipscore", "--by", folder / "labels.csv", "-q")  # fmt: skip
     done = run(*args, "--train", example / "real", "--per-image", folder / "all.csv",
-               "--report", folder / "report.html", "-o", folder / "one.json")  # fmt: skip
+               "--report", folder / "report.html", "-o", folder / "one.json",
+               CMDMETRIC_CACHE=str(seen_example))  # fmt: skip
     assert done.returncode == 0, done.stderr
     (folder / "one.txt").write_text(done.stdout)
     return folder

@@ -19,6 +19,7 @@ from cmdmetric.scoring import CMDScore, fields_of
 from tests.conftest import ROOT
 from tests.support.commands import run
 
+pytestmark = pytest.mark.usefixtures("remembered_example")
 SCHEMAS = {
     name: json.loads((ROOT / "cmdmetric" / path).read_text(encoding="utf-8"))
     for name, path in (

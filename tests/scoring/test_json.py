@@ -33,10 +33,11 @@ BASELINE = ROOT / "tests/gate/baselines/scenes-small.json"
 
 
 @pytest.fixture(scope="module")
-def result(example: Path, tmp_path_factory: pytest.TempPathFactory) -> dict:
+def result(example: Path, seen_example: Path, tmp_path_factory: pytest.TempPathFactory) -> dict:
     output = tmp_path_factory.mktemp("json") / "score.json"
     done = run("cmd-score", example / "generated", example / "captions.json", "--model",
-               "scenes-toy", "--metrics", "clipscore,prdc", "-o", output, "-q")  # fmt: skip
+               "scenes-toy", "--metrics", "clipscore,prdc", "-o", output, "-q",
+               CMDMETRIC_CACHE=str(seen_example))  # fmt: skip
     assert done.returncode == 0, done.stderr
     return json.loads(output.read_text())
 
@@ -64,6 +65,7 @@ def of_several(example: Path, *more: object) -> dict:
     return json.loads(done.stdout)
 
 
+@pytest.mark.usefixtures("remembered_example")
 def test_rankings_and_two_generators_have_schemas_too(
     example: Path, result: dict, tmp_path: Path
 ) -> None:
@@ -93,6 +95,7 @@ def test_every_printed_number_has_both_forms_of_its_signature(result: dict) -> N
         assert set(short) < set(fields)
 
 
+@pytest.mark.usefixtures("remembered_example")
 def test_the_short_form_on_the_command_line(example: Path, result: dict) -> None:
     done = run("cmd-score", example / "generated", example / "captions.json", "--model",
                "scenes-toy", "--short", "-q")  # fmt: skip

@@ -234,6 +234,7 @@ def test_several_sets_as_one(tiny_encoder: Encoder, pictures: np.ndarray, tmp_pa
     np.testing.assert_allclose(merged.cov, whole.cov, atol=1e-5)
 
 
+@pytest.mark.usefixtures("remembered_example")
 def test_commands(example: Path, tmp_path: Path) -> None:
     run, common = CliRunner().invoke, ["--model", "scenes-toy", "--quiet"]
     for index in range(2):

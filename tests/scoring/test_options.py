@@ -55,6 +55,7 @@ def test_tensors_and_masks_that_are_no_pixels(images: Any) -> None:
         cmd(images, ["a"] * 4, images, model="scenes-toy")
 
 
+@pytest.mark.usefixtures("remembered_example")
 def test_options_are_refused_where_all_is_cached(example: Path) -> None:
     call = ["score", str(example / "generated"), str(example / "captions.json"), "-q"]
     call += ["--model", "scenes-toy"]

@@ -19,10 +19,10 @@ from tests.support.commands import run
 
 
 @pytest.fixture(scope="module")
-def score(example: Path) -> CMDScore:
+def score(example: Path, seen_example: Path) -> CMDScore:
     return cmd(
         example / "generated", example / "captions.json", model="scenes-toy", metrics="prdc",
-        device="cpu", cache=False,
+        device="cpu", cache=seen_example,
     )  # fmt: skip
 
 
