@@ -470,7 +470,6 @@ def test_the_command_with_an_output_that_cannot_show_the_name(
     assert str(tmp_path) in done.stdout and "signature" in done.stdout
 
 
-@pytest.mark.usefixtures("remembered_example")
 def test_the_command_on_broken_captions_and_moments(example: Path, tmp_path: Path) -> None:
     name, content = next(corpus.captions_that_fail())
     captions = put(tmp_path, name, content)
