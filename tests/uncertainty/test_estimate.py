@@ -472,6 +472,21 @@ def test_rounding_is_no_difference() -> None:
     assert gap_of(1e-3, 1e-5, scale=1.0).p_value < 1e-9
 
 
+def test_differences_of_sections_are_told_by_exchange_alone() -> None:
+    # Of so few sections no interval holds: only images that change places tell a difference.
+    rng = np.random.default_rng(0)
+    images = np.arange(6)
+    one, two = (
+        Measured(float(mean), sections=mean + rng.random((8, 2)), of_images=np.full(6, mean))
+        for mean in (1.0, 0.0)
+    )
+    found = gap(one, two, {"f1": images, "f2": images})
+    assert found.standard_error is not None and found.low is None and found.p_student is None
+    assert found.test == "permutation" and found.p_value == 2 / 2**6, "all exchanges but two"
+    bare = gap(replace(one, of_images=None), replace(two, of_images=None), {})
+    assert bare.standard_error is not None and bare.low is None and bare.p_value is None
+
+
 def test_sections_are_even() -> None:
     counts = np.bincount(sections(Drawn(8000), 8, 3), minlength=8)
     assert abs(counts - 1000).max() < 5 * np.sqrt(1000)
