@@ -18,7 +18,15 @@ import PIL
 from cmdmetric.encoders.names import BUNDLED, DEFAULT_MODEL
 from cmdmetric.encoders.tokens import tokeniser_of
 from cmdmetric.errors import InputError, NotAtHandError
-from cmdmetric.files import cache_folder, download, expanded, forbidden, named_path, sha256_of
+from cmdmetric.files import (
+    cache_folder,
+    download,
+    expanded,
+    forbidden,
+    named_path,
+    reading,
+    sha256_of,
+)
 from cmdmetric.metrics import Provenance
 from cmdmetric.protocol import Protocol
 from cmdmetric.terminal import tell
@@ -409,7 +417,7 @@ def _refuse_torchscript(file: Path, published: str) -> None:
 def _is_torchscript(file: Path) -> bool:
     if not zipfile.is_zipfile(file):
         return False
-    with zipfile.ZipFile(file) as archive:
+    with reading(file, "archive of weights"), zipfile.ZipFile(file) as archive:
         return any("/code/" in name for name in archive.namelist())
 
 

@@ -425,6 +425,14 @@ def test_weights_of_wrong_shapes_are_told(tmp_path: Path, tiny_clip: Path, chang
         Encoder(tiny_clip, tmp_path / "wrong.safetensors")
 
 
+def test_weights_in_a_zip_of_a_later_format_are_told(tmp_path: Path, tiny_clip: Path) -> None:
+    """Whether it is a TorchScript archive, which can run code, cannot be seen."""
+    content = corpus.later_zip(corpus.zip_of([("archive/code/x.py", b""), ("archive/v", b"3")]))
+    path = put(tmp_path, "later.pt", content)
+    with pytest.raises(InputError, match=re.escape(str(path))):
+        Encoder(tiny_clip, path)
+
+
 @pytest.mark.parametrize(
     "content",
     [

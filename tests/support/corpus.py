@@ -398,6 +398,13 @@ def good_moments() -> bytes:
     return npz_of(mu=x.mean(0), sigma=np.cov(x, rowvar=False), n=np.int64(30))
 
 
+def later_zip(content: bytes) -> bytes:
+    """A zip that says that it takes a version of the format to unpack which there is none of."""
+    changed = bytearray(content)
+    changed[changed.index(b"PK\x01\x02") + 6] = 100
+    return bytes(changed)
+
+
 def broken_moments() -> Iterator[Case]:
     """.npz files with a mean and a covariance that are none."""
     mu, sigma = np.zeros(3), np.eye(3)
@@ -439,6 +446,7 @@ def broken_moments() -> Iterator[Case]:
         ("deep", "[" * 10_000),
     ):
         yield f"made-{label}.npz", npz_of(mu=mu, sigma=sigma, provenance=np.array(made))
+    yield "later.npz", later_zip(npz_of(mu=mu, sigma=sigma))
     yield "made-bytes.npz", npz_of(mu=mu, sigma=sigma, provenance=np.arange(5))
 
 
