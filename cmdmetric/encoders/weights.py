@@ -415,10 +415,11 @@ def _refuse_torchscript(file: Path, published: str) -> None:
 
 
 def _is_torchscript(file: Path) -> bool:
-    if not zipfile.is_zipfile(file):
-        return False
-    with reading(file, "archive of weights"), zipfile.ZipFile(file) as archive:
-        return any("/code/" in name for name in archive.namelist())
+    with reading(file, "archive of weights"):
+        if not zipfile.is_zipfile(file):
+            return False
+        with zipfile.ZipFile(file) as archive:
+            return any("/code/" in name for name in archive.namelist())
 
 
 def _nearest(name: str) -> list[str]:

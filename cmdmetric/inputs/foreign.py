@@ -49,9 +49,11 @@ def refuse_adm_reference(source: Any) -> None:
             are Inception's, of all images, and its `arr_0` holds only the first 10,000 of these.
     """
     path = _file(source)
-    if path is None or path.suffix.lower() != ".npz" or not zipfile.is_zipfile(path):
+    if path is None or path.suffix.lower() != ".npz":
         return
     try:
+        if not zipfile.is_zipfile(path):
+            return
         with zipfile.ZipFile(path) as archive:
             names = set(archive.namelist())
     except Exception:  # broken archives raise anything; whoever reads it says what is wrong

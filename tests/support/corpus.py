@@ -446,6 +446,9 @@ def broken_moments() -> Iterator[Case]:
         ("deep", "[" * 10_000),
     ):
         yield f"made-{label}.npz", npz_of(mu=mu, sigma=sigma, provenance=np.array(made))
+    # The end of one of several disks: `zipfile.is_zipfile` raises.
+    disks = b"PK\x06\x07" + (1).to_bytes(4, "little") + bytes(8) + (2).to_bytes(4, "little")
+    yield "disks.npz", npz_of(mu=mu, sigma=sigma)[:-22] + disks + b"PK\x05\x06" + bytes(18)
     yield "later.npz", later_zip(npz_of(mu=mu, sigma=sigma))
     yield "made-bytes.npz", npz_of(mu=mu, sigma=sigma, provenance=np.arange(5))
 
