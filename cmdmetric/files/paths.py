@@ -54,7 +54,7 @@ def expanded(value: str | os.PathLike[str]) -> Path:
         InputError: It is no path, or there is no such user.
     """
     if value == "":  # of a variable that is not set: Python would take the current folder
-        raise InputError("'': no path: it is empty")
+        raise InputError("an empty path: is a variable of the shell not set?")
     try:
         return Path(value).expanduser()
     except ValueError as error:

@@ -102,7 +102,9 @@ def in_bash(line: str, folder: Path) -> list[str]:
 
 @pytest.mark.skipif(not shutil.which("bash"), reason="no bash")
 def test_bash(tmp_path: Path) -> None:
-    assert in_bash("cmd-score --metrics fid,prd", tmp_path) == ["fid,prdc", "fid,prdc_dinov2"]
+    assert in_bash("cmd-score --metrics fid,prd", tmp_path) == [
+        "fid,prdc", "fid,prdc_dinov2", "fid,prdc:k3",
+    ]  # fmt: skip
     # The marker of files comes first and does not take the names away.
     assert in_bash("cmd-score --real coco", tmp_path) == ["coco2014-val"]
     assert in_bash("cmd-score --real photos", tmp_path) == [""]

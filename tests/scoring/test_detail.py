@@ -119,7 +119,7 @@ def test_stored_scores_compare_by_slice(results: Path) -> None:
     assert against.slices["second"]["adds"].p_adjusted == pytest.approx(1.0)
     content["slices"]["slices"] = [1]
     (results / "broken.json").write_text(json.dumps(content))
-    with pytest.raises(InputError, match="its slices are not as cmdmetric writes them"):
+    with pytest.raises(InputError, match=r"slices\.slices\[0\] is 1, not an object"):
         compare([results / "one.json", results / "broken.json"])
 
 
