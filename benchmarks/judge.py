@@ -200,9 +200,9 @@ def load(file: Path) -> Judge:
     return judge.eval()
 
 
-def render(scenes: Sequence[Scene]) -> NDArray[np.uint8]:
-    """The scenes as images (n, 64, 64, 3)."""
-    return np.stack([np.asarray(scene.render(SIDE)) for scene in scenes])
+def render(scenes: Sequence[Scene], side: int = SIDE) -> NDArray[np.uint8]:
+    """The scenes as images (n, side, side, 3)."""
+    return np.stack([np.asarray(scene.render(side)) for scene in scenes])
 
 
 @click.command()

@@ -50,20 +50,15 @@ QUESTIONS = {
 }
 
 
-def scenes_of(count: int, shapes: int, first: int = 0) -> list[Scene]:
+def scenes_of(count: int, shapes: int) -> list[Scene]:
     """Held-out scenes with so many shapes each."""
-    return [draw_scene(seed, shapes) for seed in range(first, first + count)]
+    return [draw_scene(seed, shapes) for seed in range(count)]
 
 
 def painted(model: TextToImage, scenes: list[Scene]) -> NDArray[np.uint8]:
     """One image (s, s, 3) for each scene's first caption."""
     captions = [scene.captions(1)[0] for scene in scenes]
     return model.generate(captions, captions)[-1]
-
-
-def real(scenes: list[Scene], side: int) -> NDArray[np.uint8]:
-    """The scenes themselves (n, s, s, 3), drawn as the generator's size."""
-    return np.stack([np.asarray(scene.render(side)) for scene in scenes])
 
 
 def shuffled(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -96,7 +91,7 @@ def verdicts(
     found: dict[str, float] = {}
     for shapes in (1, 2):
         scenes = scenes_of(count, shapes)
-        images = real(scenes, side) if model is None else painted(model, scenes)
+        images = judges.render(scenes, side) if model is None else painted(model, scenes)
         answer = judges.verdict(judge.look(images), scenes)
         names = {"all": "two", "count": "two_count"} if shapes == 2 else {}
         found |= {names.get(name, name): value for name, value in answer.items()}

@@ -20,6 +20,8 @@ from cmdmetric.errors import InputError
 
 #: The most characters of a line; of one that is longer, the middle is left out.
 LINE = 2000
+#: The most characters of a model's, a set's or an image's name and of a caption in a table.
+NAME = 60
 #: Controls of the terminal, of the line and of the writing direction, and undecodable bytes.
 _UNSEEN = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff"

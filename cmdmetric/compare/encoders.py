@@ -12,7 +12,7 @@ from cmdmetric.compare.stored_scores import Stored, content_of
 from cmdmetric.errors import InputError
 from cmdmetric.grid import aligned
 from cmdmetric.scoring import SCHEMA, Signature
-from cmdmetric.terminal import shown
+from cmdmetric.terminal import NAME, shown
 from cmdmetric.uncertainty import Z95
 
 
@@ -70,14 +70,14 @@ class AcrossEncoders:
         rows = [("", *(shown(encoder, 80) for encoder in self.encoders))]
         for model, own in self.distances.items():
             cells = (_told(own.get(encoder)) for encoder in self.encoders)
-            rows.append((shown(model, 60), *cells))
+            rows.append((shown(model, NAME), *cells))
         lines = ["Dis(f,r) of the same images, lower is better", *aligned(rows)]
         for each in self.agreements:
             first, second = shown(each.first, 80), shown(each.second, 80)
             pairs = "1 pair" if each.pairs == 1 else f"{each.pairs} pairs"
             lines.append(f"{first} and {second}: Kendall's tau {each.tau:.2f} of {pairs}")
             lines += [
-                f"  {shown(a, 60)} is better than {shown(b, 60)} under {first} and worse under "
+                f"  {shown(a, NAME)} is better than {shown(b, NAME)} under {first} and worse under "
                 f"{second}, beyond chance: was it trained or chosen by {first}?"
                 for a, b in each.reversed
             ]

@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from cmdmetric.compare.words import NAME, chance, fixed, p_of, verdict
+from cmdmetric.compare.words import chance, fixed, p_of, verdict
 from cmdmetric.grid import aligned, fitting
-from cmdmetric.terminal import Styled, shown
+from cmdmetric.terminal import NAME, Styled, shown
 
 if TYPE_CHECKING:
     from cmdmetric.compare.models import Against, Entry
@@ -67,7 +67,7 @@ def _gaps(metrics: Mapping[str, Gap]) -> list[str]:
         ("", "first - second", "debiased", "95 %", "p", "by SE", "adjusted", "at 5 %")
     ]
     for name, gap in metrics.items():
-        error = "" if gap.standard_error is None else f" ± {gap.standard_error:.4f}"
+        error = _error(gap.standard_error)
         debiased = "-" if gap.debiased is None else fixed(gap.debiased)
         tested = ["-", "-", "-", "-", "not known"]
         if gap.p_value is not None:
@@ -114,17 +114,14 @@ def compare_lines(
     lines = [Styled(head, "bold"), *rows]
     how = {_how(each) for each in against_best}
     if how:
-        alike = f", {next(iter(how))}" if len(how) == 1 else ""
-        lines += ["", f"against {shown(entries[0].name, NAME)}{alike}"]
+        all_so = f", {next(iter(how))}" if len(how) == 1 else ""
+        lines += ["", f"against {shown(entries[0].name, NAME)}{all_so}"]
     of = {entry.name: entry for entry in entries}
     for each in against_best:
         own = f", {_how(each)}" if len(how) > 1 else ""
         raw = of[each.name].cmd - entries[0].cmd
-        debiased = (
-            ""
-            if math.isclose(each.difference, raw, abs_tol=1e-4)
-            else (f" debiased, {raw:+.4f} as scored")
-        )
+        alike = math.isclose(each.difference, raw, abs_tol=1e-4)
+        debiased = "" if alike else f" debiased, {raw:+.4f} as scored"
         lines.append(
             f"{shown(each.name, NAME)}  {each.difference:+.4f}{_error(each.standard_error)}"
             f"{debiased}: {_told(each, len(against_best))}{own}"
@@ -140,7 +137,7 @@ def _slice_gaps(best: Entry, against_best: Sequence[Against]) -> list[str]:
     for each in against_best:
         for label, gaps in each.slices.items():
             for name, gap in gaps.items():
-                error = "" if gap.standard_error is None else f" ± {gap.standard_error:.4f}"
+                error = _error(gap.standard_error)
                 verdict = "not known"
                 if gap.p_adjusted is not None:
                     beyond = "differs" if gap.p_adjusted < 0.05 else "may be equal"

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from cmdmetric.terminal import shown
+from cmdmetric.terminal import NAME, shown
 
 #: The level at which two generators are told apart.
 SIGNIFICANT = 0.05
-#: The most characters of a generator's name.
-NAME = 60
 _SMALLEST = 0.001
 
 

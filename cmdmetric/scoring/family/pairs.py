@@ -132,12 +132,6 @@ def clipscore(given: Given) -> list[Measured]:
     return [pairs.mean_of_captions(clip_scores(pairs.images[pairs.owner], pairs.captions))]
 
 
-def clip_cosine(given: Given) -> list[Measured]:
-    """The cosine of an image and its caption times 100, as torchmetrics prints CLIPScore."""
-    pairs = Pairs.of_generated(given)
-    return [pairs.mean_of_captions(100 * pair_cosines(pairs.images[pairs.owner], pairs.captions))]
-
-
 CLIPSCORE = Metric(
     "clipscore",
     {"clipscore": "higher"},
@@ -147,6 +141,39 @@ CLIPSCORE = Metric(
     unbiased=("clipscore",),
     parameters={"w": f"{WEIGHT:g}", "prefix": "none"},
     cites=("hessel2021clipscore",),
+)
+
+
+def clip_cosine(given: Given) -> list[Measured]:
+    """The cosine of an image and its caption times 100, as torchmetrics prints CLIPScore."""
+    pairs = Pairs.of_generated(given)
+    return [pairs.mean_of_captions(100 * pair_cosines(pairs.images[pairs.owner], pairs.captions))]
+
+
+CLIP_COSINE = replace(
+    CLIPSCORE,
+    name="clip_cosine",
+    values={"clip_cosine": "higher"},
+    compute=clip_cosine,
+    unbiased=("clip_cosine",),
+    parameters={"scale": "100", "prefix": "none"},
+)
+
+
+def clipscore_as_published(given: Given) -> list[Measured]:
+    """CLIPScore under the protocol of its paper (Hessel et al. 2021), whatever CMD is made with."""
+    return clipscore(given.through(HESSEL))
+
+
+CLIPSCORE_HESSEL = replace(
+    CLIPSCORE,
+    name="clipscore:hessel",
+    values={"clipscore_hessel": "higher"},
+    compute=clipscore_as_published,
+    network=HESSEL,
+    named_only=True,
+    unbiased=("clipscore_hessel",),
+    parameters={"w": f"{WEIGHT:g}", "prefix": "A photo depicts"},
 )
 
 
@@ -169,37 +196,6 @@ def ref_clipscore(given: Given) -> list[Measured]:
         scores.append(ref_clip_scores(images, captions[judged], captions[others], beside))
     judged = np.concatenate(several)
     return [replace(pairs, owner=pairs.owner[judged]).mean_of_captions(np.concatenate(scores))]
-
-
-CLIP_COSINE = Metric(
-    "clip_cosine",
-    {"clip_cosine": "higher"},
-    clip_cosine,
-    is_mean=True,
-    without_real=True,
-    unbiased=("clip_cosine",),
-    parameters={"scale": "100", "prefix": "none"},
-    cites=("hessel2021clipscore",),
-)
-
-
-def clipscore_as_published(given: Given) -> list[Measured]:
-    """CLIPScore under the protocol of its paper (Hessel et al. 2021), whatever CMD is made with."""
-    return clipscore(given.through(HESSEL))
-
-
-CLIPSCORE_HESSEL = Metric(
-    "clipscore:hessel",
-    {"clipscore_hessel": "higher"},
-    clipscore_as_published,
-    network=HESSEL,
-    is_mean=True,
-    without_real=True,
-    named_only=True,
-    unbiased=("clipscore_hessel",),
-    parameters={"w": f"{WEIGHT:g}", "prefix": "A photo depicts"},
-    cites=("hessel2021clipscore",),
-)
 
 
 REF_CLIPSCORE = Metric(

@@ -10,7 +10,7 @@ import json
 import os
 import zipfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -133,8 +133,7 @@ class Pack:
                 str(name): _seen(_part(arrays, f"networks/{name}"), of, sides)
                 for name, of in told["networks"].items()
             }
-            f = Side(**{**vars(sides["f"]), "scores": scores})
-            return cls(f, sides["r"], sides["l"], seen, better)
+            return cls(replace(sides["f"], scores=scores), sides["r"], sides["l"], seen, better)
 
 
 def check_pack(path: str | os.PathLike[str]) -> None:
