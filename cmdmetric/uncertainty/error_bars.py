@@ -69,6 +69,8 @@ def _read(kind: type[_Bar], values: Mapping[str, Any]) -> _Bar:
     made = kind(**values)
     if made.raw is None or made.standard_error is None:
         raise TypeError("a number or its standard error is null")
+    if isinstance(made, Estimate) and (made.low is None) != (made.high is None):
+        raise TypeError("one end of an interval is null, the other is not")
     return made
 
 
