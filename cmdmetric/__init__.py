@@ -40,7 +40,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "metrics.cmd": "CrossModelDistance cross_model_distance",
         "metrics.frechet": "frechet_distance",
         "metrics.moments": "Moments",
-        "preflight.look": "Preflight",
+        "preflight.result": "Preflight",
         "protocol": "Protocol",
         "score": "clip_fd cmd itdis",
         "scoring.result": "CMDScore",

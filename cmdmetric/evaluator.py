@@ -53,6 +53,7 @@ from cmdmetric.scoring import (
     with_generated,
     with_places,
 )
+from cmdmetric.terminal import NAME, counted, shown
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -161,6 +162,17 @@ class Evaluator:
         if opened_rl is not None:
             self.real_captions = encode_side(self.encoder, opened_rl)
         self._batches: list[Batch] = []
+
+    def __repr__(self) -> str:
+        encoder, captions = self.encoder, "with every batch"
+        if self.captions is not None:
+            captions = shown(self.captions.source, NAME)
+        collected = sum(len(batch.images) for batch in self._batches)
+        return (
+            f"<Evaluator {encoder.checkpoint.label}, protocol {encoder.protocol.name}; "
+            f"real: {shown(self.real.source, NAME)}; captions: {captions}; "
+            f"{counted(collected, 'image')} since the last reset>"
+        )
 
     def score(self, generated: Source, captions: Source | None = None) -> CMDScore:
         """Score a whole set of generated images; what `update` has collected stays as it is.

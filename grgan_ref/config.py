@@ -11,6 +11,7 @@ import dataclasses
 import difflib
 import itertools
 import json
+import math
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,6 +20,14 @@ from typing import Any, Literal
 
 from grgan_ref.compose import parse_value, presets as presets, read_table
 from grgan_ref.errors import GrganError
+
+#: Whole numbers that may be 0; every other one is at least 1.
+_MAY_BE_ZERO = {"noise_dim", "residual_blocks", "steps", "captions_per_image", "seed",
+                "checkpoint_every", "score_every"}  # fmt: skip
+#: Numbers that are a part of one.
+_SHARES = {"betas", "decay", "dropout", "ema"}
+#: The largest whole number, and the largest in the section of the networks' sizes.
+_LARGEST, _LARGEST_SIZE = 2**31 - 1, 2**14
 
 
 @dataclass(frozen=True)
@@ -319,6 +328,8 @@ def _convert(value: Any, kind: Any, path: str, origin: str) -> Any:
         build: Any = kind
         try:
             return build(**parts)
+        except GrganError as error:  # of values that do not go together
+            raise GrganError(f"{origin}: {error}") from None
         except TypeError:  # only StageConfig has fields without a default
             raise GrganError(f"{origin}: {path} needs all of {', '.join(known)}") from None
     if typing.get_origin(kind) is tuple:
@@ -338,11 +349,28 @@ def _convert(value: Any, kind: Any, path: str, origin: str) -> Any:
             choices = ", ".join(map(repr, typing.get_args(kind)))
             raise _wrong(value, f"one of {choices}", path, origin)
         return value
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+    if kind is float and type(value) is int and abs(value) <= _LARGEST:
+        value = float(value)
     if type(value) is not kind:
         raise _wrong(value, f"of type {kind.__name__}", path, origin)
+    if kind is int or kind is float:
+        _refuse_range(value, path, origin)
     return value
+
+
+def _refuse_range(value: int | float, path: str, origin: str) -> None:
+    """Raise GrganError for a number that nothing can be built or trained with."""
+    name = path.rpartition(".")[2].partition("[")[0]
+    if isinstance(value, float):
+        if name in _SHARES and not 0 <= value <= 1:
+            raise _wrong(value, "from 0 to 1", path, origin)
+        if not 0 <= value < math.inf:
+            raise _wrong(value, "finite and not negative", path, origin)
+        return
+    least = 0 if name in _MAY_BE_ZERO else 1
+    most = _LARGEST_SIZE if path.startswith("model.") else _LARGEST
+    if not least <= value <= most:
+        raise _wrong(value, f"from {least:,} to {most:,}", path, origin)
 
 
 def _wrong(value: Any, expected: str, path: str, origin: str) -> GrganError:

@@ -13,7 +13,7 @@ from torch import nn
 from grgan_ref.compose import presets
 from grgan_ref.config import Config
 from grgan_ref.errors import GrganError
-from grgan_ref.files import RELEASED, manifests, read_json, read_model, read_released
+from grgan_ref.files import RELEASED, manifests, read_model, read_released, step_of
 from grgan_ref.matching import is_released, matcher_config, read_vocabulary
 from grgan_ref.networks import Generator, build_discriminators
 from grgan_ref.released import read_released_model
@@ -49,7 +49,7 @@ def describe(what: str, settings: Mapping[str, str], base: str | None = None) ->
     if is_released(folder):  # DAMSM's
         return "\n".join(_describe_released(path) for path in sorted(folder.glob("*_encoder*.pth")))
     lines = [
-        f"checkpoint at step {read_json(path)['step']}: {path.with_suffix('.pt')}"
+        f"checkpoint at step {step_of(path)}: {path.with_suffix('.pt')}"
         for path in manifests(folder / "checkpoints")
     ]
     models: dict[str, Config] = {}

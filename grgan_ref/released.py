@@ -37,6 +37,8 @@ def read_released_model(
         return released_config(state, preset, settings), state
     except KeyError as error:
         raise GrganError(f"{path}: missing key {error.args[0]!r} of a generator") from None
+    except (IndexError, ValueError):  # tensors of other dimensions than a generator's
+        raise GrganError(f"{path}: its tensors have not the shapes of a generator's") from None
 
 
 def released_config(

@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
 import click
 
 from cmdmetric.cli import completion
 from cmdmetric.cli.options import COLUMNS, explain, give
-from cmdmetric.terminal import counted, shown
-
-if TYPE_CHECKING:
-    from cmdmetric.preflight import Preflight
-
-_MARKS = {"error": "ERROR  ", "warning": "warning", "note": "note   "}
 
 
 @click.command(
@@ -83,62 +76,6 @@ def doctor(
         probe=not no_probe,
         progress=not quiet,
     )
-    give(result.to_dict(), _table(result), form)
+    give(result.to_dict(), result.lines(), form)
     if not result.ok:
         sys.exit(1)
-
-
-def _table(result: Preflight) -> list[str]:
-    from cmdmetric.cli.tables import PATH
-
-    def count(n: int | None, noun: str) -> str:
-        return "count not known" if n is None else counted(n, noun)
-
-    setup = result.setup
-    weights = "weights not at hand"
-    if setup.weights is not None:
-        weights = f"{shown(setup.weights, PATH)}, {setup.origin}, sha256 {str(setup.sha256)[:8]}"
-    lines = [
-        f"generated   {shown(result.generated, PATH)} ({count(result.n, 'image')})",
-        f"real        {shown(result.real or 'none', PATH)} ({count(result.n_real, 'image')})",
-        f"captions    {shown(result.captions, PATH)} ({count(result.n_captions, 'caption')})",
-        f"encoder     {setup.model}, protocol {setup.protocol}",
-        f"weights     {weights}",
-    ]
-    for name, path in setup.references.items():
-        lines.append(f"reference   {name}: {shown(path, PATH) if path else 'not at hand'}")
-    lines.append(
-        f"device      {setup.device}, {setup.dtype}, torch on {setup.threads} of "
-        f"{setup.cores} processors"
-    )
-    rates = [
-        f"{rate:.0f} {what} a second"
-        for rate, what in (
-            (setup.decoded, "images decoded"),
-            (setup.encoded, "images encoded"),
-            (setup.captions, "captions encoded"),
-        )
-        if rate is not None
-    ]
-    if rates:
-        lines.append(f"speed       {', '.join(rates)}")
-    if setup.expected is not None:
-        lines.append(f"expected    {_duration(setup.expected)} with an empty cache")
-    lines.append("")
-    for found in result.findings:
-        first, *more = (shown(line) for line in found.message.splitlines() or [""])
-        lines.append(f"{_MARKS[found.severity]}  {found.subject}: {first}")
-        lines += [f"           {line}" for line in more]
-        lines += [f"           {shown(name, PATH)}" for name in found.names[:5]]
-        if found.count > 5 and found.names:
-            lines.append(f"           and {found.count - 5} more")
-    if not result.findings:
-        lines.append("nothing found")
-    return lines
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 60:
-        return f"{max(1, round(seconds))} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

@@ -14,19 +14,20 @@ if TYPE_CHECKING:
     )
     from cmdmetric.preflight.finding import Finding as Finding
     from cmdmetric.preflight.look import (
-        Preflight as Preflight,
         by_severity as by_severity,
         inspect as inspect,
         preflight as preflight,
     )
     from cmdmetric.preflight.opening import Inputs as Inputs, Network as Network
+    from cmdmetric.preflight.result import Preflight as Preflight
 
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
         "facts": "ImageFacts Looked look_over",
         "finding": "Finding",
-        "look": "Preflight by_severity inspect preflight",
+        "look": "by_severity inspect preflight",
         "opening": "Inputs Network",
+        "result": "Preflight",
     },
 )

@@ -5,9 +5,8 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from cmdmetric.encoders import CONTEXT, cut_words
 from cmdmetric.errors import InputError
@@ -18,6 +17,7 @@ from cmdmetric.preflight.facts import ImageFacts, Looked, look_over
 from cmdmetric.preflight.finding import Finding
 from cmdmetric.preflight.image_findings import cross_findings, set_findings
 from cmdmetric.preflight.opening import Inputs, Network
+from cmdmetric.preflight.result import Preflight
 from cmdmetric.preflight.setup import (
     Setup,
     expected_seconds,
@@ -39,35 +39,6 @@ Look: TypeAlias = Callable[[str, ImageSet], Looked]
 
 #: Captions that are tokenised at once.
 _TEXTS = 4096
-
-
-@dataclass(frozen=True)
-class Preflight:
-    """What was found, by severity, and what a score would be computed with."""
-
-    generated: str
-    real: str | None
-    captions: str
-    #: Numbers of generated images, real images and captions; None where that is not known.
-    n: int | None
-    n_real: int | None
-    n_captions: int | None
-    setup: Setup
-    findings: tuple[Finding, ...]
-
-    @property
-    def ok(self) -> bool:
-        """Whether no finding is an error."""
-        return all(found.severity != "error" for found in self.findings)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Give all fields, for JSON."""
-        return {
-            "ok": self.ok,
-            **{field.name: getattr(self, field.name) for field in dataclasses.fields(self)},
-            "setup": self.setup.to_dict(),
-            "findings": [found.to_dict() for found in self.findings],
-        }
 
 
 def preflight(

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         read_json as read_json,
         resume as resume,
         save as save,
+        step_of as step_of,
         write_json as write_json,
     )
 
@@ -44,7 +45,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "model_files": "model_folder read_model save_model",
         "pickles": "read_plain_pickle",
         "state": (
-            "Stateful differences fingerprint_of manifests new_file read_json resume save "
+            "Stateful differences fingerprint_of manifests new_file read_json resume save step_of "
             "write_json"
         ),
     },

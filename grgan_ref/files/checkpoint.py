@@ -325,7 +325,9 @@ def _named(
 
 
 def _all_tensors(content: Any) -> bool:
-    return isinstance(content, Mapping) and all(isinstance(v, Tensor) for v in content.values())
+    return isinstance(content, Mapping) and all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in content.items()
+    )
 
 
 def _without_wrapper(state: Mapping[str, Tensor]) -> State:

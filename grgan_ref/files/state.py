@@ -70,6 +70,18 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
+def step_of(manifest: Path) -> int:
+    """How many steps the run had made that wrote a checkpoint's JSON.
+
+    Raises:
+        GrganError: The file cannot be read, or names no step.
+    """
+    step = read_json(manifest).get("step")
+    if type(step) is not int or step < 0:
+        raise GrganError(f"{manifest}: it names no step")
+    return step
+
+
 def save(
     folder: Path, step: int, parts: Mapping[str, Stateful], config: Mapping[str, Any], keep: int
 ) -> None:
@@ -110,15 +122,21 @@ def resume(folder: Path, parts: Mapping[str, Stateful], config: Mapping[str, Any
     """Put the newest intact checkpoint into `parts` and return its step; 0 where there is none.
 
     Raises:
-        GrganError: The checkpoint was made with another configuration, or all are corrupt
-            (`load_latest`).
+        GrganError: The checkpoint was made with another configuration, all are corrupt
+            (`load_latest`), or it holds something else than these parts.
     """
     found = load_latest(folder, config)
     if found is None:
         return 0
     step, states = found
     for name, part in parts.items():
-        part.load_state_dict(states[name])
+        try:
+            part.load_state_dict(states[name])
+        except Exception as error:  # of what does not fit, networks and optimisers raise anything
+            reason = " ".join(str(error).split())[:300]
+            raise GrganError(
+                f"{folder}: the checkpoint of step {step} does not fit this run ({name}: {reason})"
+            ) from None
     return step
 
 
@@ -137,9 +155,9 @@ def load_latest(folder: Path, config: Mapping[str, Any]) -> tuple[int, dict[str,
     found = manifests(folder)
     for path in found:
         try:
-            manifest = json.loads(path.read_text(encoding="utf-8"))
-            step, sha256, made_with = manifest["step"], manifest["sha256"], manifest["config"]
-        except (ValueError, KeyError, TypeError, RecursionError):
+            manifest = read_json(path)
+            step, sha256, made_with = step_of(path), manifest["sha256"], manifest["config"]
+        except (GrganError, KeyError):
             _warn(f"{path} is corrupt; using the checkpoint before it")
             continue
         different = differences(made_with, config)
@@ -152,7 +170,12 @@ def load_latest(folder: Path, config: Mapping[str, Any]) -> tuple[int, dict[str,
         if not tensors.is_file() or sha256_of(tensors) != sha256:
             _warn(f"{tensors} is corrupt; using the checkpoint before it")
             continue
-        return step, torch.load(tensors, map_location="cpu", weights_only=True)
+        try:
+            return step, torch.load(tensors, map_location="cpu", weights_only=True)
+        except MemoryError:
+            raise
+        except Exception:  # junk makes the unpickler raise anything
+            _warn(f"{tensors} holds no tensors; using the checkpoint before it")
     if found:
         raise GrganError(
             f"every checkpoint in {folder} is corrupt: remove the folder to start anew"

@@ -8,7 +8,7 @@ encoders of DAMSM and its captions.pickle.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -138,15 +138,22 @@ def matcher_config(path: Path) -> Config:
     if is_released(path):
         kind, state = read_released(_text_encoder(path) if path.is_dir() else path)
         if kind == "itm":
-            size = state["MLP.dense_sent.weight"].shape[0]
+            size = _length(state, "MLP.dense_sent.weight", 0, path)
             return Config.load("coco-released", {"model.embedding_dim": size})
         if kind == "damsm text encoder":
-            size = 2 * state["rnn.weight_hh_l0"].shape[1]
+            size = 2 * _length(state, "rnn.weight_hh_l0", 1, path)
             return Config.load("dmgan-released", {"model.embedding_dim": size})
         raise GrganError(f"{path}: holds a released {kind}, and a matcher is wanted here")
     for file in _files(path).values():
         return read_model(file)[1]
     return read_model(model_folder(path, "itm.safetensors") / "itm.safetensors")[1]
+
+
+def _length(state: Mapping[str, Tensor], key: str, axis: int, path: Path) -> int:
+    """The length of one axis of a matrix of a released matcher."""
+    if key not in state or state[key].ndim != 2:
+        raise GrganError(f"{path}: it has no matrix {key!r}, which a released matcher has")
+    return state[key].shape[axis]
 
 
 def load_released_itm(path: Path, config: Config) -> ITM:

@@ -81,7 +81,7 @@ def read_vocabulary(path: Path) -> Vocabulary:
     try:
         text = path.read_text(encoding="utf-8")
         words = json.loads(text) if path.suffix == ".json" else text.split()
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise GrganError(f"{path}: not a readable vocabulary: {error}") from None
     if not isinstance(words, list) or not words or not all(isinstance(w, str) for w in words):
         raise GrganError(f"{path}: not a vocabulary: a list of words is expected")

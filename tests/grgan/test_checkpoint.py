@@ -9,6 +9,7 @@ import torch
 from grgan_ref.config import Config
 from grgan_ref.errors import GrganError
 from grgan_ref.files import checkpoint, read_model, save_model
+from grgan_ref.info import describe
 from grgan_ref.matching.itm import build_itm
 from grgan_ref.networks.discriminator import build_discriminators
 from grgan_ref.networks.generator import Generator
@@ -107,6 +108,36 @@ def test_released_itm(released_states, config, tmp_path):
     torch.save(content, path)
     with pytest.raises(GrganError, match=r"missing key 'clip\.visual\.bn1\.running_var'"):
         checkpoint.load_strictly(itm, checkpoint.read_released_itm(path), str(path))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"ca_net.fc.weight": torch.ones(2)}, "shapes of a generator"),
+        ({"ca_net.fc.weight": torch.ones(2, 2)}, "missing key"),
+        ({"ca_net.fc.weight": torch.ones(()), "h_net1.fc.0.weight": torch.ones(())}, "shapes of"),
+        ({"MLP.dense_word.weight": torch.ones(2, 2)}, r"no matrix 'MLP\.dense_sent\.weight'"),
+        ({"MLP.dense_sent.weight": torch.ones(())}, r"no matrix 'MLP\.dense_sent\.weight'"),
+        ({"rnn.weight_hh_l0": torch.ones(2)}, r"no matrix 'rnn\.weight_hh_l0'"),
+        ({7: torch.ones(2)}, "not a released file"),
+        ({"netG": {7: torch.ones(2)}}, "not a released file"),
+    ],
+)
+def test_released_names_on_other_tensors(content, message, tmp_path):
+    """Found by fuzzing: each was a traceback."""
+    path = tmp_path / "weights.pth"
+    torch.save(content, path)
+    with pytest.raises(GrganError, match=rf"weights\.pth: .*{message}"):
+        describe(str(path), {})
+
+
+def test_a_run_whose_checkpoint_names_no_step(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    manifest = tmp_path / "checkpoints" / "step-00000001.json"
+    for content in ("{}", '{"step": "1"}', "[]", "junk"):
+        manifest.write_text(content)
+        with pytest.raises(GrganError, match=r"step-00000001\.json"):
+            describe(str(tmp_path), {})
 
 
 def test_unknown_key_is_named(released_states):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 
 import pytest
 
@@ -85,6 +86,31 @@ def test_file_and_overrides(tmp_path):
 def test_errors_name_the_key(overrides, message):
     with pytest.raises(GrganError, match=message):
         Config.load("scenes-tiny", overrides)
+
+
+NUMBERS = [
+    (f"{section.name}.{number.name}", number.type)
+    for section in dataclasses.fields(Config)
+    for number in dataclasses.fields(getattr(Config(), section.name))
+    if number.type in ("int", "float")
+]
+
+
+@pytest.mark.parametrize(("key", "kind"), NUMBERS)
+def test_no_number_is_taken_that_nothing_can_be_built_with(key, kind):
+    bad = {"int": (-1, 2**31, 10**400), "float": (-1.0, math.inf, math.nan, 10**400)}[kind]
+    for value in bad:
+        with pytest.raises(GrganError, match=rf"{key} is .*; it must be "):
+            Config.load("scenes-tiny", {key: value})
+
+
+def test_no_size_is_taken_that_overflows():
+    """Found by fuzzing: torch raises RuntimeError and TypeError of them."""
+    for stages in ([{"kind": "I", "size": 2**20}], [{"kind": "I", "size": 0}]):
+        with pytest.raises(GrganError, match=r"model\.stages\[0\]\.size is "):
+            Config.load("scenes-tiny", {"model.stages": stages})
+    with pytest.raises(GrganError, match="generator_width is 1000000; it must be from 1 to 16,384"):
+        Config.load("scenes-tiny", {"model.generator_width": 1000000})
 
 
 def test_unreadable_files(tmp_path):

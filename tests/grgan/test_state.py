@@ -1,3 +1,4 @@
+import hashlib
 import json
 import warnings
 
@@ -75,6 +76,28 @@ def test_all_corrupt_is_an_error(tmp_path):
     with warnings.catch_warnings(), pytest.raises(GrganError, match="every checkpoint"):
         warnings.simplefilter("ignore")
         state.resume(tmp_path, parts(), CONFIG)
+
+
+def test_what_is_whole_and_no_checkpoint_is_passed_over(tmp_path):
+    save(tmp_path, 1, 2, 3)
+    junk = b"\x80\x02t."  # a mark too few: the unpickler raises IndexError (found by fuzzing)
+    (tmp_path / "step-00000003.pt").write_bytes(junk)
+    manifest = {"step": 3, "sha256": hashlib.sha256(junk).hexdigest(), "config": CONFIG}
+    (tmp_path / "step-00000003.json").write_text(json.dumps(manifest))
+    (tmp_path / "step-00000002.json").write_text(json.dumps(manifest | {"step": "2"}))
+    with pytest.warns(RuntimeWarning) as warned:
+        assert state.resume(tmp_path, parts(9), CONFIG) == 1
+    messages = [str(warning.message) for warning in warned]
+    assert "step-00000003.pt holds no tensors" in messages[0]
+    assert "step-00000002.json is corrupt" in messages[1]
+
+
+def test_a_checkpoint_of_other_parts_is_an_error(tmp_path):
+    save(tmp_path, 1)
+    with pytest.raises(GrganError, match=r"step 1 does not fit this run \(discriminator: "):
+        state.resume(tmp_path, {"discriminator": nn.Linear(3, 2)}, CONFIG)
+    with pytest.raises(GrganError, match=r"step 1 does not fit this run \(model: .*size mismatch"):
+        state.resume(tmp_path, {"model": nn.Linear(5, 2)}, CONFIG)
 
 
 def test_a_checkpoint_exists_once_its_manifest_does(tmp_path):

@@ -19,7 +19,8 @@ from cmdmetric.metrics.moments import Moments
 from cmdmetric.preflight.caption_findings import caption_findings, pairing_findings
 from cmdmetric.preflight.facts import blockiness, facts_of
 from cmdmetric.preflight.finding import Finding
-from cmdmetric.preflight.look import Inputs, Network, Preflight, inspect, preflight
+from cmdmetric.preflight.look import Inputs, Network, inspect, preflight
+from cmdmetric.preflight.result import Preflight
 from cmdmetric.protocol import CLIP, GRGAN, Protocol
 from cmdmetric.scoring.notes import mixed_endings
 from tests.conftest import SHARED, shared
@@ -64,6 +65,19 @@ def test_a_good_set_has_nothing_but_few_samples(sets: tuple[Path, Path, Path]) -
     assert result.ok and {found.check for found in result.findings} == {"samples"}
     assert (result.n, result.n_real, result.n_captions) == (12, 12, 12)
     assert f"too few for {DIMENSIONS} dimensions" in result.findings[0].message
+
+
+def test_print_shows_what_the_terminal_does(sets: tuple[Path, Path, Path]) -> None:
+    generated, captions, real = map(str, sets)
+    options = ("--real", real, "--model", "scenes-toy", "--no-probe", "-q")
+    done = run("cmdmetric", "doctor", generated, captions, *options)
+    result = check(sets)
+
+    def still(text: str) -> list[str]:  # the speed is measured each time
+        return [line for line in text.splitlines() if not line.startswith("speed")]
+
+    assert still(str(result)) == still(done.stdout)
+    assert repr(result) == f"<Preflight of {generated}: 3 warnings>"
 
 
 def test_everything_wrong_with_images(sets: tuple[Path, Path, Path]) -> None:
