@@ -53,7 +53,7 @@ from cmdmetric.scoring import (
     with_generated,
     with_places,
 )
-from cmdmetric.terminal import NAME, counted, shown
+from cmdmetric.terminal import counted
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -164,14 +164,14 @@ class Evaluator:
         self._batches: list[Batch] = []
 
     def __repr__(self) -> str:
-        encoder, captions = self.encoder, "with every batch"
+        encoder, real, captions = self.encoder, self.real.moments.n, "captions with every batch"
         if self.captions is not None:
-            captions = shown(self.captions.source, NAME)
+            captions = _counted(self.captions.moments.n, "caption")
         collected = sum(len(batch.images) for batch in self._batches)
         return (
-            f"<Evaluator {encoder.checkpoint.label}, protocol {encoder.protocol.name}; "
-            f"real: {shown(self.real.source, NAME)}; captions: {captions}; "
-            f"{counted(collected, 'image')} since the last reset>"
+            f"<Evaluator {encoder.checkpoint.label}, protocol {encoder.protocol.name}: "
+            f"{_counted(real, 'real image')}, {captions}, "
+            f"{counted(collected, 'generated image')} since the last reset>"
         )
 
     def score(self, generated: Source, captions: Source | None = None) -> CMDScore:
@@ -426,6 +426,10 @@ def encode_batch(
         return Batch(
             encoded, found.texts, owner, features, texts.kept, texts.truncated, *what, seen
         )
+
+
+def _counted(n: int | None, unit: str) -> str:
+    return f"{unit}s" if n is None else counted(n, unit)
 
 
 def refuse_captions(*, given: bool, expected: bool) -> None:

@@ -59,12 +59,12 @@ def nchw(images: np.ndarray) -> torch.Tensor:
 def test_it_prints_as_one_line(encoder: Encoder, real: np.ndarray, texts: list[str]) -> None:
     evaluator = Evaluator(real, encoder=encoder)
     assert str(evaluator) == (
-        "<Evaluator scenes-toy, protocol grgan; real: ndarray 90x48x60x3; captions: with every "
-        "batch; 0 images since the last reset>"
+        f"<Evaluator scenes-toy, protocol grgan: {N} real images, captions with every batch, "
+        "0 generated images since the last reset>"
     )
     evaluator.update(real[:1], texts[:1])
-    assert "; 1 image since" in repr(evaluator)
-    assert f"; captions: list of {len(texts)}; " in repr(Evaluator(real, texts, encoder=encoder))
+    assert ", 1 generated image since" in repr(evaluator)
+    assert f", {N} captions, 0 generated" in repr(Evaluator(real, texts, encoder=encoder))
 
 
 def batches(*parallel: np.ndarray | torch.Tensor | list[str], size: int = 25) -> Iterator[tuple]:
