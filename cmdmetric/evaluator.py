@@ -29,6 +29,7 @@ from cmdmetric.inputs import (
     Captions,
     Columns,
     ImageSet,
+    Subset,
     captions_along,
     open_images,
     read_captions,
@@ -45,6 +46,7 @@ from cmdmetric.scoring import (
     Side,
     Source,
     Wanted,
+    drawn_of,
     open_image_side,
     open_text_side,
     refuse_unknown,
@@ -162,6 +164,7 @@ class Evaluator:
         if opened_rl is not None:
             self.real_captions = encode_side(self.encoder, opened_rl)
         self._batches: list[Batch] = []
+        self._part: tuple[Captions, Side] | None = None
 
     def __repr__(self) -> str:
         encoder, real, captions = self.encoder, self.real.moments.n, "captions with every batch"
@@ -174,13 +177,22 @@ class Evaluator:
             f"{counted(collected, 'generated image')} since the last reset>"
         )
 
-    def score(self, generated: Source, captions: Source | None = None) -> CMDScore:
+    def score(
+        self,
+        generated: Source,
+        captions: Source | None = None,
+        *,
+        num: int | None = None,
+        seed: int | None = None,
+    ) -> CMDScore:
         """Score a whole set of generated images; what `update` has collected stays as it is.
 
         Args:
             generated: The images, in any form that `cmd` takes.
             captions: Theirs, in any form that `cmd` takes, where the evaluator was made without. By
                 default those that come along with the images, from pairs, records or a table.
+            num: How many of the images are scored, with their captions, as for `cmd`.
+            seed: Which of the many parts of that size, by default 0.
 
         Raises:
             InputError: Anything is wrong with the inputs, captions are missing or given twice, or a
@@ -194,20 +206,32 @@ class Evaluator:
                 opened_l = open_text_side(generated, self._columns)
         given = opened_l is not None or (along and self.captions is None)
         refuse_captions(given=given, expected=self.captions is None)
+        subset = Subset.wanted(num, seed)
+        if subset is not None:
+            of_all = self.captions or opened_l or opened
+            (opened,), opened_l = drawn_of([opened], of_all, subset)
         device = self.encoder.device
         with _apart_from_training(device.type):
             encoding = Encoding(self.encoder, device=device)
             f, seen = self._networks.encoded(opened, encoding)
-        if self.captions is not None:
+        if opened_l is not None:
+            l = self._captions_of(opened_l)
+        elif self.captions is not None:
             l = self.captions
-        elif opened_l is not None:
-            l = encode_side(self.encoder, opened_l)
         else:
             assert isinstance(opened, ImageSet)  # its images have been read: captions are known
             l = encode_side(self.encoder, captions_along(opened))
         if l.texts is not None:
             f = with_places(f, l.texts)
         return self._score_of(dataclasses.replace(f, images=None), l, seen)
+
+    def _captions_of(self, opened: Side | Captions) -> Side:
+        """Captions as a side; a part that is drawn at every step of a training is encoded once."""
+        if isinstance(opened, Side):
+            return encode_side(self.encoder, opened)
+        if self._part is None or self._part[0] != opened:
+            self._part = opened, encode_side(self.encoder, opened)
+        return self._part[1]
 
     def update(self, images: Source, captions: Sequence[str | Sequence[str]] | None = None) -> None:
         """Add generated images, and their captions where the evaluator was made without.

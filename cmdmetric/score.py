@@ -49,6 +49,8 @@ def cmd(
     per_image: str | Path | None = None,
     pack: str | Path | None = None,
     report: str | Path | None = None,
+    num: int | None = None,
+    seed: int | None = None,
     **options: Unpack[EncodingOptions],
 ) -> CMDScore:
     """Compute the Cross Model Distance: CMD = Dis(f, r) + |Dis(f, l) - Dis(r, l)|.
@@ -93,6 +95,9 @@ def cmd(
         pack: Where everything that the score follows from is to be written, but for the images: an
             .npz, from which anyone computes it again (`cmdmetric.scoring.verify`, docs/verify.md).
         report: Where a report is to be written, a self-contained HTML page (docs/report.md).
+        num: How many of the generated images are scored, with their captions (docs/inputs.md); by
+            default all. The real images are all taken.
+        seed: Which of the many parts of that size, by default 0.
         **options: How images and captions are encoded: `model`, `weights`, `protocol`, `device`,
             `encoder`, `batch_size`, `dtype`, `caption_column`, `image_column`, `on_error`,
             `progress` and `cache`, as
@@ -131,6 +136,8 @@ def cmd(
         scores=() if scores is None else (scores,),
         score_columns=score_columns,
         each=per_image is not None,
+        num=num,
+        seed=seed,
     )
     (found,) = scored([generated], captions, real, encoding, wanted)
     for note in found.score.warnings:

@@ -75,6 +75,13 @@ def references(ctx: click.Context, param: click.Parameter, incomplete: str) -> I
     return _offered(REFERENCES, incomplete, files=True)
 
 
+def prompt_sets(ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:
+    """Offer the named sets of prompts."""
+    from cmdmetric.inputs import PROMPT_SETS
+
+    return _offered(PROMPT_SETS, incomplete)
+
+
 devices = names(("cpu", "cuda", "mps"))
 
 

@@ -9,14 +9,14 @@ import click
 from cmdmetric.cli.options import explain
 from cmdmetric.terminal import say
 
-KINDS = ("metrics", "models", "references", "protocols", "published")
+KINDS = ("metrics", "models", "references", "protocols", "published", "prompts")
 
 
 @click.command("list", context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("kind", type=click.Choice(KINDS))
 @explain
 def listing(kind: str) -> None:
-    """List the names that options take: of --metrics, --model, --real, --protocol and --check."""
+    """List names: of --metrics, --model, --real, --protocol, --check, prompts."""
     rows = list(_ROWS[kind]())
     width = max(len(name) for name, _ in rows)
     say(*(f"{name:<{width}}  {about}".rstrip() for name, about in rows))
@@ -68,10 +68,18 @@ def _published() -> Iterator[tuple[str, str]]:
                 yield f"published:{table.number}/{row.name}", f"CMD {row.values['cmd']:.2f}"
 
 
+def _prompts() -> Iterator[tuple[str, str]]:
+    from cmdmetric.inputs import PROMPT_SETS
+
+    for name, made in PROMPT_SETS.items():
+        yield name, made.about
+
+
 _ROWS = {
     "metrics": _metrics,
     "models": _models,
     "references": _references,
     "protocols": _protocols,
     "published": _published,
+    "prompts": _prompts,
 }

@@ -9,6 +9,7 @@ from cmdmetric.cli.doctor import doctor
 from cmdmetric.cli.entry import Group
 from cmdmetric.cli.listing import listing
 from cmdmetric.cli.moments import merge, moments
+from cmdmetric.cli.prompts import prompts
 from cmdmetric.cli.score import score
 from cmdmetric.cli.stored.cite import cite
 from cmdmetric.cli.stored.compare import compare
@@ -35,6 +36,7 @@ for command in (
     moments,
     merge,
     published,
+    prompts,
     listing,
     cache,
     doctor,

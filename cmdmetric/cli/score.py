@@ -35,7 +35,7 @@ GROUPS = {
     "Single images": ("worst", "per_image"),
     "To be verified": ("pack",),
     "Inputs": (
-        "caption_column", "image_column", "on_error", "scores", "score_columns",
+        "num", "seed", "caption_column", "image_column", "on_error", "scores", "score_columns",
         "inception_weights", "inception_real", "image_weights",
     ),
     "Encoding": ("weights", "device", "batch_size", "dtype", "cache_dir", "no_cache"),
@@ -77,6 +77,9 @@ Examples:
               help="Numbers of single images (.csv, ...), a file a generator.")  # fmt: skip
 @click.option("--score-columns", default="", metavar="NAMES",
               help="Of these: hps=higher,lpips=lower.  [default: all of numbers]")  # fmt: skip
+@click.option("--num", type=int, metavar="N",
+              help="Score N generated images, with their captions.  [default: all]")  # fmt: skip
+@click.option("--seed", type=int, metavar="S", help="Which N.  [default: 0]")  # fmt: skip
 @click.option("--by", metavar="FIELD|FILE",
               help="The score by slices: a field of the captions, caption-length, or a file of "
               "id,label.")  # fmt: skip
@@ -131,6 +134,8 @@ def score(
     title: str | None,
     cite: bool,
     junit: str | None,
+    num: int | None,
+    seed: int | None,
 ) -> None:
     """Cross Model Distance of generated images, CMD = Dis(f,r) + ITDis.
 
@@ -183,6 +188,8 @@ def score(
             scores=scores,
             score_columns=score_columns,
             each=per_image is not None,
+            num=num,
+            seed=seed,
         )
         content, lines = _scores(
             generated,
@@ -213,6 +220,8 @@ def score(
             image_weights=image_weights,
             scores=scores,
             score_columns=score_columns,
+            num=num,
+            seed=seed,
             **options,
         )
         content, lines = both.to_dict(), versus_table(both, short=short)

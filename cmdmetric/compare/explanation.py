@@ -48,6 +48,8 @@ _WORDS = {
     "f": "the generated images: their number, or what is in them",
     "r": "the real images: their number, or what is in them",
     "l": "the captions: their number, or what is in them",
+    "prompts": "the named set of prompts",
+    "num": "which part of the generated images was drawn",
     "pairs": "which images are known to belong to which captions",
     "se": "whose sampling the error bars include; CMD as scored does not depend on it",
     "debias": "how the finite-sample excess was found; CMD as scored does not depend on it",

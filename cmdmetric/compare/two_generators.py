@@ -99,6 +99,8 @@ def versus(
     image_weights: str | Path | None = None,
     scores: Sequence[Source] = (),
     score_columns: str | Iterable[str] | Mapping[str, str | None] = (),
+    num: int | None = None,
+    seed: int | None = None,
     **options: Unpack[EncodingOptions],
 ) -> Versus:
     """Score two sets of generated images against the same captions and real images.
@@ -119,6 +121,8 @@ def versus(
         scores: Numbers of single images that others have computed, of the first and of the second
             set, as for `cmdmetric.cmd`.
         score_columns: Which columns of these, and which way each is better, as for `cmdmetric.cmd`.
+        num: How many images of each are scored, those of the same captions, as for `cmdmetric.cmd`.
+        seed: Which of the many parts of that size, by default 0.
         **options: How images and captions are encoded.
 
     Raises:
@@ -133,6 +137,8 @@ def versus(
         image_weights=image_weights,
         scores=scores,
         score_columns=score_columns,
+        num=num,
+        seed=seed,
     )
     one, two = scored([first, second], captions, real, encoding_of(**options), wanted)
     for side in (one.f, two.f):

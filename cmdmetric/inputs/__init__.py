@@ -42,8 +42,18 @@ if TYPE_CHECKING:
         pair_by_place as pair_by_place,
         pair_by_text as pair_by_text,
     )
-    from cmdmetric.inputs.places import find_file as find_file, places_of as places_of
+    from cmdmetric.inputs.places import (
+        find_file as find_file,
+        places_of as places_of,
+        position as position,
+    )
+    from cmdmetric.inputs.prompt_sets import (
+        PROMPT_SETS as PROMPT_SETS,
+        prompt_set as prompt_set,
+        prompts as prompts,
+    )
     from cmdmetric.inputs.shards import Shard as Shard, ShardRecord as ShardRecord
+    from cmdmetric.inputs.subset import Subset as Subset
 
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
@@ -57,7 +67,9 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "layouts.columns": "Columns",
         "layouts.image_scores": "ImageScores normal_name read_image_scores",
         "pairing": "Pairing pair pair_by_place pair_by_text",
-        "places": "find_file places_of",
+        "places": "find_file places_of position",
+        "prompt_sets": "PROMPT_SETS prompt_set prompts",
         "shards": "Shard ShardRecord",
+        "subset": "Subset",
     },
 )

@@ -28,6 +28,8 @@ from cmdmetric.inputs.tars import TextSample, find_tars, read_texts
 _COCO_VAL2014 = re.compile(r"(?:.*/)?COCO_val2014_\d{12}(?:\.jpg)?")
 _WORD = re.compile(r"\w+")
 _SURROGATE = re.compile("[\ud800-\udfff]")
+#: Of the digest of a named set of prompts, as many as signatures have of others.
+_DIGITS = 8
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,8 @@ class Captions:
         archive: what they were read from, where that holds their images too: tars.
         fields: what else their records say, by name (category, source, tag), a value for each
             caption; None where a record does not say it.
+        recipe: the named set of prompts that they are, or are a part of, with the first digits of
+            the set's digest; None for others.
     """
 
     texts: tuple[str, ...]
@@ -52,6 +56,7 @@ class Captions:
     split: str | None = None
     archive: str | None = None
     fields: Mapping[str, tuple[Any, ...]] = field(default_factory=dict, hash=False)
+    recipe: str | None = None
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -123,6 +128,11 @@ class Captions:
     def is_coco_val2014(self) -> bool:
         """Whether every caption is one of an image of COCO val2014, by the image's name."""
         return None not in self.images and all(map(_COCO_VAL2014.fullmatch, self.image_names))
+
+    @property
+    def sha256(self) -> str:
+        """The digest of images and texts, in their order, in hexadecimal digits."""
+        return self.listing().digest
 
     def of(self, rows: Sequence[int]) -> Captions:
         """Those of these places alone, with their images and fields."""
@@ -235,8 +245,7 @@ def read_captions(
         )
     data = source if isinstance(source, Mapping) else list(source)
     with _telling("captions"):
-        rows, split = rows_of(data, columns, split)
-        return _captions(rows, "captions", split=split)
+        return _of_value(data, "captions", None, columns, split)
 
 
 def _of_path(name: str, columns: Columns, split: str | None) -> Captions:
@@ -245,8 +254,7 @@ def _of_path(name: str, columns: Columns, split: str | None) -> Captions:
         return _of_tars(name, tars, columns, split)
     if remote.is_url(name):
         with _telling(name):
-            rows, split = rows_of(parse_file(name, columns), columns, split)
-            return _captions(rows, name, split=split)
+            return _of_value(parse_file(name, columns), name, None, columns, split)
     path = named_path(name, NO_FILE)
     if is_table_file(path):
         captions = _of_table(open_table(path, split), columns)
@@ -259,8 +267,29 @@ def _of_path(name: str, columns: Columns, split: str | None) -> Captions:
             # Images that a generator made are no real side.
             return _captions(layout.rows, name, None if layout.generated else path)
     with _telling(name):
-        rows, split = rows_of(parse(name), columns, split)
-        return _captions(rows, name, path.parent, split)
+        return _of_value(parse(name), name, path.parent, columns, split)
+
+
+def _of_value(
+    value: Any, name: str, folder: Path | None, columns: Columns, split: str | None
+) -> Captions:
+    """The captions of a value or of what a file holds, with the recipe that it says it follows.
+
+    Raises:
+        InputError: It holds no captions, or others than those of the recipe that it names.
+    """
+    rows, split = rows_of(value, columns, split)
+    captions = _captions(rows, name, folder, split)
+    info = value.get("info") if isinstance(value, Mapping) else None
+    if not isinstance(info, Mapping) or not isinstance(info.get("recipe"), str):
+        return captions
+    recipe, digest = info["recipe"], captions.sha256
+    if digest != info.get("sha256"):
+        raise InputError(
+            f"it says that it is {recipe!r}, and its captions are others: make it anew "
+            '(cmdmetric prompts), or take "recipe" out of its "info"'
+        )
+    return replace(captions, recipe=f"{recipe}@{digest[:_DIGITS]}")
 
 
 @contextlib.contextmanager

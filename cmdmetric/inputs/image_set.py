@@ -25,6 +25,7 @@ from cmdmetric.errors import InputError
 from cmdmetric.files import natural_sorted
 from cmdmetric.inputs.endings import USUAL_ENDINGS, decoded_endings, formats, is_image_name
 from cmdmetric.inputs.layouts.batches import Along
+from cmdmetric.inputs.places import places_of
 from cmdmetric.inputs.shards import Listing, Shard
 
 #: No image file is larger.
@@ -65,6 +66,8 @@ class ImageSet:
         along: the captions that come with the images, complete once all of them were read; None
             where images alone were given.
         ordered: whether the order is the user's own, as in a list, not that of names.
+        drawn: of a part that was drawn by a seed, what a signature says of it; else None.
+        undrawn: the names of the images that were left, where it is such a part.
 
     A set may be made of parts, files whose images are only known when they are read.
 
@@ -92,6 +95,18 @@ class ImageSet:
         self._parts = parts
         self.along = along
         self.ordered = ordered
+        self.drawn: str | None = None
+        self.undrawn: tuple[str, ...] = ()
+        self._places: tuple[int, ...] | None = None
+
+    @property
+    def places(self) -> tuple[int, ...] | None:
+        """The places of its images in the user's own order; None for a set that has none."""
+        if self._places is not None or self.names is None:
+            return self._places
+        if (named := places_of(self.names)) is not None:
+            return named
+        return tuple(range(len(self.names))) if self.ordered else None
 
     @property
     def files(self) -> Sequence[tuple[str, str] | None] | None:
@@ -127,6 +142,8 @@ class ImageSet:
             share._items = lambda: islice(self, mine.start, mine.stop)
             if self._files is not None:
                 share._files = lambda: (self.files or ())[mine.start : mine.stop]
+            if self._places is not None:
+                share._places = self._places[mine.start : mine.stop]
         elif len(self._parts) >= shard.count:
             own = Shard(shard.index, shard.count).range(len(self._parts))
             share._parts = self._parts[own.start : own.stop]
@@ -134,6 +151,26 @@ class ImageSet:
         else:
             share._items = lambda: shard.stride(self)
         return share
+
+    def part(self, rows: Sequence[int], drawn: str) -> ImageSet:
+        """The images at these places, which keep their names and their places in the user's order.
+
+        Args:
+            rows: Ascending places in a set that knows its names.
+            drawn: What a signature says of the part.
+        """
+        names, files, places = self.names or (), self._files, self.places
+        wanted = frozenset(rows)
+        part = copy.copy(self)
+        part.names, part.count = tuple(names[i] for i in rows), len(rows)
+        part._items = lambda: (item for i, item in enumerate(self) if i in wanted)
+        if files is not None:
+            part._files = lambda: [files()[i] for i in rows]
+        part._parts = ()
+        part._places = None if places is None else tuple(places[i] for i in rows)
+        part.drawn = drawn
+        part.undrawn = tuple(name for i, name in enumerate(names) if i not in wanted)
+        return part
 
     @property
     def is_empty(self) -> bool:

@@ -97,6 +97,7 @@ if TYPE_CHECKING:
         verify as verify,
     )
     from cmdmetric.scoring.stored_sets import StoredSet as StoredSet
+    from cmdmetric.scoring.subsets import drawn_of as drawn_of
     from cmdmetric.scoring.together import (
         Scored as Scored,
         scored as scored,
@@ -130,6 +131,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "stored.storing": "stored_set",
         "stored.pack": "Pack check_pack",
         "stored.verification": "Verification verify",
+        "subsets": "drawn_of",
         "together": "Scored scored with_family",
         "detail.copies": "Copies Copying",
         "detail.slices": "Slice SliceValue Slices labels_of",

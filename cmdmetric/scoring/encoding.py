@@ -112,6 +112,7 @@ class Encoding:
             skipped=found.skipped,
             contents=contents,
             looks=looks,
+            drawn=opened.drawn,
         )
         return side, tuple(seen)
 

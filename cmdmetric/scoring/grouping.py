@@ -21,18 +21,22 @@ DrawnTogether: TypeAlias = tuple[Sequence[NDArray[Any] | None], NDArray[Any] | N
 
 def pairing_of(images: Side, captions: Side) -> Pairing | None:
     """Which image each caption belongs to: by the images' names, or their places in a list."""
-    texts = captions.texts
-    if texts is None:
+    return None if captions.texts is None else pair_up(images.names, images.places, captions.texts)
+
+
+def pair_up(
+    names: tuple[str, ...] | None, places: tuple[int, ...] | None, captions: Captions
+) -> Pairing | None:
+    """Pair images with captions by their names, or by their places in a list; None for neither."""
+    if places is not None and captions.places is not None:
+        return _paired(pair_by_place, places, captions.places)
+    if names is None:
         return None
-    if images.places is not None and texts.places is not None:
-        return _paired(pair_by_place, images.places, texts.places)
-    if images.names is None:
-        return None
-    if not texts.image_names:
-        by_text = _paired(pair_by_text, images.names, texts.texts)
+    if not captions.image_names:
+        by_text = _paired(pair_by_text, names, captions.texts)
         return by_text if any(by_text.caption_of) else None
     # Captions with places belong to the list that they were given for, and to no other.
-    return _paired(pair, images.names, texts.images) if texts.places is None else None
+    return _paired(pair, names, captions.images) if captions.places is None else None
 
 
 @functools.lru_cache(maxsize=2)
@@ -52,21 +56,30 @@ def with_places(images: Side, captions: Captions) -> Side:
     Raises:
         InputError: Captions are listed for more images than there are.
     """
-    listed = captions.places
-    if listed is None:
-        return images
-    places = _places_of(images)
+    places = None if captions.places is None else _places_of(images)
     if places is None:
         return images
-    total, wanted = len(places) + len(images.skipped), max(listed) + 1
+    if images.drawn is None:  # else that was asked of the whole set
+        total = len(places) + len(images.skipped)
+        if not are_listed_for(captions, total, images.source):
+            return images
+    return replace(images, places=places)
+
+
+def are_listed_for(captions: Captions, total: int, source: str) -> bool:
+    """Whether captions with places are those of a list of so many images.
+
+    Raises:
+        InputError: They are listed for more images than there are.
+    """
+    wanted = max(captions.places or (-1,)) + 1
     if total != wanted and not captions.image_names:
-        return images
+        return False
     if total < wanted:
         raise InputError(
-            f"{captions.source} lists captions of {wanted:,} images, and {images.source} has "
-            f"{total:,}"
+            f"{captions.source} lists captions of {wanted:,} images, and {source} has {total:,}"
         )
-    return replace(images, places=places)
+    return True
 
 
 def _places_of(images: Side) -> tuple[int, ...] | None:
@@ -79,8 +92,8 @@ def _places_of(images: Side) -> tuple[int, ...] | None:
     if opened is None or not opened.ordered:
         return None
     if not images.skipped:
-        return tuple(range(len(names)))
-    place_of = {name: place for place, name in enumerate(opened.names or ())}
+        return opened.places or tuple(range(len(names)))
+    place_of = dict(zip(opened.names or (), opened.places or (), strict=True))
     return tuple(map(place_of.__getitem__, names)) if len(place_of) == opened.count else None
 
 

@@ -51,6 +51,8 @@ class Side:
     contents: Contents | None = None
     #: How images look (`cmdmetric.features.Looks`); None where they were not seen.
     looks: Looks | None = None
+    #: Of a part of a set that was drawn by a seed, what a signature says of it.
+    drawn: str | None = None
     #: Numbers of its images (n,) float64 that others have computed, by their names.
     scores: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 

@@ -106,6 +106,7 @@ def signature_of(
         "f": label(f),
         "r": label(r),
         "l": label(l),
+        **_parts_label(f, l),
         "pairs": _pairs_label((f, r), l, pairings),
         "se": "".join(letters[side] for side in sampled) or "none",
         "debias": bars.debiasing if bars is not None else "none",
@@ -130,6 +131,13 @@ def label(side: Side) -> str:
 def _set_label(n: int | None, contents: Contents | None) -> str:
     count = "?" if n is None else str(n)
     return count if contents is None else f"{count}@{digest_of_set(contents)[:DIGITS]}"
+
+
+def _parts_label(f: Side, l: Side) -> dict[str, str]:
+    """Say which named set of prompts the captions are of, and which part of a set was drawn."""
+    recipe = None if l.texts is None else l.texts.recipe
+    found = {"prompts": recipe, "num": f.drawn}
+    return {key: value for key, value in found.items() if value is not None}
 
 
 def _tokeniser_label(made: Provenance | None) -> str:

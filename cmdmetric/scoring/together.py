@@ -24,6 +24,7 @@ from cmdmetric.scoring.result import CMDScore
 from cmdmetric.scoring.side import Side, Source
 from cmdmetric.scoring.signature import Signature, fields_of_network, fields_of_scores
 from cmdmetric.scoring.statistics import common_provenance, score_of
+from cmdmetric.scoring.subsets import drawn_of
 from cmdmetric.uncertainty import Measured
 
 #: No metric beside CMD.
@@ -84,6 +85,8 @@ def scored(
         for opened, scores in zip(opened_f, wanted.scores, strict=False):
             if isinstance(opened, ImageSet) and opened.names is not None:
                 scores.of(opened.names)  # what does not fit is told before the work
+        if wanted.subset is not None:
+            opened_f[:], opened_l = drawn_of(opened_f, opened_l, wanted.subset)
         networks = Networks.of(wanted, encoding)
         f, rows = zip(*(networks.encoded(opened, encoding) for opened in opened_f), strict=True)
         r, seen = networks.encoded_real(opened_r, encoding)
@@ -127,7 +130,8 @@ def _with_scores(f: Side, scores: ImageScores) -> Side:
         raise InputError(
             f"{f.source} holds no names of images, by which {scores.source} would be joined"
         )
-    return replace(f, scores=scores.of(f.names, (name for name, _ in f.skipped)))
+    undrawn = () if f.images is None else f.images.undrawn
+    return replace(f, scores=scores.of(f.names, [*(name for name, _ in f.skipped), *undrawn]))
 
 
 def _with_detail(found: Scored, by: str | Path | None, train: Side | None) -> Scored:

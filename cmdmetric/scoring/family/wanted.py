@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cmdmetric.encoders import network_name
 from cmdmetric.errors import InputError
-from cmdmetric.inputs import ImageScores, read_image_scores
+from cmdmetric.inputs import ImageScores, Subset, read_image_scores
 from cmdmetric.scoring.family.catalogue import metrics_named
 from cmdmetric.scoring.family.inception import INCEPTION
 from cmdmetric.scoring.family.metric import Better, Metric
@@ -34,6 +34,7 @@ class Wanted:
         better: Which way the columns of these are better, by their names.
         each: Whether what single images do to the numbers is to be kept.
         models: What the user calls the image networks of timm, by their names in results.
+        subset: The part of the generated images that is drawn; None for all of them.
     """
 
     metrics: tuple[Metric, ...] = ()
@@ -46,6 +47,7 @@ class Wanted:
     better: Mapping[str, Better | None] = field(default_factory=dict)
     each: bool = False
     models: Mapping[str, str | Path] = field(default_factory=dict)
+    subset: Subset | None = None
 
     @classmethod
     def of(
@@ -61,6 +63,8 @@ class Wanted:
         scores: Sequence[Source] = (),
         score_columns: str | Iterable[str] | Mapping[str, str | None] = (),
         each: bool = False,
+        num: int | None = None,
+        seed: int | None = None,
     ) -> Wanted:
         """Take the words of a user.
 
@@ -81,6 +85,9 @@ class Wanted:
             score_columns: Which columns of these to take and which way each is better, as in
                 "hps=higher,lpips=lower"; by default all columns of numbers.
             each: Whether what single images do to the numbers is to be kept, for a table of them.
+            num: How many of the generated images are scored, drawn with their captions by a seed;
+                None for all of them.
+            seed: The seed, by default 0.
 
         Raises:
             InputError: There is no metric of such a name, or scores cannot be read.
@@ -101,7 +108,8 @@ class Wanted:
         tables = tuple(read_image_scores(source, better) for source in scores)
         for table in tables:
             refuse_taken_names(table, found)
-        return cls(found, lenient, weights, real, by, train, tables, better, each, models)
+        subset = Subset.wanted(num, seed)
+        return cls(found, lenient, weights, real, by, train, tables, better, each, models, subset)
 
 
 def _only_image_model(metrics: tuple[Metric, ...]) -> set[str]:

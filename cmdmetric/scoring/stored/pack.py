@@ -87,10 +87,11 @@ class Pack:
                 "source": side.source,
                 "reference": side.reference,
                 "places": side.places,
+                "drawn": side.drawn,
                 "kept": side.kept,
                 "texts": None
                 if side.texts is None
-                else [side.texts.texts, side.texts.images, side.texts.source],
+                else [side.texts.texts, side.texts.images, side.texts.source, side.texts.recipe],
             }
         for i, name in enumerate(self.better):
             arrays[f"scores/{i}"] = self.f.scores[name]
@@ -222,8 +223,13 @@ def _side(letter: str, arrays: Mapping[str, Any], told: Mapping[str, Any]) -> Si
         raise InputError(f"its side {letter} has the reference {reference!r}, which there is not")
     texts, kept = None, tuple(map(_position, told["kept"]))
     if told["texts"] is not None:
-        own, images, source = told["texts"]
-        texts = Captions(tuple(map(_text, own)), tuple(map(_name, images)), _text(source))
+        own, images, source, *recipe = told["texts"]
+        texts = Captions(
+            tuple(map(_text, own)),
+            tuple(map(_name, images)),
+            _text(source),
+            recipe=_name(recipe[0]) if recipe else None,
+        )
         ascending = all(a < b for a, b in itertools.pairwise(kept))
         if len(texts.images) != len(texts) or not ascending or len(kept) != n:
             raise InputError("its captions are not as many as their features")
@@ -248,6 +254,7 @@ def _side(letter: str, arrays: Mapping[str, Any], told: Mapping[str, Any]) -> Si
         empty_before=stored.empty,
         contents=stored.contents,
         looks=stored.looks,
+        drawn=_name(told.get("drawn")),
     )
 
 
