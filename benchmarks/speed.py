@@ -310,7 +310,7 @@ def family(number: int, turns: int) -> list[Row]:
                         ratio, "5"))  # fmt: skip
     sides = [Side(Moments.from_features(x), "arrays", features=x) for x in (f, r)]
     start = clock()
-    given = Given(sides[0], sides[1], sides[1])
+    given = Given(sides[0], sides[1], sides[1], in_one_pass=True)
     for metric in (CMMD, CLIP_KID, PRDC, VENDI):
         measure(metric, given)
     ranks(f, r)

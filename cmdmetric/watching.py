@@ -5,16 +5,30 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from glob import glob
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cmdmetric.errors import InputError
 from cmdmetric.files import missing, natural_sorted, whole_file
-from cmdmetric.scoring import CMDScore
+from cmdmetric.scoring import (
+    DEFAULTS,
+    CMDScore,
+    Networks,
+    Source,
+    Wanted,
+    encoding_of,
+    refuse_unknown,
+    scored,
+)
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from cmdmetric.scoring import EncodingOptions
 
 #: What a set of samples may be beside a folder.
 _ARCHIVES = (".zip", ".tar", ".npz", ".npy")
@@ -85,6 +99,53 @@ class Table:
         with whole_file(self.path) as file:
             for row in self.rows:
                 file.write(json.dumps(row).encode() + b"\n")
+
+
+def scorer(
+    captions: Source,
+    real: Source | None = None,
+    *,
+    metrics: str | Iterable[str] = (),
+    inception_weights: str | Path | None = None,
+    **options: Unpack[EncodingOptions],
+) -> Callable[[str], CMDScore]:
+    """Build every network once, and give what scores one set after another for `watch`.
+
+    What a score warns of stands in its `warnings` alone: it would be told with each set.
+
+    Args:
+        captions: The captions of every set, as for `cmdmetric.cmd`.
+        real: The real images, as for `cmdmetric.cmd`.
+        metrics: What else to compute, as for `cmdmetric.cmd`.
+        inception_weights: The file of Inception's weights, as for `cmdmetric.cmd`.
+        **options: How images and captions are encoded, as for `cmdmetric.cmd`.
+
+    Raises:
+        InputError: A network cannot be had, or an option has a value that it cannot have.
+        TypeError: There is no option of such a name.
+    """
+    from cmdmetric.encoders import Encoder  # imports torch
+
+    refuse_unknown(options, DEFAULTS)
+    chosen: EncodingOptions = {**DEFAULTS, **options}
+    encoder = chosen["encoder"] or Encoder(
+        chosen["model"],
+        chosen["weights"],
+        chosen["protocol"],
+        device=chosen["device"],
+        batch_size=chosen["batch_size"],
+        dtype=chosen["dtype"],
+    )
+    made: EncodingOptions = {**chosen, "encoder": encoder}
+    wanted = Wanted.of(metrics, inception_weights)
+    with encoding_of(**made) as encoding:
+        networks = Networks.of(wanted, encoding)
+
+    def score(name: str) -> CMDScore:
+        (found,) = scored([name], captions, real, encoding_of(**made), wanted, networks)
+        return found.score
+
+    return score
 
 
 def watch(

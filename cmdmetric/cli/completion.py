@@ -6,15 +6,49 @@ imports torch, open_clip, numpy or Pillow.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, TypeAlias
 
 import click
-from click.shell_completion import CompletionItem
+from click.shell_completion import (
+    BashComplete,
+    CompletionItem,
+    add_completion_class,
+    split_arg_string,
+)
 
 if TYPE_CHECKING:
     Items: TypeAlias = list[CompletionItem[str]]
     Completer: TypeAlias = Callable[[click.Context, click.Parameter, str], Items]
+
+
+@add_completion_class
+class Bash(BashComplete):
+    """bash takes a colon for the end of a word, and replaces what stands behind the last one."""
+
+    #: What of the word is before that.
+    _before = ""
+
+    def get_completion_args(self) -> tuple[list[str], str]:
+        """Give the words before the one that is completed, and that one, both with their colons."""
+        words = split_arg_string(os.environ["COMP_WORDS"])
+        at = int(os.environ["COMP_CWORD"])
+        whole: list[str] = []
+        joined = False
+        for word in [*words[:at], words[at] if at < len(words) else ""]:
+            colon = word != "" and not word.strip(":")
+            if whole and (colon or joined):
+                whole[-1] += word
+            else:
+                whole.append(word)
+            joined = colon
+        self._before = whole[-1][: whole[-1].rfind(":") + 1]
+        return whole[1:-1], whole[-1]
+
+    def format_completion(self, item: CompletionItem[str]) -> str:
+        """Give the line that click's script for bash reads."""
+        return f"{item.type},{item.value.removeprefix(self._before)}"
 
 
 def paths(ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:

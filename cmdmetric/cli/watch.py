@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import warnings
 from typing import TYPE_CHECKING
 
 import click
@@ -13,7 +12,7 @@ from cmdmetric.cli.options import check_writable, encoder_options, explain
 from cmdmetric.terminal import say, shown, tell
 
 if TYPE_CHECKING:
-    from cmdmetric.scoring import CMDScore, EncodingOptions
+    from cmdmetric.scoring import EncodingOptions
 
 
 @click.command(
@@ -56,32 +55,10 @@ def watch(
     these; CAPTIONS are those of every set. A set is scored once nothing in it has changed between
     two looks; those that are in the table already are left alone.
     """
-    from cmdmetric.encoders import Encoder
-    from cmdmetric.score import cmd
-    from cmdmetric.watching import watch as watched
+    from cmdmetric.watching import scorer, watch as watched
 
     check_writable(output)
-    options["encoder"] = Encoder(  # for all sets
-        options.pop("model"),
-        options.pop("weights"),
-        options.pop("protocol"),
-        device=options.pop("device"),
-        batch_size=options["batch_size"],
-        dtype=options["dtype"],
-    )
-
-    def score(name: str) -> CMDScore:
-        with warnings.catch_warnings():  # they stand in the score, and would be told each time
-            warnings.simplefilter("ignore", UserWarning)
-            return cmd(
-                name,
-                captions,
-                real,
-                metrics=metrics,
-                inception_weights=inception_weights,
-                **options,
-            )
-
+    score = scorer(captions, real, metrics=metrics, inception_weights=inception_weights, **options)
     failed = False
     for seen in watched(runs, score, output, every=every, once=once):
         if seen.score is None:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from cmdmetric.compare.stored_scores import Stored, content_of
 from cmdmetric.encoders import BUNDLED, Dtype
 from cmdmetric.errors import InputError
+from cmdmetric.inputs import Subset
 from cmdmetric.metrics import Moments
 from cmdmetric.protocol import Protocol, get_protocol
 from cmdmetric.scoring import (
@@ -26,6 +27,7 @@ from cmdmetric.scoring import (
     CMDScore,
     Side,
     Source,
+    Wanted,
     encoding_of,
     fields_of,
     protocol_label,
@@ -190,6 +192,8 @@ class _Setting:
     dtype: Dtype
     #: So many of the generated images, at random with a seed; None for all.
     n: int | None = None
+    #: The part of them that was drawn with its captions; None for all.
+    subset: Subset | None = None
 
 
 _T = TypeVar("_T")
@@ -294,6 +298,7 @@ def _setting(content: Mapping[str, Any], at: AtHand, which: str) -> _Setting:
     dtype: Dtype = "bf16" if fields.get("dtype") == "bf16" else "fp32"
     return _Setting(
         at.generated, at.captions, at.real, protocol, model, at.weights, dtype,
+        subset=Subset.read(fields["num"]) if "num" in fields else None,
     )  # fmt: skip
 
 
@@ -344,18 +349,24 @@ def _changes(
         was, at = at.dtype, replace(at, dtype=goal.dtype)
         yield f"the arithmetic of the network ({was} to {goal.dtype})", at
     ours, theirs = fields_of(a["signature"]), fields_of(b["signature"])
+    redrawn = at.subset != goal.subset
+    if redrawn:
+        at = replace(at, subset=goal.subset)
+        yield f"{_WORDS['num']} ({ours.get('num', 'all')} to {theirs.get('num', 'all')})", at
     for key, side, noun in (("r", "real", "the real images"), ("l", "captions", "the captions")):
         if ours.get(key) == theirs.get(key):
             continue
         source = getattr(of_second, side)
         if source is None and theirs.get(key) in REFERENCES:
             source = theirs[key]
+        if source is None and key == "l" and redrawn:
+            continue  # they are those of the part
         if source is None:
             unchanged.append(f"{noun} of the second score are not at hand (--{side}-b)")
             continue
         at = replace(at, **{side: source})
         yield f"{noun} ({ours.get(key, '?')} to {theirs.get(key, '?')})", at
-    if ours.get("f") != theirs.get("f"):
+    if ours.get("f") != theirs.get("f") and not (redrawn and of_second.generated is None):
         yield from _changes_of_images(a, b, at, of_second, unchanged)
 
 
@@ -395,7 +406,8 @@ def _computed(setting: _Setting, options: EncodingOptions) -> CMDScore:
         "dtype": setting.dtype,
     }
     encoding = encoding_of(**chosen)
-    (found,) = scored([setting.generated], setting.captions, setting.real, encoding)
+    wanted = Wanted(subset=setting.subset)
+    (found,) = scored([setting.generated], setting.captions, setting.real, encoding, wanted)
     if setting.n is None or setting.n >= (found.f.moments.n or 0):
         return found.score
     return score_of(_part(found.f, setting.n), found.r, found.l, encoding.cache)
@@ -433,7 +445,7 @@ def _not_as_given(which: str, content: Mapping[str, Any], computed: CMDScore) ->
     """Where what was computed here is not what a score says that it is of."""
     ours, theirs = fields_of(content["signature"]), fields_of(computed.signature)
     for key, words in _WORDS.items():
-        one, two = ours.get(key, "not recorded"), theirs.get(key)
+        one, two = (each.get(key, "not recorded") for each in (ours, theirs))
         if one != two and key not in _FOLLOWS:
             yield f"{words} ({key}): {one} in the {which} score, {two} here"
 

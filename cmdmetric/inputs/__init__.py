@@ -47,13 +47,13 @@ if TYPE_CHECKING:
         places_of as places_of,
         position as position,
     )
-    from cmdmetric.inputs.prompt_sets import (
+    from cmdmetric.inputs.shards import Shard as Shard, ShardRecord as ShardRecord
+    from cmdmetric.inputs.subsets.prompt_sets import (
         PROMPT_SETS as PROMPT_SETS,
         prompt_set as prompt_set,
         prompts as prompts,
     )
-    from cmdmetric.inputs.shards import Shard as Shard, ShardRecord as ShardRecord
-    from cmdmetric.inputs.subset import Subset as Subset
+    from cmdmetric.inputs.subsets.seeded import Subset as Subset
 
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
@@ -68,8 +68,8 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "layouts.image_scores": "ImageScores normal_name read_image_scores",
         "pairing": "Pairing pair pair_by_place pair_by_text",
         "places": "find_file places_of position",
-        "prompt_sets": "PROMPT_SETS prompt_set prompts",
+        "subsets.prompt_sets": "PROMPT_SETS prompt_set prompts",
         "shards": "Shard ShardRecord",
-        "subset": "Subset",
+        "subsets.seeded": "Subset",
     },
 )

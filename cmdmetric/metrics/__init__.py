@@ -46,13 +46,14 @@ if TYPE_CHECKING:
         inception_score as inception_score,
         inception_score_influence as inception_score_influence,
     )
+    from cmdmetric.metrics.kernels.all_pairs import all_pairs as all_pairs
     from cmdmetric.metrics.kernels.cmmd import (
         SCALE as SCALE,
         SIGMA as SIGMA,
         cmmd_influence as cmmd_influence,
         cmmd_of as cmmd_of,
     )
-    from cmdmetric.metrics.kernels.cosines import cosines as cosines
+    from cmdmetric.metrics.kernels.cosines import SINGLE as SINGLE, cosines as cosines
     from cmdmetric.metrics.kernels.kid import (
         SUBSET_SIZE as SUBSET_SIZE,
         clip_kid_influence as clip_kid_influence,
@@ -70,9 +71,11 @@ if TYPE_CHECKING:
     )
     from cmdmetric.metrics.prdc import (
         NEIGHBOURS as NEIGHBOURS,
+        Reached as Reached,
         prdc_scores as prdc_scores,
         reached as reached,
     )
+    from cmdmetric.metrics.reach import Sections as Sections
     from cmdmetric.metrics.retrieval import (
         ranks as ranks,
         win_chances as win_chances,
@@ -101,10 +104,12 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "inception": "SPLITS inception_score inception_score_influence",
         "kernels.cmmd": "SIGMA SCALE cmmd_influence cmmd_of",
         "kernels.kid": "SUBSET_SIZE clip_kid_influence clip_kid_of kid_influence kid_of_subsets",
-        "kernels.cosines": "cosines",
+        "kernels.all_pairs": "all_pairs",
+        "kernels.cosines": "SINGLE cosines",
         "kernels.mmd": "MMDInfluence Products",
         "moments": "Moments Provenance read_count read_provenance refuse_differences",
-        "prdc": "NEIGHBOURS prdc_scores reached",
+        "prdc": "NEIGHBOURS Reached prdc_scores reached",
+        "reach": "Sections",
         "retrieval": "ranks win_chances wins",
         "vectors": "BLOCK blocks unit",
         "vendi": "vendi_influence vendi_score",

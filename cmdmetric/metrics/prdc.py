@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cmdmetric.errors import InputError
-from cmdmetric.metrics.reach import Points, Sections, count_reached
+from cmdmetric.metrics.reach import Points, Sections, Watch, count_reached
 from cmdmetric.metrics.vectors import Array, as_vectors, require_same_dimension
 
 #: An image reaches as far as this neighbour, as with Naeem et al.; Kynkäänniemi et al. took 3.
@@ -95,23 +95,52 @@ def reached(
     Raises:
         InputError: A set has k images or fewer, the dimensions differ, or values are not finite.
     """
+    return reached_of(about_centre(generated, real, k), divisions, k=k)
+
+
+class AboutCentre(NamedTuple):
+    """Two sets about a common centre and of a size near one, where more of their digits are left.
+
+    A vector x is what it was, times a power of two, less the centre, times `scale`.
+    """
+
+    f: Points
+    r: Points
+    #: (d,)
+    centre: Array
+    scale: float
+
+
+def about_centre(generated: ArrayLike, real: ArrayLike, k: int) -> AboutCentre:
+    """Take both sets from about the mean of the real one; arguments and errors are `reached`'s."""
     if k < 1:
         raise InputError(f"k is {k}, it must be at least 1")
     f = as_vectors(generated, "generated images", k + 1)
     r = as_vectors(real, "real images", k + 1)
     require_same_dimension(f, "generated images", r, "real images")
-    # Of a size of one, squares of any features are numbers; centred, more of their digits are left.
-    f, r = _of_size_one(f, r)
+    # Of a size of one, squares of any features are numbers.
+    f, r, _ = _of_size_one(f, r)
     centre = r.mean(axis=0)
     f -= centre
     r -= centre
-    f, r = _of_size_one(f, r)
-    whole = np.zeros(len(f), np.intp), np.zeros(len(r), np.intp)
-    counts = count_reached(Points.of(f), Points.of(r), [whole, *divisions], k)
+    f, r, scale = _of_size_one(f, r)
+    return AboutCentre(Points.of(f), Points.of(r), centre, scale)
+
+
+def reached_of(
+    sets: AboutCentre,
+    divisions: Sequence[tuple[Sections, Sections]] = (),
+    *,
+    k: int = NEIGHBOURS,
+    watches: tuple[Watch, Watch, Watch] | None = None,
+) -> list[Reached]:
+    """Give `reached` of sets about a centre, with watches as `count_reached` takes them."""
+    whole = np.zeros(len(sets.f), np.intp), np.zeros(len(sets.r), np.intp)
+    counts = count_reached(sets.f, sets.r, [whole, *divisions], k, watches)
     return [Reached(*each) for each in zip(*counts, strict=True)]
 
 
-def _of_size_one(x: Array, y: Array) -> tuple[Array, Array]:
+def _of_size_one(x: Array, y: Array) -> tuple[Array, Array, float]:
     """Both times the power of two that brings the largest entry near one: no digit is lost."""
     power = int(np.frexp(max(*(max(of.max(), -of.min()) for of in (x, y))))[1])
-    return np.ldexp(x, -power), np.ldexp(y, -power)
+    return np.ldexp(x, -power), np.ldexp(y, -power), float(np.ldexp(1.0, -power))

@@ -6,20 +6,21 @@ decide, they are made anew in double precision; what is told is therefore exact.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cmdmetric.metrics.vectors import Array, blocks
+from cmdmetric.metrics.vectors import TILE, Array, blocks
 
 #: The section (n,) that each vector of a set is in.
 Sections = NDArray[np.intp]
+#: Sees the products (b, m) of some vectors of a set with all of another, in single precision,
+#: before distances are made of them.
+Watch: TypeAlias = Callable[[slice, NDArray[np.float32]], None]
 
-#: Rows of distances that are held at once, each as long as the set: 512 x 30,000 are 61 MB.
-_ROWS = 512
 #: The smallest of a row are looked for in groups of so many of its entries.
 _GROUP = 16
 #: Pairs whose difference is made in double precision at once: 8,192 x 512 are 34 MB.
@@ -50,9 +51,14 @@ class Points:
     def __len__(self) -> int:
         return len(self.exact)
 
-    def distances(self, rows: slice, others: Points) -> NDArray[np.float32]:
+    def distances(
+        self, rows: slice, others: Points, watch: Watch | None = None
+    ) -> NDArray[np.float32]:
         """Give the squared distances (b, m) of some vectors to all others."""
-        found: NDArray[np.float32] = np.float32(-2) * self.single[rows] @ others.single.T
+        found: NDArray[np.float32] = self.single[rows] @ others.single.T
+        if watch is not None:
+            watch(rows, found)
+        found *= np.float32(-2)
         found += self.squares[rows, None].astype(np.float32)
         found += others.squares.astype(np.float32)
         return found
@@ -76,7 +82,9 @@ class Points:
         return found
 
 
-def reach(points: Points, divisions: Sequence[Sections], k: int) -> Array:
+def reach(
+    points: Points, divisions: Sequence[Sections], k: int, watch: Watch | None = None
+) -> Array:
     """Give the squared distance of each vector's k-th nearest neighbour, less rounding: (s, n).
 
     Args:
@@ -84,14 +92,15 @@ def reach(points: Points, divisions: Sequence[Sections], k: int) -> Array:
         divisions: In each of s divisions a vector sees those of its own section alone, which are
             more than k.
         k: The neighbour.
+        watch: Sees the products that distances are made of.
     """
     found = np.full((len(divisions), len(points)), np.nan)
     # So many are looked at that the k-th of a section is almost surely among them.
     parts = max(int(sections.max()) for sections in divisions) + 1
     listed = min(len(points) - 1, parts * (2 * k + 12))
     close = 2 * points.margin(points)
-    for rows in blocks(len(points), _ROWS):
-        distances = points.distances(rows, points)
+    for rows in blocks(len(points), TILE):  # 512 x 30,000 distances are 61 MB
+        distances = points.distances(rows, points, watch)
         own = np.arange(len(distances))
         distances[own, rows.start + own] = np.inf
         nearest = _smallest(distances, listed)
@@ -105,12 +114,17 @@ def reach(points: Points, divisions: Sequence[Sections], k: int) -> Array:
             count = together.cumsum(axis=1)
             at = (count >= k).argmax(axis=1)
             limit = near[own, at]
-            rivals = together & (np.abs(near - limit[:, None]) <= close)
-            sure = (count[:, -1] >= k) & (rivals.sum(axis=1) == 1) & (last > limit + close)
+            sure = (count[:, -1] >= k) & (last > limit + close)
+            # The k-th is one of those that rounding may have put in another order with it.
+            apart = near - limit[:, None]
+            rivals = together & (np.abs(apart) <= close) & sure[:, None]
+            i, j = np.nonzero(rivals)
+            exact = points.exactly(rows.start + i, points, nearest[i, j])
+            exact = exact[np.lexsort((exact, i))]
+            nearer = (together & (apart < -close)).sum(axis=1)
             here = own[sure]
-            of_division[rows.start + here] = points.exactly(
-                rows.start + here, points, nearest[here, at[here]]
-            )
+            first = np.searchsorted(i, here)
+            of_division[rows.start + here] = exact[first + k - 1 - nearer[here]]
     for sections, of_division in zip(divisions, found, strict=True):
         unsure = np.flatnonzero(np.isnan(of_division))
         for section in np.unique(sections[unsure]):
@@ -140,7 +154,7 @@ def _smallest(values: NDArray[np.float32], number: int) -> NDArray[np.intp]:
 def _kth(points: Points, rows: NDArray[np.intp], members: NDArray[np.intp], k: int) -> Array:
     """The squared distance of the k-th nearest other member of each row, in double precision."""
     x, found = points.exact, np.empty(len(rows))
-    for some in blocks(len(rows), _ROWS):
+    for some in blocks(len(rows), TILE):
         here = rows[some]
         distances = -2 * (x[here] @ x[members].T)
         distances += points.squares[here, None]
@@ -165,7 +179,11 @@ class Counts(NamedTuple):
 
 
 def count_reached(
-    f: Points, r: Points, divisions: Sequence[tuple[Sections, Sections]], k: int
+    f: Points,
+    r: Points,
+    divisions: Sequence[tuple[Sections, Sections]],
+    k: int,
+    watches: tuple[Watch, Watch, Watch] | None = None,
 ) -> Counts:
     """Count who reaches whom.
 
@@ -175,11 +193,11 @@ def count_reached(
         divisions: The sections of both; a vector sees those of its own section alone.
         k: A vector reaches as far as its k-th nearest neighbour in its own set, that distance
             excluded.
+        watches: See the products within f, within r, and of f with r.
     """
-    reach_f, reach_r = (
-        reach(points, sections, k)
-        for points, sections in zip((f, r), zip(*divisions, strict=True), strict=True)
-    )
+    of_f, of_r, between = watches or (None, None, None)
+    in_f, in_r = zip(*divisions, strict=True)
+    reach_f, reach_r = reach(f, in_f, k, of_f), reach(r, in_r, k, of_r)
     counts = Counts(
         np.zeros(reach_f.shape, np.int64),
         np.zeros(reach_r.shape, bool),
@@ -189,13 +207,13 @@ def count_reached(
     farthest_f, farthest_r = (
         (each.max(axis=0) + margin).astype(np.float32) for each in (reach_f, reach_r)
     )
-    for rows in blocks(len(f), _ROWS):
-        single = f.distances(rows, r)
+    for rows in blocks(len(f), TILE):
+        single = f.distances(rows, r, between)
         near = (single < farthest_r) | (single < farthest_f[rows, None])
         i, j = np.divmod(np.flatnonzero(near), len(r))
         distances = single[i, j].astype(np.float64)
         i += rows.start
-        together = [of_f[i] == of_r[j] for of_f, of_r in divisions]
+        together = [section_f[i] == section_r[j] for section_f, section_r in divisions]
         doubtful = np.zeros(len(i), dtype=bool)
         for pairs, far_f, far_r in zip(together, reach_f, reach_r, strict=True):
             for limit in (far_f[i], far_r[j]):

@@ -13,6 +13,9 @@ Array = NDArray[np.float64]
 
 #: Rows of a block: two sets of any size meet in tiles of this many rows and columns (8 MB).
 BLOCK = 1024
+#: Rows that passes over all pairs take at once: tiles of this many rows and columns are 1 or 2 MB,
+#: which a processor's cache holds.
+TILE = 512
 
 
 def as_vectors(values: ArrayLike, what: str, at_least: int = 1) -> Array:
@@ -45,14 +48,15 @@ def unit(vectors: Array, what: str) -> Array:
         InputError: A vector is zero, which has no direction.
     """
     # Twice, since the squares of very short and of very long vectors leave the float's range.
-    largest = np.abs(vectors).max(axis=1, keepdims=True)
+    largest = np.maximum(vectors.max(axis=1), -vectors.min(axis=1))[:, None]
     if not largest.all():
         zeros = int((largest == 0).sum())
         raise InputError(
             f"{zeros:,} of {len(vectors):,} {what} are zero vectors, without direction"
         )
     scaled = vectors / largest
-    directions: Array = scaled / np.linalg.norm(scaled, axis=1, keepdims=True)
+    scaled /= np.sqrt(np.einsum("nd,nd->n", scaled, scaled))[:, None]
+    directions: Array = scaled
     return directions
 
 

@@ -13,6 +13,7 @@ from cmdmetric.inputs import ImageScores, ImageSet, captions_along
 from cmdmetric.scoring.detail.copies import Copies, copies_of
 from cmdmetric.scoring.detail.slices import slices_of
 from cmdmetric.scoring.encoding import Encoding
+from cmdmetric.scoring.family.catalogue import share_a_pass
 from cmdmetric.scoring.family.computed import family_of
 from cmdmetric.scoring.family.metric import Given, Metric, Seen
 from cmdmetric.scoring.family.scores import metrics_of_scores
@@ -66,10 +67,20 @@ def scored(
     real: Source | None,
     encoding: Encoding,
     wanted: Wanted = NOTHING,
+    networks: Networks | None = None,
 ) -> list[Scored]:
     """Score several generators against the same captions and real images.
 
     Without captions, those that come along with the first generator's images count.
+
+    Args:
+        generated: The images of each generator.
+        captions: The captions.
+        real: The real images.
+        encoding: How images and captions are encoded.
+        wanted: What is wanted beside CMD.
+        networks: The networks of what is wanted, where they have been built; by default they are
+            built here.
 
     Raises:
         InputError: Anything is wrong with the inputs, or a metric that is named lacks what it
@@ -87,7 +98,7 @@ def scored(
                 scores.of(opened.names)  # what does not fit is told before the work
         if wanted.subset is not None:
             opened_f[:], opened_l = drawn_of(opened_f, opened_l, wanted.subset)
-        networks = Networks.of(wanted, encoding)
+        networks = networks or Networks.of(wanted, encoding)
         f, rows = zip(*(networks.encoded(opened, encoding) for opened in opened_f), strict=True)
         r, seen = networks.encoded_real(opened_r, encoding)
         if isinstance(opened_l, ImageSet):  # its images have been read, and its captions are known
@@ -184,7 +195,9 @@ def with_family(
     f, r, l = found.sides
     of_images, _ = drawn_together(pairing_of(f, l), r, l, found.real_captions)
     groups = dict(zip("fr", of_images, strict=True))
-    given = Given(f, r, l, found.real_captions, found.seen, groups)
+    given = Given(
+        f, r, l, found.real_captions, found.seen, groups, in_one_pass=share_a_pass(metrics)
+    )
     family = family_of(metrics, given, lenient=networks.lenient, cache=cache, keep=keep)
     metric_of = {number: metric for metric in metrics for number in metric.values}
     used = {value.network for value in family.values.values()}

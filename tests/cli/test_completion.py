@@ -36,6 +36,11 @@ def offered(line: str, shell: str = "bash", **env: str) -> list[str]:
         ("cmd-score sam", ["file,sam"]),
         ("cmd-score s/ captions.json --metrics clip_", ["plain,clip_cosine", "plain,clip_kid"]),
         ("cmd-score --metrics fid,kid,fj", ["plain,fid,kid,fjd"]),
+        # As bash parts words at colons, which it keeps.
+        ("cmd-score --metrics fid,clipscore : h", ["plain,hessel"]),
+        ("cmd-score --metrics prdc :", ["plain,k3"]),
+        ("cmd-score s3 : //bucket/images --metrics prdc : k", ["plain,k3"]),
+        ("cmdmetric prompts coco2017", ["plain,coco2017-val-5k"]),
         ("cmd-score --model sc", ["file,sc", "plain,scenes-toy"]),
         ("cmd-score --model ViT-B-32/op", ["file,ViT-B-32/op", "plain,ViT-B-32/openai"]),
         ("cmd-score --protocol c", ["file,c", "plain,clip"]),

@@ -6,12 +6,16 @@ import json
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
 from cmdmetric.compare import across_encoders
 from cmdmetric.errors import InputError
 from tests.compare.test_stored_scores import score
+from tests.conftest import ROOT
 from tests.support.commands import run
+
+SCHEMA = json.loads((ROOT / "cmdmetric/compare/encoders.schema.json").read_text())
 
 
 def of(model: str, encoder: str, dis_fr: float, error: float | None = 0.1, **more: Any) -> Any:
@@ -85,7 +89,13 @@ def test_the_command(tmp_path: Path) -> None:
         files[-1].write_text(json.dumps(content))
     done = run("cmdmetric", "compare", "--encoders", *files, "--format", "json")
     assert done.returncode == 0, done.stderr
-    (agreement,) = json.loads(done.stdout)["agreements"]
+    content = json.loads(done.stdout)
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    jsonschema.validate(content, SCHEMA)
+    for wrong in ({**content, "more": 1}, {**content, "agreements": [{"tau": 2}]}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(wrong, SCHEMA)
+    (agreement,) = content["agreements"]
     assert agreement["reversed"] == [["aa/", "bb/"]] and agreement["tau"] == -1
-    wrong = run("cmdmetric", "compare", "--encoders", *files, "--format", "csv")
-    assert wrong.returncode == 2 and "--encoders" in wrong.stderr
+    refused = run("cmdmetric", "compare", "--encoders", *files, "--format", "csv")
+    assert refused.returncode == 2 and "--encoders" in refused.stderr

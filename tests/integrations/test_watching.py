@@ -6,12 +6,19 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from cmdmetric import CMDScore, InputError, cmd
-from cmdmetric.watching import watch
+from cmdmetric.encoders.catalogue import IMAGE_NETWORKS
+from cmdmetric.encoders.clip import Encoder
+from cmdmetric.scenes import draw_scene
+from cmdmetric.scoring import METRICS
+from cmdmetric.scoring.family.metric import Metric
+from cmdmetric.watching import scorer, watch
+from tests.scoring.test_networks import Colours, colour_distance
 from tests.support.commands import run
 
 #: Gaussian features make a score in no time.
@@ -140,3 +147,34 @@ def test_the_command(example: Path, tmp_path: Path) -> None:
     assert [Path(row["name"]).name for row in told] == ["step_1", "step_2"]
     assert told[0]["cmd"] == told[1]["cmd"] and told[0]["n"] == 80
     assert len(done.stdout.splitlines()) == 2
+
+
+@pytest.mark.filterwarnings("error")  # what a score warns of stands in it
+def test_networks_are_built_once(
+    tmp_path: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built = []
+
+    class Counted(Colours):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            built.append(self)
+
+    metric = Metric("fd_colours", {"fd_colours": "lower"}, colour_distance, network="colours")
+    monkeypatch.setitem(IMAGE_NETWORKS, "colours", Counted)
+    monkeypatch.setitem(METRICS, metric.name, metric)
+    for name, first in (("a", 0), ("b", 100), ("r", 200)):
+        (tmp_path / name).mkdir()
+        for i in range(20):
+            draw_scene(first + i).render(32).save(tmp_path / name / f"{i}.png")
+    texts = {f"{i}.png": draw_scene(i).captions(1)[0] for i in range(20)}
+    score = scorer(texts, tmp_path / "r", metrics="fd_colours", encoder=encoder)
+    found = [score(str(tmp_path / name)) for name in "ab"]
+    assert len(built) == 1
+    with pytest.warns(UserWarning):
+        alone = cmd(tmp_path / "b", texts, tmp_path / "r", metrics="fd_colours", encoder=encoder)
+    assert found[1].cmd == pytest.approx(alone.cmd, rel=1e-9)
+    assert found[1].metrics["fd_colours"].value == pytest.approx(
+        alone.metrics["fd_colours"].value, rel=1e-9
+    )
+    assert found[1].metrics != found[0].metrics and found[1].warnings == alone.warnings

@@ -48,7 +48,7 @@ def test_blocks_lengths_and_order_do_not_matter(monkeypatch: pytest.MonkeyPatch)
     assert cmmd(y, x) == pytest.approx(whole, rel=1e-12)
     assert cmmd(10 * x[::-1], y) == pytest.approx(whole, rel=1e-12)
     for size in (1, 7, 41):
-        monkeypatch.setattr(mmd, "_TILE", size)
+        monkeypatch.setattr(mmd, "TILE", size)
         assert cmmd(x, y) == pytest.approx(whole, rel=1e-12)
 
 

@@ -57,7 +57,7 @@ def test_blocks_scale_and_place_do_not_matter(monkeypatch: pytest.MonkeyPatch) -
     f, r = 0.7 * rng.standard_normal((70, 6)), rng.standard_normal((90, 6))
     whole = prdc_scores(f, r)
     assert prdc_scores(10 * f + 1000, 10 * r + 1000) == whole
-    monkeypatch.setattr(module, "_ROWS", 11)
+    monkeypatch.setattr(module, "TILE", 11)
     monkeypatch.setattr(module, "_GROUP", 2)
     assert prdc_scores(f, r) == whole
 

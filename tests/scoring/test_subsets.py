@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from cmdmetric import CMDScore, Evaluator, InputError, cmd, versus
+from cmdmetric.compare import AtHand, explain
 from cmdmetric.encoders.clip import Encoder
-from cmdmetric.inputs.subset import Subset
+from cmdmetric.inputs.subsets.seeded import Subset
 from cmdmetric.scenes import draw_scene
 from cmdmetric.scoring import fields_of, verify
 from tests.support.commands import run
@@ -62,6 +63,8 @@ def test_the_score_is_that_of_the_part_alone(folder: Path, encoder: Encoder) -> 
     assert score.paired == NUM and score.n_real == N
     ours, theirs = fields_of(score.signature), fields_of(alone.signature)
     assert ours.pop("num") == f"{NUM}/{N}@seed3"
+    # Real images of the same names are paired with captions too, where these have names.
+    del ours["pairs"], theirs["pairs"]
     assert ours == theirs
 
 
@@ -134,6 +137,16 @@ def test_an_evaluator_draws_the_same(folder: Path, encoder: Encoder) -> None:
     free = Evaluator(folder / "r", encoder=encoder)
     here = free.score(folder / "g", folder / "captions.json", num=NUM, seed=1)
     assert numbers(here) == numbers(there)
+
+
+def test_two_parts_are_explained(folder: Path, encoder: Encoder, tmp_path: Path) -> None:
+    sources = folder / "g", folder / "captions.json", folder / "r"
+    one, other = (
+        cmd(*sources, model="scenes-toy", num=NUM, seed=seed, cache=tmp_path) for seed in (1, 2)
+    )
+    found = explain(one, other, AtHand(*sources), cache=tmp_path)
+    (step,) = [step for step in found.steps if "seed1" in step.change]
+    assert step.cmd == pytest.approx(other.cmd - one.cmd, rel=1e-9) and found.unchanged == ()
 
 
 def test_numbers_of_others_are_joined_with_the_part(

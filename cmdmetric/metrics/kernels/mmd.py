@@ -9,19 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cmdmetric.metrics.vectors import Array, blocks
+from cmdmetric.metrics.vectors import TILE, Array, blocks
 
 #: Given a centre of inner products, the coefficients (p,) of the powers, from the first on, of what
 #: a product is above that centre. The constant cancels in a discrepancy and is left out.
 Kernel: TypeAlias = Callable[[float], Array]
 
-#: Two sets meet in tiles of this many rows and columns: 1 or 2 MB, which a processor's cache holds.
-_TILE = 512
 #: Powers that are summed for each vector, and of which pairs of them make twice as many in total.
 _EACH, _TOTAL = 3, 6
 
@@ -95,7 +93,24 @@ class Products:
         middle = (x.mean(axis=0) + y.mean(axis=0)) / 2
         centre = float(middle @ middle)
         summed = partial(_summed, centre=centre, single=single)
-        return cls(x, y, centre, summed(x, x), summed(y, y), summed(x, y))
+        return cls.of_sums(x, y, centre, (summed(x, x), summed(y, y), summed(x, y)))
+
+    @classmethod
+    def of_sums(
+        cls, x: Array, y: Array, centre: float, sums: tuple[PowerSums, PowerSums, PowerSums]
+    ) -> Products:
+        """Finish sums about a centre: over pairs within x (n, d), within y (m, d), and between."""
+        of_x, of_y, between = sums
+        single = between.single
+        m_x, m_y = _Moments.of(x, squares=single), _Moments.of(y, squares=single)
+        return cls(
+            x,
+            y,
+            centre,
+            of_x.with_moments((x, m_x), (x, m_x), centre),
+            of_y.with_moments((y, m_y), (y, m_y), centre),
+            between.with_moments((x, m_x), (y, m_y), centre),
+        )
 
 
 def squared_mmd(x: Array, y: Array, kernel: Kernel) -> SquaredMMD:
@@ -178,11 +193,13 @@ def _tied(
 ) -> _Pairs:
     """Over pairs of vectors of one draw; a vector and itself are none, where y is x."""
     total, count = 0.0, 0
+    drawn, sizes = np.unique(of_x, return_counts=True)
+    tied = drawn[sizes > 1] if x is y else np.intersect1d(drawn, of_y)
+    if not len(tied):
+        return _Pairs(0.0, 0)
     rows, columns = _by_draw(of_x), _by_draw(of_y)
-    for draw in rows.keys() & columns.keys():
+    for draw in tied.tolist():
         here, there = rows[draw], columns[draw]
-        if x is y and len(here) == 1:
-            continue
         for block in blocks(len(here)):
             values = value(x[here[block]] @ y[there].T - centre)
             if x is y:
@@ -216,47 +233,107 @@ def _curved(sums: _Sums, terms: Array, in_row: int, in_column: int) -> float:
     return max(0.0, float(left))
 
 
-def _summed(x: Array, y: Array, *, centre: float, single: bool) -> _Sums:
+def _summed(x: Array, y: Array, *, centre: float, single: bool) -> PowerSums:
     """Over pairs of a vector of x and one of y; of different vectors, where y is x."""
     within = y is x
-    rows = np.zeros((_EACH, len(x)))
-    columns = rows if within else np.zeros((_EACH, len(y)))
-    higher = np.zeros(_TOTAL - _EACH)
+    sums = PowerSums(len(x), None if within else len(y), single=single)
     kind = np.float32 if single else np.float64
     a, b = x.astype(kind, copy=False), y.astype(kind, copy=False)
-    first = 2 if single else 0  # powers below come from the moments
-    for i in blocks(len(x), _TILE):
-        for j in blocks(i.stop if within else len(y), _TILE):
+    for i in blocks(len(x), TILE):
+        for j in blocks(i.stop if within else len(y), TILE):
             tile = a[i] @ b[j].T
             tile -= centre
-            diagonal = within and i == j
-            if diagonal:
-                np.fill_diagonal(tile, 0)
-            squares = tile * tile
-            cubes = squares * tile
-            for power, values in list(enumerate((tile, squares, cubes)))[first:]:
-                rows[power, i] += values.sum(axis=1)
-                if not diagonal:  # within a set each tile stands for its mirror image too
-                    columns[power, j] += values.sum(axis=0)
-            times = 2 if within and not diagonal else 1
-            for power, (p, q) in enumerate(((squares, squares), (squares, cubes), (cubes, cubes))):
-                higher[power] += times * float(np.vdot(p, q))
-    if single:
-        rows[:2] = _of_moments(x, y, centre)
-        if not within:
-            columns[:2] = _of_moments(y, x, centre)
-    return _Sums(rows, columns, np.concatenate([rows.sum(axis=1), higher]))
+            sums.add(tile, i, j)
+    return sums
 
 
-def _of_moments(x: Array, y: Array, centre: float) -> Array:
-    """The first and second powers (2, n) of x's products with y, from sums and squares of y."""
-    total, squares, found = y.sum(axis=0), y.T @ y, np.empty((2, len(x)))
+class PowerSums:
+    """Sums of powers of products about a centre, which grow tile by tile.
+
+    In single precision those of the first and second powers are left to the moments.
+    """
+
+    def __init__(self, n: int, m: int | None = None, *, single: bool) -> None:
+        """Sum over pairs of n vectors with m others, or of n different vectors where m is None."""
+        self.single, self._within = single, m is None
+        self._rows = np.zeros((_EACH, n))
+        self._columns = self._rows if m is None else np.zeros((_EACH, m))
+        self._higher = np.zeros(_TOTAL - _EACH)
+        self._ones = np.ones(TILE, np.float32 if single else np.float64)
+
+    def add(self, tile: NDArray[Any], i: slice, j: slice) -> None:
+        """Add a tile (b, c) of rows i and columns j, at most `TILE` each.
+
+        Within a set, a tile below the diagonal stands for its mirror image too; on the diagonal it
+        loses the products of vectors with themselves.
+        """
+        diagonal = self._within and i == j
+        if diagonal:
+            np.fill_diagonal(tile, 0)
+        squares = tile * tile
+        cubes = squares * tile
+        rows, columns = (self._ones[: len(tile)], self._ones[: tile.shape[1]])
+        for power, values in list(enumerate((tile, squares, cubes)))[2 * self.single :]:
+            self._rows[power, i] += values @ columns
+            if not diagonal:
+                self._columns[power, j] += rows @ values
+        times = 2 if self._within and not diagonal else 1
+        for power, (p, q) in enumerate(((squares, squares), (squares, cubes), (cubes, cubes))):
+            self._higher[power] += times * float(np.vdot(p, q))
+
+    def with_moments(
+        self, x: tuple[Array, _Moments], y: tuple[Array, _Moments], centre: float
+    ) -> _Sums:
+        """Finish: of x (n, d) and of y (m, d), which is x within a set, and their moments."""
+        rows, columns = self._rows, self._columns
+        totals = rows.sum(axis=1)
+        if self.single:
+            totals[:2] = _totals(x, y[1], centre, own=self._within)
+            rows[:2] = _powers(x[0], y[1], centre, own=self._within)
+            if not self._within:
+                columns[:2] = _powers(y[0], x[1], centre)
+        return _Sums(rows, columns, np.concatenate([totals, self._higher]))
+
+
+class _Moments(NamedTuple):
+    """A set's number, and the sums of its vectors (d,) and of their squares (d, d)."""
+
+    number: int
+    total: Array
+    squares: Array
+
+    @classmethod
+    def of(cls, x: Array, *, squares: bool) -> _Moments:
+        return cls(len(x), x.sum(axis=0), x.T @ x if squares else np.empty((0, 0)))
+
+
+def _totals(x: tuple[Array, _Moments], y: _Moments, centre: float, *, own: bool) -> Array:
+    """The first and second powers (2,) of all products of x with a set; with itself, where `own`.
+
+    They are made in double precision: values follow from them.
+    """
+    vectors, of_x = x
+    pairs, first = of_x.number * y.number, float(of_x.total @ y.total)
+    second = float(np.vdot(of_x.squares, y.squares))
+    found = np.array([first - pairs * centre, second - 2 * centre * first + pairs * centre**2])
+    if own:
+        themselves = np.einsum("nd,nd->n", vectors, vectors) - centre
+        found -= [themselves.sum(), (themselves**2).sum()]
+    return found
+
+
+def _powers(x: Array, y: _Moments, centre: float, *, own: bool = False) -> Array:
+    """The first and second powers (2, n) of x's products with a set; with itself, where `own`.
+
+    Second powers, which only tell single vectors apart, are made in single precision.
+    """
+    found, squares = np.empty((2, len(x))), y.squares.astype(np.float32)
     for i in blocks(len(x)):
-        first = x[i] @ total
-        second = np.einsum("nd,nd->n", x[i] @ squares, x[i])
-        found[0, i] = first - len(y) * centre
-        found[1, i] = second - 2 * centre * first + len(y) * centre**2
-    if y is x:
-        own = np.einsum("nd,nd->n", x, x) - centre
-        found -= np.stack([own, own**2])
+        first, single = x[i] @ y.total, x[i].astype(np.float32)
+        second = np.einsum("nd,nd->n", single @ squares, single)
+        found[0, i] = first - y.number * centre
+        found[1, i] = second - 2 * centre * first + y.number * centre**2
+    if own:
+        themselves = np.einsum("nd,nd->n", x, x) - centre
+        found -= np.stack([themselves, themselves**2])
     return found

@@ -138,6 +138,12 @@ def metrics_named(metrics: str | Iterable[str]) -> tuple[tuple[Metric, ...], boo
     return tuple(metric for name, metric in METRICS.items() if name in wanted), False
 
 
+def share_a_pass(metrics: Iterable[Metric]) -> bool:
+    """Whether some are made of the cosines of all pairs of images, and one of their distances."""
+    names = {metric.name for metric in metrics}
+    return PRDC.name in names and not names.isdisjoint((CMMD.name, CLIP_KID.name))
+
+
 def measure(metric: Metric, given: Given) -> dict[str, Measured]:
     """Compute a metric.
 

@@ -7,12 +7,9 @@ from functools import partial
 
 import numpy as np
 
-from cmdmetric.metrics import NEIGHBOURS, reached, vendi_influence
+from cmdmetric.metrics import NEIGHBOURS, vendi_influence
 from cmdmetric.scoring.family.metric import Given, Metric
-from cmdmetric.uncertainty import Drawn, Measured, sections
-
-#: Precision to coverage get their error bars from so many sections, of so many images.
-_SECTIONS, _SMALLEST, _LARGEST = 16, 20, 5000
+from cmdmetric.uncertainty import Measured
 
 
 def precision_to_coverage(given: Given, k: int = NEIGHBOURS) -> list[Measured]:
@@ -21,20 +18,8 @@ def precision_to_coverage(given: Given, k: int = NEIGHBOURS) -> list[Measured]:
     An image reaches as far as its k-th nearest neighbour. Their error bars are those of halves of
     the sets, or of smaller sections where even these are large.
     """
-    f, r = given.features("f"), given.features("r")
-    most = min(len(f), len(r)) // _SMALLEST
-    # By the real images, so that generators of about as many images are parted alike.
-    parts = max(2, min(most, len(r) // _LARGEST))
-    sides = [Drawn(len(side), given.groups.get(name)) for name, side in (("f", f), ("r", r))]
-    divisions = []
-    for seed in range(-(-_SECTIONS // parts) if most >= 2 else 0):
-        of_f, of_r = (sections(side, parts, seed) for side in sides)
-        divisions.append((of_f, of_r))
-        smallest = min(np.bincount(of, minlength=parts).min() for of in (of_f, of_r))
-        if smallest <= k:  # a few draws that hold most images
-            divisions = []
-            break
-    found, *divided = reached(f, r, divisions, k=k)
+    divisions = given.divisions(k)
+    found, *divided = given.reached(k)
     each = (found.generated > 0).astype(np.float64), None, found.generated / k, None
     numbers = [
         Measured(value, bias=None, of_images=own)
@@ -43,7 +28,7 @@ def precision_to_coverage(given: Given, k: int = NEIGHBOURS) -> list[Measured]:
     if not divided:
         return numbers
     values = np.array([
-        [of.within(of_f == part, of_r == part).scores(k) for part in range(parts)]
+        [of.within(of_f == part, of_r == part).scores(k) for part in range(int(of_f.max()) + 1)]
         for of, (of_f, of_r) in zip(divided, divisions, strict=True)
     ])  # fmt: skip
     return [replace(of, sections=values[..., i]) for i, of in enumerate(numbers)]

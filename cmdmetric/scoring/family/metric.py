@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -12,9 +13,19 @@ from numpy.typing import NDArray
 
 from cmdmetric.errors import InputError
 from cmdmetric.features import Contents, digest_of_set
-from cmdmetric.metrics import Moments, Products, cosines
+from cmdmetric.metrics import (
+    NEIGHBOURS,
+    SINGLE,
+    Moments,
+    Products,
+    Reached,
+    Sections,
+    all_pairs,
+    cosines,
+    reached,
+)
 from cmdmetric.scoring.side import Side
-from cmdmetric.uncertainty import Array, Drawn, Measured, apart
+from cmdmetric.uncertainty import Array, Drawn, Measured, apart, sections
 
 if TYPE_CHECKING:
     from cmdmetric.uncertainty import Groups
@@ -26,6 +37,9 @@ Features: TypeAlias = NDArray[np.float32]
 #: The image sides by their letters: generated and real.
 Images: TypeAlias = Literal["f", "r"]
 _IMAGES = {"f": "generated images", "r": "real images"}
+_SIDES: tuple[Images, Images] = ("f", "r")
+#: Precision to coverage get their error bars from so many sections, of so many images.
+_SECTIONS, _SMALLEST, _LARGEST = 16, 20, 5000
 
 
 class Unavailable(InputError):
@@ -84,6 +98,8 @@ class Given:
         seen: What networks beside CLIP make of the images, by the networks' names.
         groups: What was drawn together, of "f" and "r".
         network: The network whose features `features` gives; None for CLIP.
+        in_one_pass: Whether both sums of cosines and who reaches whom are wanted of CLIP's
+            features, so that one pass over all pairs gives both.
     """
 
     f: Side
@@ -93,10 +109,11 @@ class Given:
     seen: Mapping[str, Seen] = field(default_factory=dict)
     groups: Groups = field(default_factory=dict)
     network: str | None = None
+    in_one_pass: bool = False
 
     def through(self, network: str) -> Given:
         """The same sets as a network beside CLIP sees them, whose real images are CLIP's too."""
-        return replace(self, network=network)
+        return replace(self, network=network, in_one_pass=False)
 
     def features(self, side: Images) -> Features:
         """Give the features (n, d) of an image side.
@@ -115,7 +132,51 @@ class Given:
         Raises:
             Unavailable: Only the moments of a side are at hand.
         """
-        return cosines(self.features("f"), self.features("r"))
+        both = self._all_pairs
+        return both[0] if both else cosines(self.features("f"), self.features("r"))
+
+    def reached(self, k: int) -> list[Reached]:
+        """Who reaches whom as far as the k-th neighbours: of all images, and in each division.
+
+        Raises:
+            Unavailable: Only the moments of a side are at hand.
+            InputError: There are too few images.
+        """
+        both = self._all_pairs if k == NEIGHBOURS else None
+        if both:
+            return both[1]
+        return reached(self.features("f"), self.features("r"), self.divisions(k), k=k)
+
+    def divisions(self, k: int) -> list[tuple[Sections, Sections]]:
+        """Halves of both sets, or smaller sections where even these are large, at random.
+
+        A draw is in one section; without any division where a section would hold too few images
+        for a k-th neighbour.
+        """
+        n, m = (len(self.features(side)) for side in _SIDES)
+        most = min(n, m) // _SMALLEST
+        # By the real images, so that generators of about as many images are parted alike.
+        parts = max(2, min(most, m // _LARGEST))
+        sides = [Drawn(n, self.groups.get("f")), Drawn(m, self.groups.get("r"))]
+        found: list[tuple[Sections, Sections]] = []
+        for seed in range(-(-_SECTIONS // parts) if most >= 2 else 0):
+            of_f, of_r = (sections(side, parts, seed) for side in sides)
+            found.append((of_f, of_r))
+            smallest = min(np.bincount(of, minlength=parts).min() for of in (of_f, of_r))
+            if smallest <= k:  # a few draws that hold most images
+                return []
+        return found
+
+    @cached_property
+    def _all_pairs(self) -> tuple[Products, list[Reached]] | None:
+        """Both from one pass; None where they are not both wanted, or cannot both be had."""
+        if not self.in_one_pass:
+            return None
+        with contextlib.suppress(InputError):  # each says for itself what it lacks
+            f, r = self.features("f"), self.features("r")
+            if min(len(f), len(r)) >= SINGLE:
+                return all_pairs(f, r, self.divisions(NEIGHBOURS), k=NEIGHBOURS)
+        return None
 
     def described(self) -> tuple[Side, Side]:
         """Give the generated images and their captions, as the network sees both.

@@ -16,6 +16,7 @@ from cmdmetric.metrics import (
     win_chances,
     wins,
 )
+from cmdmetric.protocol import HESSEL as PUBLISHED
 from cmdmetric.scoring.family.metric import Features, Given, Metric, Unavailable, features_of
 from cmdmetric.scoring.grouping import caption_rows
 from cmdmetric.scoring.side import Side
@@ -173,7 +174,7 @@ CLIPSCORE_HESSEL = replace(
     network=HESSEL,
     named_only=True,
     unbiased=("clipscore_hessel",),
-    parameters={"w": f"{WEIGHT:g}", "prefix": "A photo depicts"},
+    parameters={"w": f"{WEIGHT:g}", "prefix": PUBLISHED.prefix.strip()},
 )
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from cmdmetric.errors import InputError
 from cmdmetric.inputs.captions import Captions, read_captions
-from cmdmetric.inputs.subset import ordered_by_seed
+from cmdmetric.inputs.subsets.seeded import ordered_by_seed
 
 
 @dataclass(frozen=True)

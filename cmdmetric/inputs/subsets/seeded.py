@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -54,6 +55,18 @@ class Subset:
                 raise InputError("a seed was given without a number of images: --num N --seed S")
             return None
         return cls(num, 0 if seed is None else seed)
+
+    @classmethod
+    def read(cls, label: str) -> Subset:
+        """The inverse of `label`.
+
+        Raises:
+            InputError: It is no label of a part.
+        """
+        found = re.fullmatch(r"(\d+)/\d+@seed(-?\d+)", label)
+        if found is None:
+            raise InputError(f"{label!r} names no part of a set")
+        return cls(int(found[1]), int(found[2]))
 
     def of(self, keys: Sequence[str]) -> list[int]:
         """Draw: the places of the first keys in the order of the seed, ascending."""

@@ -1,0 +1,1 @@
+"""Parts of sets that are the same on every machine: by a seed, and by the name of a recipe."""
