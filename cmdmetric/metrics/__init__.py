@@ -62,6 +62,11 @@ if TYPE_CHECKING:
         kid_of_subsets as kid_of_subsets,
     )
     from cmdmetric.metrics.kernels.mmd import MMDInfluence as MMDInfluence, Products as Products
+    from cmdmetric.metrics.mind import (
+        PROJECTIONS as PROJECTIONS,
+        SEED as SEED,
+        mind_influence as mind_influence,
+    )
     from cmdmetric.metrics.moments import (
         Moments as Moments,
         Provenance as Provenance,
@@ -107,6 +112,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "kernels.all_pairs": "all_pairs",
         "kernels.cosines": "SINGLE cosines",
         "kernels.mmd": "MMDInfluence Products",
+        "mind": "PROJECTIONS SEED mind_influence",
         "moments": "Moments Provenance read_count read_provenance refuse_differences",
         "prdc": "NEIGHBOURS Reached prdc_scores reached",
         "reach": "Sections",

@@ -16,6 +16,7 @@ ASPECTS: dict[str, dict[str, str]] = {
     "Quality": {
         "fid": "FID", "fd": "Fréchet distance", "kid": "KID", "clip_kid": "KID of CLIP",
         "cmmd": "CMMD", "cmmd_biased": "CMMD, biased", "is": "Inception score",
+        "mind": "MIND", "clip_mind": "MIND of CLIP",
         "precision": "Precision", "density": "Density", "cmmd_published": "CMMD, as published",
     },
     "Consistency with captions": {
@@ -33,7 +34,7 @@ _NETWORKS = {"dinov2": "DINOv2"}
 #: What is in none of these.
 OTHERS = "Memorisation and others"
 #: Metrics that any image network has, whose name then stands behind theirs.
-_OF_NETWORKS = ("fd", "kid", "precision", "recall", "density", "coverage", "vendi")
+_OF_NETWORKS = ("fd", "kid", "mind", "precision", "recall", "density", "coverage", "vendi")
 _TITLES = {name: title for names in ASPECTS.values() for name, title in names.items()}
 
 

@@ -34,7 +34,10 @@ def offered(line: str, shell: str = "bash", **env: str) -> list[str]:
     [
         ("cmd-score --metr", ["plain,--metrics"]),
         ("cmd-score sam", ["file,sam"]),
-        ("cmd-score s/ captions.json --metrics clip_", ["plain,clip_cosine", "plain,clip_kid"]),
+        (
+            "cmd-score s/ captions.json --metrics clip_",
+            ["plain,clip_cosine", "plain,clip_kid", "plain,clip_mind"],
+        ),
         ("cmd-score --metrics fid,kid,fj", ["plain,fid,kid,fjd"]),
         # As bash parts words at colons, which it keeps.
         ("cmd-score --metrics fid,clipscore : h", ["plain,hessel"]),

@@ -84,8 +84,10 @@ class _Directions:
             x = points.exact[some] / sets.scale + centre
             along[some] = x @ centre
             lengths[some] = np.sqrt(np.einsum("nd,nd->n", x, x))
-            total += (x / np.maximum(lengths[some], np.finfo(float).tiny)[:, None]).sum(axis=0)
-        shrink = 1 / np.maximum(lengths, np.finfo(np.float32).tiny)
+            # A vector without direction is refused when all of this is done.
+            lengths[some] = np.where(lengths[some] > 0, lengths[some], 1)
+            total += (x / lengths[some, None]).sum(axis=0)
+        shrink = 1 / lengths
         along -= float(centre @ centre) / 2
         return cls(
             along.astype(np.float32),

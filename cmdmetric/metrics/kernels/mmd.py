@@ -323,14 +323,11 @@ def _totals(x: tuple[Array, _Moments], y: _Moments, centre: float, *, own: bool)
 
 
 def _powers(x: Array, y: _Moments, centre: float, *, own: bool = False) -> Array:
-    """The first and second powers (2, n) of x's products with a set; with itself, where `own`.
-
-    Second powers, which only tell single vectors apart, are made in single precision.
-    """
-    found, squares = np.empty((2, len(x))), y.squares.astype(np.float32)
+    """The first and second powers (2, n) of x's products with a set; with itself, where `own`."""
+    found = np.empty((2, len(x)))
     for i in blocks(len(x)):
-        first, single = x[i] @ y.total, x[i].astype(np.float32)
-        second = np.einsum("nd,nd->n", single @ squares, single)
+        first = x[i] @ y.total
+        second = np.einsum("nd,nd->n", x[i] @ y.squares, x[i])
         found[0, i] = first - y.number * centre
         found[1, i] = second - 2 * centre * first + y.number * centre**2
     if own:

@@ -12,7 +12,7 @@ from typing import Any
 
 from cmdmetric.errors import InputError
 from cmdmetric.metrics import QUANTITIES
-from cmdmetric.scoring.family.distances import FID, FJD
+from cmdmetric.scoring.family.distances import CLIP_MIND, FID, FJD, MIND
 from cmdmetric.scoring.family.diversity import PRDC, PRDC_K3, VENDI
 from cmdmetric.scoring.family.inception import INCEPTION_SCORE
 from cmdmetric.scoring.family.kernels import CLIP_KID, CMMD, CMMD_PUBLISHED, KID
@@ -49,6 +49,8 @@ METRICS: dict[str, Metric] = {
         CLIPSCORE_HESSEL,
         CMMD_PUBLISHED,
         PRDC_K3,
+        MIND,
+        CLIP_MIND,
     )
 }
 

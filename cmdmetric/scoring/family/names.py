@@ -19,9 +19,12 @@ METRIC_NAMES = (
     "is",
     "fd_dinov2",
     "kid_dinov2",
+    "mind_dinov2",
     "prdc_dinov2",
     "vendi_dinov2",
     "clipscore:hessel",
     "cmmd:published",
     "prdc:k3",
+    "mind",
+    "clip_mind",
 )

@@ -5,7 +5,13 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 
-from cmdmetric.scoring.family.distances import frechet, frechet_together
+from cmdmetric.scoring.family.distances import (
+    MIND,
+    frechet,
+    frechet_together,
+    mind_of,
+    mind_together,
+)
 from cmdmetric.scoring.family.diversity import PRDC, VENDI
 from cmdmetric.scoring.family.kernels import KID, kid_of, kid_together
 from cmdmetric.scoring.family.metric import Better, Given, Metric
@@ -22,9 +28,9 @@ def metrics_of(network: str) -> tuple[Metric, ...]:
     """Declare the metrics of a network: their names, and those of their numbers, end with its own.
 
     >>> [metric.name for metric in metrics_of("dinov2")]
-    ['fd_dinov2', 'kid_dinov2', 'prdc_dinov2', 'vendi_dinov2']
+    ['fd_dinov2', 'kid_dinov2', 'mind_dinov2', 'prdc_dinov2', 'vendi_dinov2']
     """
-    fd, kid = f"fd_{network}", f"kid_{network}"
+    fd, kid, mind = (f"{name}_{network}" for name in ("fd", "kid", "mind"))
     return (
         Metric(
             fd,
@@ -45,6 +51,16 @@ def metrics_of(network: str) -> tuple[Metric, ...]:
             unbiased=(kid,),
             parameters=KID.parameters,
             cites=(*KID.cites, _FD),
+        ),
+        Metric(
+            mind,
+            {mind: "lower"},
+            functools.partial(mind_of, network),
+            network=network,
+            named_only=True,
+            exchanged=functools.partial(mind_together, network),
+            parameters=MIND.parameters,
+            cites=(*MIND.cites, _FD),
         ),
         _through(network, PRDC),
         _through(network, VENDI),
