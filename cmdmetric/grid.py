@@ -19,6 +19,8 @@ from cmdmetric.terminal import shown
 Mark: TypeAlias = Literal["", "best", "tied", "unknown"]
 #: What a cell begins with that spreadsheets run; the last four are their full-width forms.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+#: A name that stands in CSV as it is.
+_PLAIN = re.compile(r"\w[\w.:@ -]*")
 #: What LaTeX reads as something else.
 _LATEX = {
     "\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}",
@@ -158,12 +160,14 @@ def aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
 def csv_text(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """Rows as CSV under a line of names; None is an empty cell, and no text is a formula.
 
-    All text is in quotes: a lone carriage return would else be the end of a row.
+    All text is in quotes: a lone carriage return would else be the end of a row. In the line of
+    names it is what is no plain name.
 
     >>> csv_text(["name", "cmd"], [["a", 8.04], ["-b", None]])
     'name,cmd\\n"a",8.04\\n"\\'-b",\\n'
     """
-    lines = [",".join(head), *(",".join(map(_in_csv, row)) for row in rows)]
+    names = (name if _PLAIN.fullmatch(name) else _in_csv(name) for name in head)
+    lines = [",".join(names), *(",".join(map(_in_csv, row)) for row in rows)]
     return "\n".join(lines) + "\n"
 
 

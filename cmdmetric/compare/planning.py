@@ -42,7 +42,9 @@ class Plan:
 
     def lines(self) -> list[str]:
         """What a terminal shows: how many images are needed, and what others would tell."""
-        lines = [f"{self.metric} of {self.of}; two-sided test at 5 %, power {self.power:.0%}"]
+        lines = [
+            f"{self.metric} of {self.of}; two-sided test at 5 %, power {100 * self.power:.0f} %"
+        ]
         if self.detect is not None and self.images is not None and self.captions is not None:
             of = f" of {self.captions:,} captions" if self.images != self.captions else ""
             lines.append(f"to tell {self.detect:g}: {self.images:,} images{of} of each generator")

@@ -112,6 +112,15 @@ def test_csv_is_read_as_it_was_written(rows: list[list[Any]]) -> None:
             assert not cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n"))
 
 
+@pytest.mark.parametrize("name", ['=HYPERLINK("x"),b', "@SUM", "-1", "a\n=1", 'a"b', "x\r+1"])
+def test_no_name_of_a_column_is_a_formula(name: str) -> None:
+    """The names of metrics in stored scores are anyone's."""
+    text = csv_text(["model", name, "cmd"], [["a", 1.0, 2.0]])
+    head, row = csv.reader(io.StringIO(text, newline=""))
+    assert len(head) == len(row) == 3
+    assert head[1].removeprefix("'") == name and head[1][0] in "'ax"
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 def test_no_name_breaks_a_table(name: str) -> None:
     grid = Grid(

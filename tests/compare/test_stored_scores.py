@@ -298,5 +298,5 @@ def test_print_and_notebook() -> None:
 def test_a_plan_prints_as_the_terminal_shows_it(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(json.dumps(score(8.0)))
     shown = str(plan(tmp_path / "a.json", detect=0.3)).splitlines()
-    assert shown[0].endswith("two-sided test at 5 %, power 90%")
+    assert shown[0].endswith("two-sided test at 5 %, power 90 %")
     assert shown[1].startswith("to tell 0.3: ") and "smallest difference" in shown[3]

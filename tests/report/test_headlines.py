@@ -30,7 +30,7 @@ def test_diversity_is_concluded() -> None:
     assert (
         spectrum_title(spectrum([1.0, 1.05], [1, 1])) == "They vary as much as the real images do"
     )
-    assert "less than the real images: 50% of" in spectrum_title(spectrum([0.5, 0.5], [1, 1]))
+    assert "less than the real images: 50 % of" in spectrum_title(spectrum([0.5, 0.5], [1, 1]))
     assert "more" in spectrum_title(spectrum([2.0, 2.0], [1, 1]))
     assert ratio_title(spectrum([1, 1], [1, 0.6])) == (
         "Nothing in which real images differ is missing"

@@ -155,8 +155,8 @@ def clouds(data: Clouds, view: int, name: str) -> str:
                           bbox={"boxstyle": "round,pad=0.15", "facecolor": SURFACE,
                                 "edgecolor": "none", "alpha": 0.8})  # fmt: skip
         axes.set_aspect("equal", adjustable="datalim")
-        axes.set_xlabel(f"first axis, {plane.shares[0]:.0%} of the variance")
-        axes.set_ylabel(f"second axis, {plane.shares[1]:.0%}")
+        axes.set_xlabel(f"first axis, {100 * plane.shares[0]:.0f} % of the variance")
+        axes.set_ylabel(f"second axis, {100 * plane.shares[1]:.0f} %")
         axes.xaxis.set_major_locator(round_ticks(6))
         axes.yaxis.set_major_locator(round_ticks(6))
         return to_svg(figure, name, clouds_label(data, view))
@@ -306,8 +306,9 @@ def plane(points: Sequence[Bar], name: str = "plane") -> str:
         for level in round_ticks(7).tick_values(0, right + top):
             if 0 < level < right + top:
                 axes.plot([0, level], [level, 0], color=RULE, linewidth=0.9, linestyle=(0, (4, 3)))
-                at = (level, 0) if level < right else (right, level - right)
-                axes.annotate(f"{level:g}", at, (2, 3), textcoords="offset points", color=MUTED,
+                # At the upper end no model lies.
+                at = (level - top, top) if level > top else (0, level)
+                axes.annotate(f"{level:g}", at, (5, -3), textcoords="offset points", color=MUTED,
                               fontsize=8)  # fmt: skip
         taken: list[tuple[float, float]] = []
         for bar, x, y in known:
