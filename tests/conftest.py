@@ -16,12 +16,14 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", str(max(share, 1)))
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from hypothesis import settings
 
+from tests.support.example import EXAMPLE, part_of_example
 from tests.support.pictures import noisy_colours
 
 if TYPE_CHECKING:
@@ -57,10 +59,27 @@ def shared(path: str) -> Path:
     return found
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Workers begin with a half of the tests each, and take from one another in the end: most
+    modules stay on one worker, which makes their fixtures once."""
+    from xdist.scheduler import WorkStealingScheduling
+
+    return WorkStealingScheduling(config, log) if config.getoption("dist") == "load" else None
+
+
 @pytest.fixture(scope="session")
 def example() -> Path:
     """The bundled example: generated/, real/, captions.json."""
-    return ROOT / "examples"
+    return EXAMPLE
+
+
+@pytest.fixture(scope="session")
+def small_example(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The first 60 images of each side of the bundled example, with their captions."""
+    folder = tmp_path_factory.mktemp("small-example")
+    part_of_example(folder, 60)
+    return folder
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -116,13 +135,24 @@ def encoder() -> Encoder:
 
 
 @pytest.fixture(scope="session")
-def seen_example(tmp_path_factory: pytest.TempPathFactory, encoder: Encoder, example: Path) -> Path:
-    """A feature cache that has the bundled example under the bundled encoder."""
-    from cmdmetric.score import moments_of
+def of_all_workers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of this run of the tests, the same one for all workers."""
+    folder = tmp_path_factory.getbasetemp()
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
 
-    folder = tmp_path_factory.mktemp("seen")
-    for source, side in (("generated", "image"), ("real", "image"), ("captions.json", "text")):
-        moments_of(example / source, side, encoder=encoder, cache=folder)
+
+@pytest.fixture(scope="session")
+def seen_example(of_all_workers: Path, encoder: Encoder, example: Path) -> Path:
+    """What CMDMETRIC_CACHE holds after a score of the bundled example by the bundled encoder."""
+    from cmdmetric import cmd
+
+    folder = of_all_workers / "seen-example"
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            unfinished = folder.with_name("seeing-example")
+            sides = example / "generated", example / "captions.json"
+            cmd(*sides, encoder=encoder, cache=unfinished / "features")
+            unfinished.rename(folder)
     return folder
 
 
@@ -164,17 +194,12 @@ def inception_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def remembered_inception(
-    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> Path:
+def remembered_inception(of_all_workers: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the features of batches that Inception has seen in this run of the tests are kept:
     tests of what is made of them do not wait for the same passes."""
     from cmdmetric.encoders.inception import Inception, InceptionFeatures
 
-    folder = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = folder.parent
-    (folder := folder / "inception-features").mkdir(exist_ok=True)
+    (folder := of_all_workers / "inception-features").mkdir(exist_ok=True)
     true = Inception.encode_pixels
 
     def encode(self: Inception, pixels: np.ndarray) -> InceptionFeatures:

@@ -308,9 +308,9 @@ def test_a_broken_image_is_skipped_wherever_it_stands(
 # --- statistics ------------------------------------------------------------------------------
 
 
-def test_the_score_is_the_same_to_the_bit(example: Path) -> None:
+def test_the_score_is_the_same_to_the_bit(small_example: Path) -> None:
     """Cold, warm, and without a cache."""
-    sides = example / "generated", example / "captions.json"
+    sides = small_example / "generated", small_example / "captions.json"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # few samples
         plain, cold, warm = (
@@ -737,7 +737,9 @@ def test_the_commands(encoder: CountingEncoder, folder: Path, tmp_path: Path) ->
 
 
 @pytest.mark.slow
-def test_a_warm_run_imports_no_torch_and_opens_no_image(example: Path, tmp_path: Path) -> None:
+def test_a_warm_run_imports_no_torch_and_opens_no_image(
+    small_example: Path, tmp_path: Path
+) -> None:
     """The command itself, with imports and images forbidden the second time."""
     script = """
 import sys
@@ -749,7 +751,7 @@ Image.open = None
 sys.argv = sys.argv[1:]  # a score tells by which command it was made
 score(sys.argv[1:])
 """
-    arguments = [str(example / "generated"), str(example / "captions.json"), "--model",
+    arguments = [str(small_example / "generated"), str(small_example / "captions.json"), "--model",
                  "scenes-toy", "--cache-dir", str(tmp_path), "--format", "json"]  # fmt: skip
     warm = [sys.executable, "-c", script, str(BIN / "cmd-score")]
     results = []
@@ -761,7 +763,7 @@ score(sys.argv[1:])
         )
         assert ran.returncode == 0, ran.stderr
         results.append(ran.stdout)
-        told = "from the cache: 800 of 800 images and 2,000 of 2,000 captions" in ran.stderr
+        told = "from the cache: 120 of 120 images and 300 of 300 captions" in ran.stderr
         assert told == (made == "warm")
     assert printed(results[0]) == printed(results[1])
     ran = subprocess.run(

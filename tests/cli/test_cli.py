@@ -44,6 +44,9 @@ def test_bundled_example(example: Path, tmp_path: Path) -> None:
     ):
         assert part in done.stdout
     assert "warning" not in done.stderr
+    # A pipe gets lines and no bars, and hears at once that torch is loaded (test_progress.py).
+    assert "loading torch and scenes-toy" in done.stderr and "%|" not in done.stderr
+    assert ": 400 images" in done.stderr and ": 2,000 captions" in done.stderr
     result = json.loads(output.read_text())
     assert result["n"] == result["n_real"] == result["paired"] == 400
     assert result["n_captions"] == 2000
@@ -59,6 +62,8 @@ def test_json_is_one_object_and_repeats(arguments: tuple[object, ...]) -> None:
     assert a["signature"] == b["signature"]
     assert a["cmd"] == pytest.approx(b["cmd"], rel=1e-9)
     assert "images" in first.stderr and "%|" not in first.stderr and second.stderr == ""
+    known = "from the cache: 800 of 800 images and 2,000 of 2,000 captions"
+    assert known in first.stderr, "the fixture saves the tests their time"
 
 
 @pytest.mark.usefixtures("remembered_example")

@@ -44,7 +44,7 @@ def test_what_says_that_the_memory_is_used_up(
 @pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits of memory are Linux's")
 @pytest.mark.parametrize("gigabytes", [0.5, 1, 1.5, 2, 3, 4])
-def test_address_space_of_some_gigabytes(gigabytes: float, example: Path) -> None:
+def test_address_space_of_some_gigabytes(gigabytes: float, small_example: Path) -> None:
     """A score, or one line: never a traceback, and never status 1, which a failed check has."""
 
     def limit() -> None:
@@ -52,8 +52,9 @@ def test_address_space_of_some_gigabytes(gigabytes: float, example: Path) -> Non
         resource.setrlimit(resource.RLIMIT_AS, (size, size))
 
     done = subprocess.run(
-        [str(BIN / "cmd-score"), str(example / "generated"), str(example / "captions.json"),
-         "--real", str(example / "real"), "--model", "scenes-toy", "--no-cache", "-q"],
+        [str(BIN / "cmd-score"), str(small_example / "generated"),
+         str(small_example / "captions.json"), "--real", str(small_example / "real"),
+         "--model", "scenes-toy", "--no-cache", "-q"],
         capture_output=True, text=True, check=False, preexec_fn=limit, timeout=600,
     )  # fmt: skip
     if done.returncode == 0:

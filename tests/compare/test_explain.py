@@ -56,7 +56,7 @@ def sets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def cache(seen_example: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return shutil.copytree(seen_example, tmp_path_factory.mktemp("features") / "cache")
+    return shutil.copytree(seen_example / "features", tmp_path_factory.mktemp("seen") / "cache")
 
 
 def scored(sets: dict[str, Path], cache: Path, images: str, real: str, **more: Any) -> CMDScore:

@@ -9,7 +9,6 @@ What a comment before a block says:
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 import shutil
@@ -24,6 +23,7 @@ from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser
 from cmdmetric.cli.main import main, score
 from grgan_ref.cli.main import main as grgan
 from tests.conftest import ROOT
+from tests.support.example import EXAMPLE, part_of_example
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 COMMANDS = {"cmd-score": score, "cmdmetric": main, "grgan": grgan}
@@ -43,21 +43,9 @@ def features(seen_example: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 def prepared(features: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with what the pages speak of: samples/, photos/, captions.json, real.npz ..."""
     folder = tmp_path_factory.mktemp("docs")
-    example = ROOT / "examples"
-    shutil.copytree(example, folder / "examples")
+    shutil.copytree(EXAMPLE, folder / "examples")
     # Of the reader's own data the pages give no numbers: a part of the example will do.
-    found = json.loads((example / "captions.json").read_text(encoding="utf-8"))
-    images = found["images"][:IMAGES]
-    ids = {image["id"] for image in images}
-    for name in ("samples", "photos"):
-        (folder / name).mkdir()
-    for image in images:
-        name = Path(image["file_name"]).name
-        shutil.copy(example / "generated" / name, folder / "samples")
-        shutil.copy(example / "real" / name, folder / "photos")
-        image["file_name"] = f"photos/{name}"
-    own = [text for text in found["annotations"] if text["image_id"] in ids]
-    (folder / "captions.json").write_text(json.dumps({"images": images, "annotations": own}))
+    part_of_example(folder, IMAGES, "samples", "photos")
     shutil.make_archive(str(folder / "a"), "zip", folder / "samples")
     make = ["moments", "photos", "-o", "real.npz", "--model", "scenes-toy", "-q"]
     with pytest.MonkeyPatch.context() as patch:

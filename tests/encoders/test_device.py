@@ -78,20 +78,23 @@ def test_threads_overlap_as_they_will() -> None:
     assert value == ["caller's"]
 
 
+@pytest.mark.filterwarnings("ignore:.*too few:UserWarning")
 @pytest.mark.slow
-def test_three_threads_score_alike_and_leave_the_callers_settings(example: Path) -> None:
+def test_three_threads_score_alike_and_leave_the_callers_settings(
+    small_example: Path,
+) -> None:
     before, start = settings(), Barrier(THREADS)
 
     def score(_: int) -> tuple[float, ...]:
         start.wait()
         result = cmd(
-            example / "generated", example / "captions.json",
+            small_example / "generated", small_example / "captions.json",
             model="scenes-toy", device="cpu", batch_size=8, cache=False,
         )  # fmt: skip
         return result.dis_fr, result.dis_fl, result.dis_rl
 
     alone = cmd(
-        example / "generated", example / "captions.json",
+        small_example / "generated", small_example / "captions.json",
         model="scenes-toy", device="cpu", batch_size=8, cache=False,
     )  # fmt: skip
     with ThreadPoolExecutor(THREADS) as pool:

@@ -496,7 +496,7 @@ def test_a_process_whose_others_never_come_ends(rank: str, example: Path) -> Non
     done = run_installed(
         "cmd-score", example / "generated", example / "captions.json", "-q", "--model",
         "scenes-toy", RANK=rank, WORLD_SIZE="2", MASTER_ADDR="127.0.0.1",
-        MASTER_PORT=str(free_port()), CMDMETRIC_RENDEZVOUS_TIMEOUT="3",
+        MASTER_PORT=str(free_port()), CMDMETRIC_RENDEZVOUS_TIMEOUT="1",
     )  # fmt: skip
     assert done.returncode == 2 and done.stdout == ""
     assert "CMDMETRIC_RENDEZVOUS_TIMEOUT" in done.stderr and "frame #" not in done.stderr

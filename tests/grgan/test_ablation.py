@@ -1,10 +1,7 @@
 """Every system of the tables builds and trains; `grgan ablate` resumes; its table is true."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 import time
 from functools import cache
 
@@ -28,6 +25,7 @@ from grgan_ref.model import load_model
 from grgan_ref.networks.discriminator import build_discriminators
 from grgan_ref.networks.generator import Generator
 from grgan_ref.training import gan_step
+from tests.support.commands import started
 from tests.support.grgan_runs import (
     clip_folder,
     flags,
@@ -330,18 +328,13 @@ def test_a_finished_table_is_not_computed_again(monkeypatch):
 @pytest.mark.slow
 def test_killed_and_resumed_ends_in_the_same_table(tmp_path):
     command = arguments(tmp_path, "2", "dmgan-none,dmgan-it-grg", "--steps=2")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "grgan_ref", *map(str, command)],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    process = started("grgan", *command, folder=tmp_path / "said")
     deadline = time.monotonic() + 120
     while not (tmp_path / "table2.json").exists():  # the first row is done, the second begins
-        assert process.poll() is None and time.monotonic() < deadline
+        assert process.is_alive() and time.monotonic() < deadline
         time.sleep(0.01)
     process.kill()
-    process.wait()
+    process.join()
     assert len(json.loads((tmp_path / "table2.json").read_text())["rows"]) == 1
     succeed(*command)
     assert (tmp_path / "table2.json").read_text() == (grid() / "table2.json").read_text()

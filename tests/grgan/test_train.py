@@ -1,8 +1,7 @@
 import os
 import re
 import shutil
-import subprocess
-import sys
+import signal
 import time
 
 import numpy as np
@@ -18,6 +17,7 @@ from grgan_ref.training import ema
 from grgan_ref.training.gan import step_noise
 from grgan_ref.training.log import Log, read_log, write_grid
 from grgan_ref.training.monitor import Monitor
+from tests.support.commands import BIN, PROCESSES, run_here, started
 from tests.support.grgan_runs import (
     clip_folder,
     flags,
@@ -36,19 +36,15 @@ from tests.support.grgan_runs import (
 
 def kill_after(checkpoint, arguments, more_lines):
     """Start `grgan`, wait for a checkpoint and then some more log lines, kill -9."""
-    command = [sys.executable, "-m", "grgan_ref", *map(str, arguments)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(
-        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    process = started("grgan", *arguments, folder=checkpoint.parents[1] / "said")
     log = checkpoint.parents[1] / "metrics.jsonl"
     deadline = time.monotonic() + 120
     while not (checkpoint.exists() and len(log.read_text().splitlines()) >= more_lines):
-        assert process.poll() is None, "the run ended before it could be killed"
+        assert process.is_alive(), "the run ended before it could be killed"
         assert time.monotonic() < deadline
         time.sleep(0.01)
     process.kill()
-    process.wait()
+    process.join()
 
 
 @pytest.mark.slow
@@ -346,20 +342,28 @@ def test_checkpoints_come_by_time(tmp_path):
     assert Config.load("coco").train.checkpoint_seconds <= 60
 
 
+def _with_small_files(*call):
+    import resource
+
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, -1))
+    run_here(*call)
+
+
 def test_a_full_disk_is_one_line(tmp_path):
     """The limit on a file's size fails as a full disk does, in the middle of a checkpoint."""
-    limited = (
-        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, -1)); "
-        "from grgan_ref.cli.main import main; main(sys.argv[1:])"
+    command = [str(BIN / "grgan"), *map(str, train_arguments(tmp_path / "out", "--steps=1"))]
+    out, err = (tmp_path / name for name in ("stdout", "stderr"))
+    process = PROCESSES.Process(
+        target=_with_small_files, args=(command, dict(os.environ), out, err)
     )
-    arguments = train_arguments(tmp_path / "out", "--steps=1")
-    command = [sys.executable, "-c", limited, *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
-    assert done.returncode == 2
-    assert done.stderr.splitlines()[-1].startswith("Error: cannot write ")
-    assert done.stderr.splitlines()[-1].endswith("File too large")
-    assert "Traceback" not in done.stderr
+    process.start()
+    process.join(timeout=240)
+    told = err.read_text()
+    assert process.exitcode == 2, told
+    assert told.splitlines()[-1].startswith("Error: cannot write ")
+    assert told.splitlines()[-1].endswith("File too large")
+    assert "Traceback" not in told
     assert not list((tmp_path / "out").rglob("*.part"))
 
 

@@ -410,6 +410,7 @@ def test_what_evaluators_cannot_do_is_said(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("remembered_inception")
 def test_images_in_memory_may_share_a_name(
     encoder: Encoder, generated: np.ndarray, real: np.ndarray, texts: list[str],
     inception_weights: Path, tmp_path: Path,

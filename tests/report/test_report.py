@@ -192,7 +192,7 @@ def test_command(tmp_path: Path) -> None:
 def test_images_are_looked_at_once(
     tmp_path: Path, seen_example: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shutil.copytree(seen_example, tmp_path / "cache")
+    shutil.copytree(seen_example / "features", tmp_path / "cache")
     folder, captions = tmp_path / "generated", ROOT / "examples" / "captions.json"
     shutil.copytree(ROOT / "examples" / "generated", folder)
     one, two = sorted(folder.iterdir())[:2]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import jsonschema
@@ -76,7 +77,7 @@ def results(example: Path, seen_example: Path, tmp_path_factory: pytest.TempPath
             "--metrics", "clipscore", "--by", folder / "labels.csv", "-q")  # fmt: skip
     done = run(*args, "--train", example / "real", "--per-image", folder / "all.csv",
                "--report", folder / "report.html", "-o", folder / "one.json",
-               CMDMETRIC_CACHE=str(seen_example))  # fmt: skip
+               CMDMETRIC_CACHE=str(shutil.copytree(seen_example, folder / "cache")))  # fmt: skip
     assert done.returncode == 0, done.stderr
     (folder / "one.txt").write_text(done.stdout)
     return folder

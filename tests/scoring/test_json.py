@@ -34,10 +34,11 @@ BASELINE = ROOT / "tests/gate/baselines/scenes-small.json"
 
 @pytest.fixture(scope="module")
 def result(example: Path, seen_example: Path, tmp_path_factory: pytest.TempPathFactory) -> dict:
-    output = tmp_path_factory.mktemp("json") / "score.json"
+    folder = tmp_path_factory.mktemp("json")
+    output = folder / "score.json"
     done = run("cmd-score", example / "generated", example / "captions.json", "--model",
                "scenes-toy", "--metrics", "clipscore,prdc", "-o", output, "-q",
-               CMDMETRIC_CACHE=str(seen_example))  # fmt: skip
+               CMDMETRIC_CACHE=str(shutil.copytree(seen_example, folder / "cache")))  # fmt: skip
     assert done.returncode == 0, done.stderr
     return json.loads(output.read_text())
 

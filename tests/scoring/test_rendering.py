@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import shutil
 import sys
 from pathlib import Path
 from xml.etree import ElementTree
@@ -19,10 +20,11 @@ from tests.support.commands import run
 
 
 @pytest.fixture(scope="module")
-def score(example: Path, seen_example: Path) -> CMDScore:
+def score(example: Path, seen_example: Path, tmp_path_factory: pytest.TempPathFactory) -> CMDScore:
+    cache = shutil.copytree(seen_example, tmp_path_factory.mktemp("seen") / "cache") / "features"
     return cmd(
         example / "generated", example / "captions.json", model="scenes-toy", metrics="prdc",
-        device="cpu", cache=seen_example,
+        device="cpu", cache=cache,
     )  # fmt: skip
 
 

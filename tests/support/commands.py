@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pkgutil
+import re
 import subprocess
 import sys
 import tempfile
 from importlib.metadata import entry_points
 from pathlib import Path
+
+import cmdmetric
+import grgan_ref
 
 #: Where pip has put the commands of this environment.
 BIN = Path(sys.executable).parent
@@ -17,9 +22,14 @@ FORK = "forkserver" in multiprocessing.get_all_start_methods()
 #: What starts processes.
 PROCESSES = multiprocessing.get_context("forkserver" if FORK else "spawn")
 if FORK:
-    PROCESSES.set_forkserver_preload(
-        ["cmdmetric.cli.main", "cmdmetric.encoders.clip", "grgan_ref.cli.main", "torch.distributed"]
-    )
+    # What commands import of their own; the rest brings more libraries than the most need.
+    ours = [
+        module.name
+        for package in (cmdmetric, grgan_ref)
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
+        if not re.search(r"\.(__main__|integrations|ablation)\b", module.name)
+    ]
+    PROCESSES.set_forkserver_preload([*ours, "torch.distributed"])
 
 
 def run_installed(
@@ -53,6 +63,20 @@ def run(*args: object, cwd: Path | None = None, **env: str) -> subprocess.Comple
         return subprocess.CompletedProcess(
             command, process.exitcode, out.read_text(), err.read_text()
         )
+
+
+def started(*args: object, folder: Path, **env: str) -> multiprocessing.process.BaseProcess:
+    """A command that runs beside the test, which may kill it.
+
+    Its streams are the files `out` and `err` of the folder.
+    """
+    command = [str(BIN / str(args[0])), *map(str, args[1:])]
+    folder.mkdir(parents=True, exist_ok=True)
+    process = PROCESSES.Process(
+        target=run_here, args=(command, {**os.environ, **env}, folder / "out", folder / "err")
+    )
+    process.start()
+    return process
 
 
 def run_here(
