@@ -181,6 +181,8 @@ def open_values(values: Any, columns: Columns) -> ImageSet:
     kind = type(values).__name__
     if isinstance(values, Image.Image):
         values = [values]
+    if getattr(values, "ndim", 0) == 1 and getattr(values.dtype, "kind", "") in "OU":
+        values = values.tolist()  # numpy's and pandas' own lists of paths or images
     array = _as_array(values, kind)
     if array is not None:
         images = _open_array(f"{kind} {'x'.join(map(str, array.shape))}", array)
@@ -189,12 +191,13 @@ def open_values(values: Any, columns: Columns) -> ImageSet:
     if isinstance(values, (list, tuple)):
         source = f"{kind} of {len(values)}"
         items: list[ImageItem] = []
-        for i, value in enumerate(values):
-            found = [
-                _named(x, len(items) + j) for j, x in enumerate(_expand(value, f"{kind}[{i}]"))
-            ]
-            along.add([item.name for item in found], value, f"{kind}[{i}]")
-            items += found
+        for i, element in enumerate(values):
+            for value in _samples(element):
+                found = [
+                    _named(x, len(items) + j) for j, x in enumerate(_expand(value, f"{kind}[{i}]"))
+                ]
+                along.add([item.name for item in found], value, f"{kind}[{i}]")
+                items += found
         if not items:
             raise InputError(f"{source}: no images")
         files = [
@@ -232,7 +235,8 @@ def _stream(source: str, values: Any, along: Along) -> Callable[[], Iterator[Ima
         derived = not isinstance(values, Iterable)
         each = (values[i] for i in range(len(values))) if derived else values
         count = 0
-        for position, value in enumerate(each):
+        samples = ((place, value) for place, batch in enumerate(each) for value in _samples(batch))
+        for position, value in samples:
             where = f"{source}: item {position}"
             names = []
             for found in _expand(value, where, reused=True):
@@ -245,6 +249,21 @@ def _stream(source: str, values: Any, along: Along) -> Callable[[], Iterator[Ima
             raise InputError(f"{source}: no images")
 
     return items
+
+
+def _samples(element: Any) -> Sequence[Any]:
+    """The elements of a data set in one of a loader: several where it collates them as a list."""
+    if isinstance(element, list) and element and all(map(_is_sample, element)):
+        return element
+    return [element]
+
+
+def _is_sample(value: Any) -> bool:
+    """Whether it is a record or tuple with one image in it, and no batch."""
+    if isinstance(value, Mapping):
+        key = _image_key(value)
+        return key is not None and _is_pixels(value[key])
+    return isinstance(value, tuple) and bool(value) and _is_pixels(value[0])
 
 
 def _named(item: ImageItem, position: int) -> ImageItem:
@@ -301,19 +320,34 @@ def _images_in(value: Any, what: str) -> Sequence[Any]:
         InputError: It has none.
     """
     if isinstance(value, Mapping) and (key := _image_key(value)) is not None:
-        return [value[key]]
+        return _batch(value[key])
     if isinstance(value, tuple) and value:
-        return value[:1]
+        return _batch(value[0])
     if isinstance(value, list) and value:
         # DataLoaders make lists of pairs, [batch, labels]; a list of images is a batch.
         is_batch = getattr(value[0], "ndim", 0) < 4 and (
             all(map(_is_pixels, value)) or all(isinstance(v, (str, os.PathLike)) for v in value)
         )
-        return value if is_batch else value[:1]
+        return value if is_batch else _batch(value[0])
+    kind = type(value).__name__
+    if isinstance(value, Mapping):
+        keys = ", ".join(map(str, list(value)[:9])) or "nothing"
+        kind = f"{kind} of {keys} (the image would stand under {', '.join(FILE_KEYS[:5])} ...)"
     raise InputError(
-        f"{what} is no image but {type(value).__name__}: give paths, PIL images, uint8 arrays "
+        f"{what} is no image but {kind}: give paths, PIL images, uint8 arrays "
         "or tensors, batches of them, or tuples that begin with one"
     )
+
+
+def _batch(value: Any) -> Sequence[Any]:
+    """The images of a member of a sample or batch, which loaders make a tuple of: zip(*samples)."""
+    if (
+        isinstance(value, tuple)
+        and value
+        and (all(map(_is_pixels, value)) or all(isinstance(v, (str, os.PathLike)) for v in value))
+    ):
+        return value
+    return [value]
 
 
 def is_image(value: Any) -> bool:

@@ -196,10 +196,16 @@ def image_names(source: str, names: Iterable[str], verb: str = "holds") -> list[
     there = ", ".join(f"{ending} {count}" for ending, count in counts.most_common(5))
     known = decoded_endings()
     usual = [ending for ending in USUAL_ENDINGS if ending in known]
+    hint = ""
+    if verb == "holds" and {".tar", ".parquet", ".zip"} & counts.keys():
+        hint = (
+            ". Tars are named by a pattern, such as 'folder/*.tar', other files of many images by "
+        )
+        hint += "their own name"
     raise InputError(
         f"{source}: no images; it {verb} {len(names)} files{': ' if there else ''}{there}. Images "
         f"end in {', '.join(usual)} or one of {len(known) - len(usual)} more that Pillow "
-        "decodes, in any case"
+        f"decodes, in any case{hint}"
     )
 
 

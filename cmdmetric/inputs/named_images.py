@@ -65,7 +65,7 @@ def open_cells(table: Table, columns: Columns) -> ImageSet:
     Raises:
         InputError: No column holds images, or a row has none.
     """
-    names = list(table.image_names(columns))
+    names = table.image_names(columns)
     _refuse_urls(table.source, names)
 
     def items() -> Iterator[ImageItem]:

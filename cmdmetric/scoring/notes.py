@@ -64,8 +64,20 @@ def notes_on(f: Side, r: Side, l: Side, made: Provenance | None) -> Iterator[str
 
 
 def notes_on_pairing(f: Side, l: Side, pairing: Pairing | None) -> Iterator[str]:
-    """Tell of generated images that have no caption of theirs where captions name images."""
-    if pairing is None or not pairing.unpaired_images:
+    """Tell of generated images that have no caption of theirs where captions name images.
+
+    And of captions that stand beside other images, which have no names, in the cells of a file.
+    """
+    texts = l.texts
+    if pairing is None:
+        return
+    of_others = texts is not None and texts.archive not in (None, f.source)
+    if of_others and texts is not None and texts.places is not None and any(pairing.caption_of):
+        yield (
+            f"the images in {l.source} have no names: its captions are taken to be those of "
+            f"{f.source}, in the same order"
+        )
+    if not pairing.unpaired_images:
         return
     without, n = len(pairing.unpaired_images), len(pairing.caption_of)
     if without == n:

@@ -150,8 +150,12 @@ class Sampled:
 
     @cached_property
     def _inside(self) -> float:
-        """The mean leverage over the mean of what leverages would be in the set without each."""
-        return float(self.leverages.mean() / (self.leverages / (1 - self.leverages)).mean())
+        """The mean leverage over the mean of what leverages would be in the set without each.
+
+        It is 1 for samples that are all the same.
+        """
+        without = float((self.leverages / (1 - self.leverages)).mean())
+        return float(self.leverages.mean()) / without if without else 1.0
 
     @cached_property
     def leverages(self) -> Array:

@@ -508,6 +508,65 @@ def test_captions_come_along_with_a_loaders_batches() -> None:
         assert text in own
 
 
+COLLATES: dict[str, Any] = {
+    "as they are": lambda samples: samples,
+    "zip": lambda samples: tuple(zip(*samples, strict=True)),
+    "lists": lambda samples: [list(members) for members in zip(*samples, strict=True)],
+    "records": lambda samples: [{"image": image, "text": text} for image, text in samples],
+    "columns": lambda samples: dict(
+        zip(("image", "text"), zip(*samples, strict=True), strict=True)
+    ),
+}
+
+
+@pytest.mark.parametrize("collate", COLLATES.values(), ids=COLLATES)
+@pytest.mark.parametrize("make", [np.asarray, Image.fromarray])
+def test_loaders_of_an_own_collate_lose_no_image(collate: Any, make: Any) -> None:
+    """torchvision's references have zip: of its tuples of images all count, not the first alone."""
+    from torch.utils.data import DataLoader
+
+    samples: Any = list(zip(map(make, PIXELS), "abcd", strict=True))
+    for size in (1, 3, 4):
+        loader: Any = DataLoader(samples, batch_size=size, collate_fn=collate)
+        for source in (loader, list(loader)):
+            images = open_images(source)
+            assert np.array_equal([np.asarray(item.load()) for item in images], PIXELS)
+            assert along_of(source) == [("#0", "a"), ("#1", "b"), ("#2", "c"), ("#3", "d")]
+
+
+def test_a_label_that_is_an_image_is_no_sample() -> None:
+    """Of (image, mask) the first one counts."""
+    pairs = [(image, image[::-1]) for image in PIXELS]
+    assert len(list(open_images(pairs))) == 4
+    assert len(list(open_images(iter(pairs)))) == 4
+
+
+def test_paths_in_arrays_and_series(tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    paths = [str(picture(tmp_path / f"{shade}.png", shade)) for shade in (10, 90)]
+    for source in (np.array(paths), np.array(paths, object), pandas.Series(paths, [7, 3])):
+        assert open_images(source).names == tuple(paths)
+
+
+def test_a_record_of_a_key_may_name_its_file() -> None:
+    """As pandas' to_json(orient="index") writes it; a key that names a file comes first."""
+    assert rows(read_captions({"0": {"image": "a.png", "text": CAT}})) == [("a.png", CAT)]
+    named = {"b.png": {"path": "raw/a.png", "text": CAT}}
+    assert rows(read_captions(named)) == [("b.png", CAT)]
+    assert rows(read_captions({"7": {"url": "https://x.org", "text": CAT}})) == [("7", CAT)]
+
+
+def test_what_is_meant_is_hinted_at(tmp_path: Path) -> None:
+    path = write(tmp_path / "lines.json", '{"text": "a"}\n{"text": "b"}')
+    with pytest.raises(InputError, match=r"Extra data; if it has an object a line, .* \.jsonl"):
+        read_captions(path)
+    write(tmp_path / "shards" / "000.tar", "")
+    with pytest.raises(InputError, match=r"Tars are named by a pattern"):
+        open_images(tmp_path / "shards")
+    with pytest.raises(InputError, match=r"is no image but dict of pixel_values \(the image would"):
+        list(open_images([{"pixel_values": PIXELS[0]}]))
+
+
 def test_what_comes_along_is_asked_for_only_where_captions_are() -> None:
     records = [{"image": image, "prompt": CAT, "caption": DOG} for image in PIXELS]
     assert len(list(open_images(records))) == 4

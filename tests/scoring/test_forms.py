@@ -170,6 +170,39 @@ def test_captions_that_come_along(
         assert_same(given.score(form, form, real), expected, f"{name}, named twice")
 
 
+def test_captions_of_nameless_images_in_a_table_are_told(given: Given, tmp_path: Path) -> None:
+    """They pair by their order, which nobody but the user knows to be that of the images."""
+    pyarrow = pytest.importorskip("pyarrow")
+    import pyarrow.parquet as pq
+
+    real = given.real["folder"].make()
+    others = sorted(given.images["folder"].make().iterdir(), reverse=True)
+    cells = [{"bytes": path.read_bytes(), "path": None} for path in others]
+    table = tmp_path / "table.parquet"
+    pq.write_table(pyarrow.table({"image": cells, "text": TEXTS}), table)
+    images = given.images["list of PIL images"].make()
+    with pytest.warns(UserWarning, match="table.parquet have no names: its captions are taken"):
+        score = cmd(images, table, real, encoder=given.encoder, cache=False)
+    assert_same(score, given.score(given.images["folder"], given.captions["map.json"],
+                                   given.real["folder"]), "by place")  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", ".*have no names")
+        cmd(table, table, real, encoder=given.encoder, cache=False)
+
+
+def test_one_image_for_every_caption_has_finite_numbers(given: Given) -> None:
+    images = given.images["array (N, H, W, C)"].make()
+    with pytest.warns(UserWarning, match="has a model collapsed"):
+        score = cmd(
+            images[:1].repeat(COUNT, axis=0), TEXTS, given.real["folder"].make(),
+            encoder=given.encoder, cache=False,
+        )  # fmt: skip
+    assert score.uncertainty is not None and score.paired == COUNT
+    for name in NUMBERS:
+        bar = getattr(score.uncertainty, name)
+        assert np.isfinite([bar.raw, bar.standard_error, bar.debiased or 0]).all(), name
+
+
 def test_columns_of_any_name(given: Given) -> None:
     pandas = pytest.importorskip("pandas")
     paths = map(str, given.images["list of paths"].make())

@@ -191,12 +191,12 @@ def _image_tables(
     decoded.save_to_disk(root / "disk")
     frame = pandas.DataFrame({"file_name": list(map(str, paths))})
     return {
-        ".parquet of images": (_as(root / "i.parquet"), False),
+        ".parquet of images": (_as(root / "i.parquet"), True),
         ".parquet of bytes": (_as(root / "b.parquet"), False),
-        ".arrow": (_as(root / "i.arrow"), False),
-        "Arrow table": (_as(table), False),
-        "HF Dataset": (_as(decoded), False),
-        "save_to_disk": (_as(root / "disk"), False),
+        ".arrow": (_as(root / "i.arrow"), True),
+        "Arrow table": (_as(table), True),
+        "HF Dataset": (_as(decoded), True),
+        "save_to_disk": (_as(root / "disk"), True),
         "HF Dataset of paths": (_as(data), True),
         "DataFrame of paths": (_as(frame), True),
         "DataFrame of images": (

@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,8 @@ class Table:
             images has what stands in it, a path or a mapping of `bytes` and `path`.
         folder: Where paths in it lead from.
         pixels: The columns whose cells hold images themselves, not their names.
+        paths: Reads the path that stands beside the pixels of each row, of a column where the first
+            row has one; None or empty for a row without.
     """
 
     source: str
@@ -41,9 +44,10 @@ class Table:
     rows: Callable[[Sequence[str]], Iterator[Mapping[str, Any]]]
     folder: Path | None = None
     pixels: frozenset[str] = frozenset()
+    paths: Mapping[str, Callable[[], Iterator[Any]]] = field(default_factory=dict)
 
     def records(self, columns: Columns) -> list[dict[str, Any]]:
-        """The rows as records whose images are names: where a cell is an image, its place.
+        """The rows as records whose images are names, those of `image_names`.
 
         Raises:
             InputError: A column that the user named is not there.
@@ -52,21 +56,27 @@ class Table:
         plain = [name for name in self.columns if name not in self.pixels]
         found = [dict(row) for row in self.rows(plain)]
         if chosen.image in self.pixels:
-            for place, record in enumerate(found):
-                record[chosen.image] = position(place)
+            for name, record in zip(self.image_names(columns), found, strict=True):
+                record[chosen.image] = name
         return found
 
-    def image_names(self, columns: Columns) -> Iterator[str]:
-        """The name of each row's image: what stands in its cell, or its place where that is pixels.
+    def image_names(self, columns: Columns) -> list[str]:
+        """The name of each row's image: what stands in its cell.
+
+        Cells with pixels have the paths that Hugging Face's datasets keep beside them, where all
+        have one and no two the same; else they are called by their places.
 
         Raises:
             InputError: No column holds images.
         """
         image = self._image_column(columns)
-        if image in self.pixels:
-            yield from map(position, range(self.count))
-        else:
-            yield from (str(row[image]) for row in self.rows([image]))
+        if image not in self.pixels:
+            return [str(row[image]) for row in self.rows([image])]
+        if image in self.paths:
+            paths = [str(path or "") for path in self.paths[image]()]
+            if all(paths) and len({*paths}) == len(paths):
+                return paths
+        return list(map(position, range(self.count)))
 
     def images(self, columns: Columns) -> Iterator[Any]:
         """The cell of each row's image.
@@ -148,8 +158,12 @@ def _of_dataset(data: Any) -> Table:
     def rows(wanted: Sequence[str]) -> Iterator[dict[str, Any]]:
         return iter(data.select_columns(list(wanted))) if wanted else iter([{}] * len(data))
 
+    def paths(name: str) -> Iterator[Any]:
+        return iter(data.select_columns([name]).flatten()[f"{name}.path"])
+
     first: dict[str, Any] = data[0] if len(data) else {}
-    return _table(f"Dataset of {len(data)}", tuple(data.column_names), len(data), rows, first)
+    columns = tuple(data.column_names)
+    return _table(f"Dataset of {len(data)}", columns, len(data), rows, first, paths=paths)
 
 
 def _of_arrow(table: Any, source: str, folder: Path | None = None) -> Table:
@@ -157,8 +171,12 @@ def _of_arrow(table: Any, source: str, folder: Path | None = None) -> Table:
         for batch in table.select(list(wanted)).to_batches(max_chunksize=64):
             yield from batch.to_pylist()
 
+    def paths(name: str) -> Iterator[Any]:
+        for chunk in table.column(name).chunks:
+            yield from chunk.field("path").to_pylist()
+
     first: dict[str, Any] = next(iter(table.slice(0, 1).to_pylist()), {})
-    return _table(source, tuple(table.column_names), table.num_rows, rows, first, folder)
+    return _table(source, tuple(table.column_names), table.num_rows, rows, first, folder, paths)
 
 
 def _table(
@@ -168,9 +186,21 @@ def _table(
     rows: Callable[[Sequence[str]], Iterator[Mapping[str, Any]]],
     first: Mapping[str, Any],
     folder: Path | None = None,
+    paths: Callable[[str], Iterator[Any]] | None = None,
 ) -> Table:
-    pixels = frozenset(name for name in columns if _holds_pixels(first.get(name)))
-    return Table(source, columns, count, rows, folder, pixels)
+    """Make a table whose first row is known; `paths` reads those beside pixels without these."""
+
+    def of_cells(name: str) -> Iterator[Any]:
+        return ((row[name] or {}).get("path") for row in rows([name]))
+
+    cells = {name: first.get(name) for name in columns}
+    pixels = frozenset(name for name, cell in cells.items() if _holds_pixels(cell))
+    with_paths = {
+        name: partial(paths or of_cells, name)
+        for name, cell in cells.items()
+        if name in pixels and isinstance(cell, Mapping) and cell.get("path")
+    }
+    return Table(source, columns, count, rows, folder, pixels, with_paths)
 
 
 def _holds_pixels(cell: Any) -> bool:
@@ -251,5 +281,9 @@ def _open_parquet(path: Path) -> Table:
         for batch in file.iter_batches(64, columns=list(wanted)):
             yield from batch.to_pylist()
 
+    def paths(name: str) -> Iterator[Any]:
+        for row in rows([f"{name}.path"]):
+            yield (row[name] or {}).get("path")
+
     first = next(rows(columns), {}) if file.metadata.num_rows else {}
-    return _table(str(path), columns, file.metadata.num_rows, rows, first, path.parent)
+    return _table(str(path), columns, file.metadata.num_rows, rows, first, path.parent, paths)

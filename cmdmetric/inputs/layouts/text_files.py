@@ -111,8 +111,10 @@ def _parse_json(text: str, line: int = 1) -> Any:
     try:
         return json.loads(text, object_pairs_hook=_unique)
     except json.JSONDecodeError as error:
+        hint = "; if it has an object a line, call it .jsonl" if error.msg == "Extra data" else ""
         raise InputError(
             f"broken JSON at line {error.lineno + line - 1}, column {error.colno}: {error.msg}"
+            f"{hint}"
         ) from None
     except InputError:
         raise

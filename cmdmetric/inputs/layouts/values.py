@@ -9,6 +9,7 @@ from typing import Any, TypeGuard
 
 from cmdmetric.errors import InputError
 from cmdmetric.inputs.layouts.columns import (
+    FILE_KEYS,
     IMAGE_KEYS,
     KEYS,
     OPTIONS,
@@ -158,7 +159,10 @@ def _record_of_key(
 ) -> Iterator[Row]:
     if value.keys() >= _DIFFUSIONDB and columns.caption is None:
         value = {"prompt": value["p"], **{name: value[name] for name in value if name != "p"}}
-    with_name = {"file_name": key, **value}
+    # A key that is a number of the record alone comes behind the file that the record names.
+    files = (own for name, own in value.items() if str(name).lower() in FILE_KEYS)
+    named = not has_image_ending(key) and any(map(has_image_ending, files))
+    with_name = value if named else {"file_name": key, **value}
     yield from record_rows(with_name, columns, where)
 
 
