@@ -113,7 +113,7 @@ class ImagePass:
         source = self._images.source
         with contextlib.ExitStack() as stack:
             bar = stack.enter_context(
-                tally_of(f"images {source}", self._images.count, "image", wanted=progress)
+                tally_of(self._images.title, self._images.count, "image", wanted=progress)
             )
             ways = [
                 stack.enter_context(_Way(network, self._cache, len(self._digests)))

@@ -196,8 +196,7 @@ def _encoded_share(
     """
     share = _share(images, workers, block)
     own, told = None, _Told()
-    what = f"images {images.source}"
-    with shared_tally(workers, what, images.count, "image", wanted=progress) as tally:
+    with shared_tally(workers, images.title, images.count, "image", wanted=progress) as tally:
         try:
             if not share.is_empty:
                 own = encode(share, progress=tally)

@@ -100,6 +100,12 @@ class ImageSet:
         self._places: tuple[int, ...] | None = None
 
     @property
+    def title(self) -> str:
+        """What progress calls the set."""
+        of_captions = self.source.startswith("the images ")  # that captions name
+        return self.source if of_captions else f"images {self.source}"
+
+    @property
     def places(self) -> tuple[int, ...] | None:
         """The places of its images in the user's own order; None for a set that has none."""
         if self._places is not None or self.names is None:

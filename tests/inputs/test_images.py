@@ -560,3 +560,12 @@ def test_photos():
         shown = np.asarray(to_rgb(image, "viewer")).astype(int)
         # None is rotated or has alpha, and their profiles are all sRGB.
         assert (shown == plain).all(), item.name
+
+
+@pytest.mark.parametrize(
+    ("source", "title"),
+    [("samples/", "images samples/"),
+     ("the images that c.json names", "the images that c.json names")],
+)  # fmt: skip
+def test_what_progress_calls_a_set(source: str, title: str) -> None:
+    assert ImageSet(source, lambda: iter(())).title == title
