@@ -49,8 +49,8 @@ GROUPS = {
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="""\b
 Examples:
-  cmd-score samples/ captions_val2014.json            # against MS-COCO, as published
-  cmd-score samples/ captions.json --real photos/     # against your own images
+  cmd-score samples/ captions_val2014.json         # against MS-COCO
+  cmd-score samples/ captions.json --real photos/  # against your own
   cmd-score a.zip captions.csv --real real.npz --format json -o score.json
   cmd-score samples/ captions.json --check score.json --check 'cmd<=8.5'
 """,

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     epilog="""\b
 Examples:
   cmdmetric watch runs/samples/ captions.json --real photos/ -o scores.jsonl
-  cmdmetric watch 'runs/*/samples' captions.json --real real.npz -o scores.jsonl --once
+  cmdmetric watch 'runs/*/samples' captions.json --real real.npz \\
+    -o scores.jsonl --once
 """,
 )
 @click.argument("runs", shell_complete=completion.paths)

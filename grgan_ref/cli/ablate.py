@@ -122,7 +122,8 @@ def ablate_command(
     grgan ablate 6 --out runs/grid --steps 1000 --seeds 0,1
     grgan ablate 2 --out runs/one --rows attn-da,dmgan-it-grg
     grgan ablate 4 --preset coco --data ~/coco --out runs/coco --matcher runs/itm
-    torchrun --nproc-per-node 4 -m grgan_ref ablate 6 --preset coco --data ~/coco --out runs/coco
+    torchrun --nproc-per-node 4 -m grgan_ref ablate 6 --preset coco \\
+        --data ~/coco --out runs/coco
 
     2: backbone (AttnGAN, DM-GAN) by matching module (none, DAMSM, ITM) by gradual refinement.
     4: weights of the matching losses of ITM without gradual refinement.

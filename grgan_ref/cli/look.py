@@ -73,9 +73,10 @@ def retrieval_command(
     \b
     grgan retrieval --matcher runs/itm --num 1000
     grgan retrieval --clip scenes-toy --kind scenes --num 1000
-    Table 3, in the setting that the released code names, 1,000 images with five captions each:
+    Table 3, as the released code has it (1,000 images of five captions each):
     grgan retrieval --matcher damsm/ --clip ViT-B-32-quickgelu/openai \\
-        --clip RN101-quickgelu/openai --matcher ITM_model149.pth --data ~/coco --num 1000
+        --clip RN101-quickgelu/openai --matcher ITM_model149.pth \\
+        --data ~/coco --num 1000
 
     Every --matcher and --clip gives a row. Of COCO's images the published one, if there is one,
     stands below it.

@@ -52,16 +52,18 @@ def main() -> None:
     \b
     The whole loop from nothing, in about an hour on two CPU cores:
       grgan train-itm --preset scenes-small --out runs/itm --steps 600
-      grgan train --preset scenes-small --matcher runs/itm --out runs/gan --steps 5000
+      grgan train --preset scenes-small --matcher runs/itm --out runs/gan \\
+          --steps 5000
       grgan sample runs/gan captions.json images/ --num 1000 --seed 1
       cmd-score images/ captions.json --model scenes-toy
 
     Without --steps a training takes the preset's number of epochs, here more than ten times as
     long. What the authors of GR-GAN, AttnGAN and DM-GAN released, sample takes as it is.
 
-    \b
     Any training runs on several devices under torchrun, with at least two samples of the batch
     for each:
+
+    \b
       torchrun --nproc-per-node 4 -m grgan_ref train ...
     """
 

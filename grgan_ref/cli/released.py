@@ -43,7 +43,7 @@ def import_gan_command(
 
     \b
     grgan import-gan checkpoint_0300.pth --matcher ITM_model149.pth --out grgan/
-    grgan import-gan coco_AttnGAN2.pth --matcher DAMSMencoders/coco/ --out attngan/
+    grgan import-gan coco_AttnGAN2.pth --matcher DAMSM/coco/ --out attngan/
     grgan import-gan coco_DMGAN.pth --matcher damsm/ --out dmgan/
 
     GENERATOR is GR-GAN's checkpoint, with the averaged generator under netG, or the bare file of
@@ -105,7 +105,8 @@ def import_damsm_command(
     """Bring the public DAMSM encoders into a folder for --matcher of train, sample and retrieval.
 
     \b
-    grgan import-damsm text_encoder100.pth image_encoder100.pth captions.pickle --out damsm/
+    grgan import-damsm text_encoder100.pth image_encoder100.pth \\
+        captions.pickle --out damsm/
 
     VOCABULARY is AttnGAN's captions.pickle, of which nothing but lists, numbers and strings is
     read, or a list of its words in the order of their numbers: .txt (a word a line) or .json.

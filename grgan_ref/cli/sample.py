@@ -57,7 +57,8 @@ def sample_command(
     grgan sample scenes-small examples/captions.json images/
     grgan sample runs/gan captions_val2014.json images/ --num 30000 --seed 100
     cmd-score images/ captions_val2014.json
-    grgan sample checkpoint_0300.pth captions_val2014.json images/ --matcher ITM_model149.pth
+    grgan sample checkpoint_0300.pth captions_val2014.json images/ \\
+        --matcher ITM_model149.pth
     grgan sample coco_DMGAN.pth data/coco/ images/ --matcher damsm/ --num 30000
 
     CHECKPOINT is a run folder of grgan train, its model/ folder, the bundled scenes-small, or the

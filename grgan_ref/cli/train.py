@@ -142,8 +142,9 @@ def train_itm_command(asked: Training) -> None:
     \b
     grgan train-itm --preset scenes-small --out runs/itm
     grgan train-itm --preset coco --data ~/coco --out runs/itm --workers 8
-    grgan train-itm --preset coco --set data.kind=folder --data photos/ --out runs/itm \\
-        --set itm.clip=ViT-B-32-quickgelu --set itm.weights=ViT-B-32.pt --set itm.region_layer=9
+    grgan train-itm --preset coco --set data.kind=folder \\
+        --data photos/ --out runs/itm --set itm.clip=ViT-B-32-quickgelu \\
+        --set itm.weights=ViT-B-32.pt --set itm.region_layer=9
 
     --data ROOT holds, for data.kind coco: annotations/ and train2014/ as unpacked; for cub:
     CUB_200_2011's files and its captions in text/; for folder: images and a captions.json.
@@ -160,7 +161,7 @@ def train_damsm_command(asked: Training) -> None:
 
     \b
     grgan train-damsm --preset scenes-small --out runs/damsm
-    grgan train-damsm --preset attn-da --data ~/coco --out runs/damsm --workers 8 \\
+    grgan train-damsm --preset attn-da --data ~/coco --out runs/damsm \\
         --set damsm.weights=inception_v3_google-0cc3c7bd.pth
 
     On photographs its image side is Inception-v3 with torchvision's ImageNet weights, which you
@@ -203,11 +204,13 @@ def train_command(
     """Train the generator and its discriminators beside a trained matcher.
 
     \b
-    grgan train --preset scenes-small --matcher runs/itm --out runs/gan --score-every 2000
-    grgan train --preset attn-da --base scenes-small --matcher runs/damsm --out runs/attngan
-    grgan train --preset coco --matcher runs/itm --data ~/coco --out runs/gan --workers 8
-    torchrun --nproc-per-node 4 -m grgan_ref train --preset coco --matcher runs/itm \\
-        --data ~/coco --out runs/gan --workers 4 --set train.precision=bfloat16
+    grgan train --preset scenes-small --matcher runs/itm --out runs/gan
+    grgan train --preset attn-da --base scenes-small --matcher runs/damsm \\
+        --out runs/attngan
+    grgan train --preset coco --matcher runs/itm --data ~/coco --out runs/gan
+    torchrun --nproc-per-node 4 -m grgan_ref train --preset coco \\
+        --matcher runs/itm --data ~/coco --out runs/gan \\
+        --workers 4 --set train.precision=bfloat16
 
     OUT gets metrics.jsonl, samples/ (grids with captions), checkpoints/, and model/, which grgan
     sample reads. The batch of the configuration is that of all processes together, at least two

@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -15,6 +17,7 @@ from cmdmetric.cli.tables import harm_table
 from cmdmetric.compare import compare
 from cmdmetric.scoring import METRICS, Harm
 from cmdmetric.terminal import Styled, say
+from grgan_ref.cli.main import main as grgan
 from tests.conftest import ROOT
 
 BASELINE = json.loads((ROOT / "tests/gate/baselines/scenes-small.json").read_text(encoding="utf-8"))
@@ -51,6 +54,27 @@ def test_help_fits_a_screen_and_all_of_it_is_in_groups() -> None:
         assert all(f"{name} " in f"{everything} " or f"{name}\n" in everything for name in names)
     for title in ("Options:", "Checks:", "Inputs:", "Encoding:"):
         assert f"\n{title}\n" in everything
+
+
+def ways(command: click.Command, name: str = "") -> Iterator[tuple[str, click.Command]]:
+    """Every command by the words that call it."""
+    yield name, command
+    for word, inner in getattr(command, "commands", {}).items():
+        yield from ways(inner, f"{name} {word}".strip())
+
+
+@pytest.mark.parametrize("program", [main, grgan], ids=["cmdmetric", "grgan"])
+def test_every_help_fits_a_terminal_of_80_columns(
+    program: click.Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    found = dict(ways(program))
+    assert len(found) > 8
+    for words in found:
+        done = CliRunner().invoke(program, [*words.split(), "--help"])
+        lines = done.output.splitlines()
+        assert done.exit_code == 0 and len(lines) <= 55, words
+        assert max(map(len, lines)) <= 80, (words, max(lines, key=len))
 
 
 def test_styles_are_for_terminals_that_want_them(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ FORMS = ("table", "json", "csv", "md", "latex")
 Examples:
   cmdmetric compare a.json b.json c.json
   cmdmetric compare results/*.json --report compare.html
-  cmdmetric compare results/*.json --format latex     # booktabs, the best marked
+  cmdmetric compare results/*.json --format latex  # booktabs, the best marked
 """,
 )
 @click.argument("files", nargs=-1, required=True, shell_complete=completion.paths)

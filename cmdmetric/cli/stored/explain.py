@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     epilog="""\b
 Examples:
   cmdmetric explain mine.json theirs.json
-  cmdmetric explain mine.json theirs.json --generated samples/ --captions captions.json \\
-    --real photos/ --real-b other_photos/
+  cmdmetric explain mine.json theirs.json --generated samples/ \\
+    --captions captions.json --real photos/ --real-b other_photos/
 """,
 )
 @click.argument("first", shell_complete=completion.paths)
