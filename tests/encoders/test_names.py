@@ -54,13 +54,14 @@ def test_swapped_arguments_are_told(example: Path) -> None:
         cmd(example / "captions.json", example / "generated", model="scenes-toy")
 
 
+@pytest.mark.filterwarnings("ignore:.*too few:UserWarning")
 def test_a_device_that_had_nothing_to_do_is_told(
-    example: Path, capsys: pytest.CaptureFixture[str]
+    small_example: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     told = []
     for _ in range(2):
         cmd(
-            example / "generated", example / "captions.json",
+            small_example / "generated", small_example / "captions.json",
             model="scenes-toy", device="cpu", progress=True,
         )  # fmt: skip
         told.append("cpu was not used for CLIP" in capsys.readouterr().err)

@@ -17,13 +17,13 @@ from tests.support.commands import run
 
 
 @pytest.fixture(scope="module")
-def moments(example: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Moments of the example, which are scored without torch."""
+def moments(small_example: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Moments of a part of the example, which are scored without torch."""
     folder = tmp_path_factory.mktemp("moments")
     made = []
     for source in ("generated", "real", "captions.json"):
         made.append(folder / f"{source}.npz")
-        done = run("cmdmetric", "moments", example / source, "-o", made[-1], "--model",
+        done = run("cmdmetric", "moments", small_example / source, "-o", made[-1], "--model",
                    "scenes-toy", "-q")  # fmt: skip
         assert done.returncode == 0, done.stderr
     return made

@@ -63,11 +63,11 @@ def test_libtiff_is_heard_with_the_name_of_the_image(
 
 
 @libtiff_is_reached
-def test_a_command_says_it_in_few_lines(tmp_path: Path, example: Path) -> None:
+def test_a_command_says_it_in_few_lines(tmp_path: Path, small_example: Path) -> None:
     for number in range(40):
         (tmp_path / f"{number}.tif").write_bytes(damaged("group4", "1"))
-    done = run("cmd-score", tmp_path, example / "captions.json", "--model", "scenes-toy",
-               "--real", example / "real")  # fmt: skip
+    done = run("cmd-score", tmp_path, small_example / "captions.json", "--model", "scenes-toy",
+               "--real", small_example / "real")  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "complaints about 40 images" in done.stderr and "and 37 more" in done.stderr
     assert done.stderr.count("Bad code word") == 3

@@ -467,13 +467,14 @@ def test_the_command_on_a_folder_of_everything_bad(tmp_path: Path) -> None:
 
 
 def test_the_command_with_an_output_that_cannot_show_the_name(
-    example: Path, tmp_path: Path
+    small_example: Path, tmp_path: Path
 ) -> None:
     # A path of bytes that are no UTF-8, printed to an ASCII stream.
     folder = tmp_path / "\udcff猫"
-    folder.symlink_to(example / "generated")
-    done = run("cmd-score", folder, example / "captions.json", "--real", example / "real",
-               "--model", "scenes-toy", "-q", PYTHONIOENCODING="ascii:strict")  # fmt: skip
+    folder.symlink_to(small_example / "generated")
+    done = run("cmd-score", folder, small_example / "captions.json", "--real",
+               small_example / "real", "--model", "scenes-toy", "-q",
+               PYTHONIOENCODING="ascii:strict")  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert str(tmp_path) in done.stdout and "signature" in done.stdout
 

@@ -131,6 +131,7 @@ def test_what_is_refused(tmp_path: Path) -> None:
             list(watch(tmp_path, never, tmp_path / "t.jsonl", once=True))
 
 
+@pytest.mark.usefixtures("remembered_example")
 def test_the_command(example: Path, tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     for step in (1, 2):

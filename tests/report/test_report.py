@@ -190,11 +190,10 @@ def test_command(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_images_are_looked_at_once(
-    tmp_path: Path, seen_example: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, small_example: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shutil.copytree(seen_example / "features", tmp_path / "cache")
-    folder, captions = tmp_path / "generated", ROOT / "examples" / "captions.json"
-    shutil.copytree(ROOT / "examples" / "generated", folder)
+    folder, captions = tmp_path / "generated", small_example / "captions.json"
+    shutil.copytree(small_example / "generated", folder)
     one, two = sorted(folder.iterdir())[:2]
     shutil.copy(one, two)  # something to be found: a duplicate
     looked: list[str] = []

@@ -191,6 +191,7 @@ def test_packs_that_are_refused(made: tuple[CMDScore, Path], tmp_path: Path) -> 
         cmd("f", "l", "r", pack=tmp_path / "pack.zip")
 
 
+@pytest.mark.usefixtures("remembered_example")
 def test_commands(example: Path, tmp_path: Path) -> None:
     done = run(
         "cmd-score", example / "generated", example / "captions.json", "--model", "scenes-toy",
