@@ -92,6 +92,16 @@ class Sampled:
         found: Array = np.maximum(0.0, 1 + np.sqrt((spread - 1) / means.var()) * (means - 1))
         return found / found.mean()
 
+    @cached_property
+    def noise_of_mean(self) -> float:
+        """The mean squared distance of the set's mean from its distribution's."""
+        total = 0.0
+        for places, size in self.draws():
+            rows = self.centred(places)
+            total += float(np.sum(rows.reshape(-1, size, rows.shape[1]).sum(axis=1) ** 2))
+        count = len(np.unique(self.units))
+        return total / len(self) ** 2 * count / (count - 1)
+
     @property
     def freedom(self) -> float:
         """n - 1; more for samples that are more alike in length than Gaussian ones."""
@@ -218,7 +228,7 @@ def debiased_distance(pair: Aligned, a: Sampled | None, b: Sampled | None) -> De
     ends = [side for side in (a, b) if side is not None]
     trace, slope = spectral_trace(pair.s**2, [(side.freedom, side.weights) for side in ends])
     of_cov = 2 * (trace - float(pair.s.sum()))
-    of_noise = sum(_noise_of_mean(side) for side in ends)
+    of_noise = sum(side.noise_of_mean for side in ends)
     lost = of_cov + of_noise
     mean = float(pair.gap @ pair.gap) - of_noise
     distance = pair.distance - lost
@@ -335,7 +345,10 @@ def _kurtosis(side: Sampled, moved: Array, s: Array) -> float:
     rows = np.arange(0, len(side), 1 + len(side) // _SOME)
     squares = (side.centred(rows) @ moved.T) ** 2 - 1
     weights = harmonic(s)
-    return float(quadratic(squares, weights).mean() / (2 * np.trace(weights)))
+    weights /= weights.max()
+    # A mean of many: the rounding of single precision averages out of it.
+    found = quadratic(squares.astype(np.float32), weights.astype(np.float32))
+    return float(found.mean(dtype=np.float64) / (2 * np.trace(weights)))
 
 
 def _lengths(rows: Array, whiten: NDArray[Any]) -> NDArray[Any]:
@@ -355,16 +368,6 @@ def _eigenvalues(draws: Array) -> Array:
     found = np.zeros(draws.shape[:2])
     found[:, k - d :] = np.linalg.eigvalsh(draws.transpose(0, 2, 1) @ draws)
     return found
-
-
-def _noise_of_mean(side: Sampled) -> float:
-    """The mean squared distance of a set's mean from its distribution's."""
-    total = 0.0
-    for places, size in side.draws():
-        rows = side.centred(places)
-        total += float(np.sum(rows.reshape(-1, size, rows.shape[1]).sum(axis=1) ** 2))
-    count = len(np.unique(side.units))
-    return total / len(side) ** 2 * count / (count - 1)
 
 
 def _shared(pair: Aligned, a: Sampled, b: Sampled) -> tuple[float, float]:

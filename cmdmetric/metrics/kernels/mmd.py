@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from cmdmetric.metrics.distance_influence import quadratic
 from cmdmetric.metrics.vectors import TILE, Array, blocks
 
 #: Given a centre of inner products, the coefficients (p,) of the powers, from the first on, of what
@@ -327,7 +328,7 @@ def _powers(x: Array, y: _Moments, centre: float, *, own: bool = False) -> Array
     found = np.empty((2, len(x)))
     for i in blocks(len(x)):
         first = x[i] @ y.total
-        second = np.einsum("nd,nd->n", x[i] @ y.squares, x[i])
+        second = quadratic(x[i], y.squares)
         found[0, i] = first - y.number * centre
         found[1, i] = second - 2 * centre * first + y.number * centre**2
     if own:
