@@ -18,7 +18,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Adam, Adamax, Optimizer
-from tqdm import tqdm
 
 from grgan_ref.config import Config
 from grgan_ref.data import (
@@ -40,6 +39,7 @@ from grgan_ref.training.gan_step import Batch as StepBatch, Models, gan_step
 from grgan_ref.training.log import Log, write_grid
 from grgan_ref.training.monitor import Monitor
 from grgan_ref.training.scoring import Scorer
+from grgan_ref.training.steps import Steps
 
 OPTIMISERS = {"adamax": Adamax, "adam": Adam}
 
@@ -124,15 +124,15 @@ def train(
             model, parts, identity, held_out, out, start, total, tensorboard, score_with
         )
     monitor, losses = Monitor(), dict[str, float]()
-    bar = tqdm(batches, "GAN", total, initial=start, disable=observer is None)
-    for step, batch in enumerate(bar, start + 1):
+    steps = Steps("GAN", start, total, wanted=observer is not None)
+    for step, batch in enumerate(steps.over(batches), start + 1):
         features = features_of(batch, step, matcher, config, device)
         terms = gan_step(models, matcher, features, config)
         ema.update(average, models.generator, options.ema)
         monitor.add(step, terms)
         if step == total or step % options.log_every == 0:
             losses = monitor.look()
-            bar.set_postfix(g=f"{losses['generator']:.3f}", d=f"{losses['discriminator_1']:.3f}")
+            steps.tell(step, generator=losses["generator"], discriminator=losses["discriminator_1"])
             if observer is not None:
                 observer.log.write(step, losses)
         if observer is not None:

@@ -18,7 +18,6 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.optim import Adam
-from tqdm import tqdm
 
 from grgan_ref.config import Config
 from grgan_ref.data import Augmentation, Batch, CaptionedImages, to_unit, training_batches
@@ -31,6 +30,7 @@ from grgan_ref.training import distributed
 from grgan_ref.training.descent import descend
 from grgan_ref.training.log import Log
 from grgan_ref.training.monitor import Monitor
+from grgan_ref.training.steps import Steps
 
 
 def train_matcher(
@@ -88,8 +88,8 @@ def train_matcher(
     if log is not None and start >= total:  # a run killed behind its last checkpoint left no model
         save_matcher(matcher, config, out / "model")
     monitor, losses, saved = Monitor(), dict[str, float](), time.monotonic()
-    bar = tqdm(batches, config.model.matcher.upper(), total, initial=start, disable=log is None)
-    for step, batch in enumerate(bar, start + 1):
+    steps = Steps(config.model.matcher.upper(), start, total, wanted=log is not None)
+    for step, batch in enumerate(steps.over(batches), start + 1):
         epoch, position = divmod(step - 1, per_epoch)
         if position == 0:
             rate = options.learning_rate * max(options.decay**epoch, 0.1)
@@ -104,7 +104,7 @@ def train_matcher(
         last = step == total
         if last or step % cadence.log_every == 0:
             losses = monitor.look()
-            bar.set_postfix(loss=f"{losses['total']:.3f}")
+            steps.tell(step, loss=losses["total"])
             if log is not None:
                 log.write(step, losses)
         if log is None:

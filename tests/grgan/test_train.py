@@ -17,6 +17,7 @@ from grgan_ref.training import ema
 from grgan_ref.training.gan import step_noise
 from grgan_ref.training.log import Log, read_log, write_grid
 from grgan_ref.training.monitor import Monitor
+from grgan_ref.training.steps import Steps
 from tests.support.commands import BIN, PROCESSES, run_here, started
 from tests.support.grgan_runs import (
     clip_folder,
@@ -86,9 +87,27 @@ def test_a_corrupt_checkpoint_costs_steps_but_changes_nothing(tmp_path):
 
 
 def test_workers_and_logging_change_no_number(tmp_path):
-    train(tmp_path, "--steps=4", "--workers=2", train__log_every=2)
+    result = train(tmp_path, "--steps=4", "--workers=2", train__log_every=2)
+    # Nobody looks: the first and the last line, and no bar.
+    told = [line for line in result.stderr.splitlines() if line.startswith("GAN: ")]
+    assert [line.partition(", generator ")[0] for line in told] == [
+        "GAN: step 2 of 4", "GAN: step 4 of 4"
+    ]  # fmt: skip
+    assert "it/s" not in result.stderr
     wanted = [line for line in read_numbers(gan_run()) if line["step"] in (2, 4)]
     assert read_numbers(tmp_path) == wanted
+
+
+def test_steps_are_told_where_somebody_looks(monkeypatch, capsys):
+    for looks in (False, True):
+        monkeypatch.setattr("grgan_ref.training.steps.watched", lambda looks=looks: looks)
+        for wanted in (False, True):
+            steps = Steps("ITM", 2, 1000, wanted=wanted)
+            for step, _ in enumerate(steps.over("abc"), 3):
+                steps.tell(step, loss=0.5)
+            said = capsys.readouterr().err
+            assert (said == "ITM: step 3 of 1,000, loss 0.500\n") == (wanted and not looks)
+            assert ("5/1000" in said and "loss=0.500" in said) == (wanted and looks)
 
 
 def test_a_finished_run_is_left_alone(tmp_path):
