@@ -36,10 +36,12 @@ QUANTITIES = ("cmd", "itdis", "dis_fr", "dis_fl", "dis_rl")
 DISTRIBUTIONS = ("gauss", "t6", "sphere")
 #: Of cells that the method was not made with.
 HELD_OUT = ("lognormal", "skewed")
+#: Of more such cells, in fewer and in more dimensions.
+FURTHER = ("t3", "t4", "t6", "scales", "signs", "atoms", "lognormal")
 GENERATORS = ("perfect", "near", "far", "consistent", "two-se")
 RESULTS = Path(__file__).parent / "results" / "coverage.jsonl"
 TITLES = ("CMD", "ITDis", "Dis(f,r)", "Dis(f,l)")
-FEATURES = (*DISTRIBUTIONS, *HELD_OUT)
+FEATURES = tuple(dict.fromkeys((*DISTRIBUTIONS, *HELD_OUT, *FURTHER)))
 #: A number that fewer sets have is taken for withheld.
 PRINTED = 0.05
 #: Of the variance of an image, the share that its caption explains where several are of one.
@@ -53,12 +55,15 @@ class Cell:
     """What is simulated.
 
     Args:
-        space: a number of dimensions, or "coco".
-        features: of DISTRIBUTIONS or HELD_OUT; "sphere" is a mixture of eight clusters on a sphere.
+        space: a number of dimensions, also with the rank of the covariances ("64r16"), or "coco".
+        features: of FEATURES; "sphere" is a mixture of eight clusters on a sphere,
+            "scales" one of two Gaussians of which one in ten samples has thrice the spread, "signs"
+            are of independent signs, "atoms" of 50 d vectors with equal chances.
         generator: of GENERATORS: with the real moments, nearly, far off; far off with an ITDis of
             zero; nearly, with an ITDis of two standard errors.
         drawn: "images" (the other sides known), "paired" (all three sides drawn by scene),
-            "captions" (images with five captions each), "8x" (so many captions, images of each).
+            "captions" (images with five captions each), "8x" (so many captions, images of each),
+            "uneven" (captions of one to seven images, whose spread differs).
         n: images.
         versus: whether two generators are compared, which are alike ("same") or not ("other").
     """
@@ -95,10 +100,11 @@ def world(space: str, generator: str, n: int) -> World:
     if space == "coco":
         r, l = (load_reference("coco2014-val", side) for side in ("image", "text"))
     else:
-        d = int(space)
+        d, rank = dimensions(space), int(space.partition("r")[2] or dimensions(space))
         rng = np.random.default_rng(d)
-        turn = np.linalg.qr(rng.standard_normal((d, d)))[0] * np.arange(1, d + 1) ** -0.5
-        other = np.linalg.qr(rng.standard_normal((d, d)))[0] * np.arange(1, d + 1) ** -0.5
+        spread = np.where(np.arange(d) < rank, np.arange(1, d + 1) ** -0.5, 0.0)
+        turn = np.linalg.qr(rng.standard_normal((d, d)))[0] * spread
+        other = np.linalg.qr(rng.standard_normal((d, d)))[0] * spread
         r = Moments.from_statistics(np.zeros(d), turn @ turn.T)
         l = Moments.from_statistics(rng.standard_normal(d) / 4, other @ other.T / 4)
     if generator == "perfect":
@@ -165,9 +171,26 @@ def white(rng: np.random.Generator, d: int, n: int, features: str) -> Array:
         z[:, : d // 10] = (z[:, : d // 10] + 3 * far[:, None]) / np.sqrt(1 + 9 * 0.09)
         # The factors of the kind go together: they are made uncorrelated.
         return z @ _uncorrelated(d)
-    if features == "t6":
-        z *= np.sqrt(4 / rng.chisquare(6, n))[:, None]
+    if features == "signs":
+        return np.sign(z)
+    if features == "atoms":
+        found: Array = _atoms(d)[rng.integers(50 * d, size=n)]
+        return found
+    if features == "scales":
+        z *= np.where(rng.random(n) < 0.1, 3.0, 1.0)[:, None] / np.sqrt(1.8)
+    elif features in ("t3", "t4", "t6"):
+        degrees = int(features[1:])
+        z *= np.sqrt((degrees - 2) / rng.chisquare(degrees, n))[:, None]
     return z
+
+
+@cache
+def _atoms(d: int) -> Array:
+    """(50 d, d) vectors with mean zero and covariance one."""
+    z = np.random.default_rng(5).standard_normal((50 * d, d))
+    z -= z.mean(axis=0)
+    found: Array = z @ np.linalg.inv(np.linalg.cholesky(z.T @ z / len(z))).T
+    return found
 
 
 @cache
@@ -202,6 +225,20 @@ def drawn(cell: Cell, truth: World, rng: np.random.Generator) -> Iterator[Sample
     if cell.drawn == "images":
         yield from (Sample(draw(rng, m, n, cell.features)) for m in generated)
         yield from (r, l)
+        return
+    if cell.drawn == "uneven":
+        of = np.repeat(np.arange(n), rng.integers(1, 8, n))[:n]
+        common = white(rng, d, n, cell.features)
+        scale = np.where(np.arange(n) % 2, np.sqrt(0.2), np.sqrt(1.8))
+
+        def uneven(m: Moments, of: NDArray[np.int_]) -> Sample:
+            own = white(rng, d, len(of), cell.features) * scale[of, None]
+            x = np.sqrt(COMMON) * common[of] + np.sqrt(1 - COMMON) * own
+            return Sample(m.mean + x @ m.root(), of)
+
+        yield from (uneven(m, of) for m in generated)
+        yield r
+        yield uneven(l, np.unique(of))
         return
     captions = int(cell.drawn[:-1]) if cell.drawn.endswith("x") else n
     common = white(rng, d, captions, cell.features)
@@ -275,7 +312,7 @@ SHARED = ((8, 64), (16, 32), (30, 20), (100, 8), (160, 4), (640, 2))
 
 
 def dimensions(space: str) -> int:
-    return 512 if space == "coco" else int(space)
+    return 512 if space == "coco" else int(space.partition("r")[0])
 
 
 def sets_of(cell: Cell) -> int:
@@ -283,7 +320,7 @@ def sets_of(cell: Cell) -> int:
     draws = int(cell.drawn[:-1]) if cell.drawn.endswith("x") else cell.n
     if not cell.versus and draws <= NO_INTERVAL * dimensions(cell.space):
         return FEW
-    return SETS[cell.space] // (1 if cell.n < 20 * dimensions(cell.space) else 4)
+    return SETS.get(cell.space, 100) // (1 if cell.n < 20 * dimensions(cell.space) else 4)
 
 
 def cells() -> Iterator[Cell]:
@@ -322,6 +359,17 @@ def cells() -> Iterator[Cell]:
                     n = size * dimensions(space)
                     yield Cell(space, features, generator, "images", n)
             yield Cell(space, features, "near", "images", 4 * dimensions(space), "same")
+    for space in ("8", "32", "64", "128"):
+        for features in FURTHER:
+            for generator in ("perfect", "near", "far"):
+                for size in (2.5, 5, 20):
+                    n = int(size * dimensions(space))
+                    yield Cell(space, features, generator, "images", n)
+    for generator in ("perfect", "near", "far"):
+        for size in (2.5, 5, 20):
+            yield Cell("64r16", "gauss", generator, "images", int(size * 64))
+            for features in ("gauss", "t6"):
+                yield Cell("32", features, generator, "uneven", int(size * 64))
     yield from grid("256", (2, 4), ("captions", "paired"))
     yield from grid("coco", (2, 4), ("captions", "paired"))
 

@@ -14,7 +14,7 @@ from cmdmetric.scoring.grouping import pairing_of
 from cmdmetric.scoring.references import REFERENCES
 from cmdmetric.scoring.side import Side
 from cmdmetric.terminal import counted
-from cmdmetric.uncertainty import Uncertainty
+from cmdmetric.uncertainty import TOO_GOOD, Uncertainty, is_collapsed
 
 #: Images of so many times as many pixels, or of JPEG qualities so far apart, are told of.
 _LARGER, _QUALITY = 1.5, 5
@@ -22,9 +22,6 @@ _LARGER, _QUALITY = 1.5, 5
 #: samples differ, of a photograph's half (in thousandths: 21 photographs of 64 to 512 pixels have
 #: 310 to 720).
 _SCENES, _TEXTURE = 128, 250
-#: A Dis(f,r) is too good that is so many standard errors below its finite-sample excess, and less
-#: than this share of it.
-_FAR, _SHARE = 4, 0.8
 
 
 def notes_on(f: Side, r: Side, l: Side, made: Provenance | None) -> Iterator[str]:
@@ -42,8 +39,7 @@ def notes_on(f: Side, r: Side, l: Side, made: Provenance | None) -> Iterator[str
                 "singular and the distances are biased upwards; compare only scores of the same "
                 "number of samples"
             )
-        spread, size = float(np.trace(moments.cov)), float(moments.mean @ moments.mean)
-        if spread <= 1e-9 * size:
+        if is_collapsed(moments):
             why = "is it one prompt?" if side is l else "has a model collapsed?"
             yield f"the {what} ({side.source}) all have the same features: {why}"
         if side.reference:
@@ -97,19 +93,13 @@ def notes_on_pairing(f: Side, l: Side, pairing: Pairing | None) -> Iterator[str]
 def notes_on_floor(bars: Uncertainty) -> Iterator[str]:
     """Tell of images that are nearer to the real ones than other real images would be.
 
-    A perfect generator's Dis(f,r) is its finite-sample excess, give or take its error bar. In
-    710 scores of perfect generators of 8 to 64 dimensions none came as far below as is told of.
+    Their debiased values are withheld for that, with the reason that is told.
     """
-    found = bars.dis_fr
-    if found.debiased is None:
-        return
-    floor = found.raw - found.debiased
-    if found.debiased < -_FAR * found.standard_error and found.raw < _SHARE * floor:
+    if bars.withheld is not None and any(words in bars.withheld for words in TOO_GOOD):
         yield (
-            f"Dis(f,r) is {found.raw:.4g}, and a perfect generator of this size scores about "
-            f"{floor:.4g}: these images are nearer to the real ones than other real images would "
-            "be. Are some of them copies (--train), or was the generator trained or chosen by "
-            "this encoder or these real images? Score with held-out ones (--image-model)"
+            f"{bars.withheld}. Are some of them copies (--train), are both of the same scenes "
+            "under other names, or was the generator trained or chosen by this encoder or these "
+            "real images? Score with held-out ones (--image-model)"
         )
 
 

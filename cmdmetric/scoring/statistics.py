@@ -21,6 +21,7 @@ from cmdmetric.uncertainty import (
     Debiasing,
     Sample,
     Uncertainty,
+    is_collapsed,
     number_of_draws,
     replicated,
     uncertainty,
@@ -58,7 +59,9 @@ def score_of(
     elif bars is not None:
         notes += notes_on_floor(bars)
     signature = signature_of(f, r, l, made, (pairing, real_pairing), bars)
-    if bars is None and any(side.has_features for side in (f, r, l)):
+    if any(map(_is_one_vector, (f, r, l))):
+        notes.append("how other samples would vary is not known: there are no error bars")
+    elif bars is None and any(side.has_features for side in (f, r, l)):
         notes.append(
             "all images of a side are of one caption, which tells nothing of other captions: "
             "there are no error bars"
@@ -117,7 +120,7 @@ def _statistics(
         if any(side.has_features for side in sides):
             of_f, of_r, of_l = map(as_sample, sides, (*groups[0], groups[1]))
             drawn = [x.drawn for x in (of_f, of_r, of_l) if isinstance(x, Sample)]
-            if replicated(drawn):
+            if replicated(drawn) and not any(map(_is_one_vector, sides)):
                 how: Debiasing | None = None if debiased else "none"
                 bars = uncertainty(of_f, of_r, of_l, debiasing=how).to_dict()
         return {"distances": distances._asdict(), "uncertainty": bars}
@@ -130,6 +133,11 @@ def _statistics(
         CrossModelDistance(**found["distances"]),
         None if bars is None else Uncertainty.from_dict(bars),
     )
+
+
+def _is_one_vector(side: Side) -> bool:
+    """Tell whether the features of a side are at hand, and all the same."""
+    return side.has_features and is_collapsed(side.moments)
 
 
 def identity_of(side: Side) -> bytes | None:

@@ -8,6 +8,7 @@ from cmdmetric.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from cmdmetric.uncertainty.adjust import holm as holm
+    from cmdmetric.uncertainty.alike import TOO_GOOD as TOO_GOOD, is_collapsed as is_collapsed
     from cmdmetric.uncertainty.draws import (
         Array as Array,
         Drawn as Drawn,
@@ -73,6 +74,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
         "adjust": "holm",
+        "alike": "TOO_GOOD is_collapsed",
         "draws": (
             "Array Drawn apart common_noise groups_of_images number_of_draws numbers_of_draws "
             "replicated sections sums_by_draw units"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
@@ -11,9 +12,10 @@ import numpy as np
 
 from cmdmetric.errors import InputError
 from cmdmetric.metrics import QUANTITIES
+from cmdmetric.uncertainty.alike import NEARER, SIDES, is_collapsed, why_dependent
 from cmdmetric.uncertainty.draws import numbers_of_draws, sums_by_draw
 from cmdmetric.uncertainty.estimate import Gap, Test, differ, gap_of
-from cmdmetric.uncertainty.excess import DRAWS_A_DIMENSION, WORTH_A_DIMENSION
+from cmdmetric.uncertainty.excess import DRAWS_A_DIMENSION, FEWEST, WORTH_A_DIMENSION
 from cmdmetric.uncertainty.influence import (
     Array,
     Influences,
@@ -30,8 +32,8 @@ from cmdmetric.uncertainty.permutation import permutation_p
 #: How the finite-sample excess is found: from the spectra of the covariances, or not at all.
 Debiasing = Literal["spectral", "none"]
 
-#: The sides by their letters.
-SIDES = {"f": "generated", "r": "real", "l": "captions"}
+#: So many standard errors below zero is a debiased distance that no independent sets have.
+_TOO_NEAR = 3
 
 _Bar = TypeVar("_Bar", "Estimate", "Part")
 
@@ -195,7 +197,7 @@ def uncertainty(
 
     Raises:
         InputError: no side has features, the dimensions differ, all samples of a side are one
-            draw, or "spectral" is asked for with no more draws than dimensions.
+            draw or the same, or "spectral" is asked for with no more draws than dimensions.
 
     >>> rng = np.random.default_rng(0)
     >>> f, r, l = (rng.standard_normal((400, 8)) + shift for shift in (0.1, 0, 1))
@@ -205,7 +207,14 @@ def uncertainty(
     >>> found.dis_fr.low <= 8 * 0.1**2 <= found.dis_fr.high
     True
     """
-    errors = _Errors.of(Sides.of(f, r, l), debiasing)
+    sides = Sides.of(f, r, l)
+    for name, sample in sides.samples.items():
+        if is_collapsed(sample.moments):
+            raise InputError(
+                f"all {len(sample.features)} samples of the {SIDES[name]} side are the same: how "
+                "others would vary is not known"
+            )
+    errors = _Errors.of(sides, debiasing)
     d = errors.raw.distances
     nothing, signed = np.zeros(3), errors.signed_itdis
     return Uncertainty(
@@ -349,28 +358,57 @@ class _Errors:
             )
         if debiasing == "none":
             withheld = "the excess of finite samples is not to be taken off"
-        elif debiasing is None and fewest <= max(DRAWS_A_DIMENSION * d, d + 6):
+        elif debiasing is None and fewest <= (least := max(DRAWS_A_DIMENSION * d, FEWEST)):
             withheld = (
                 f"the {SIDES[name]} side has {fewest:,} independent draws for {d:,} dimensions: an "
-                f"interval takes more than {int(max(DRAWS_A_DIMENSION * d, d + 6)):,}"
+                f"interval takes more than {int(least):,}"
             )
+        elif debiasing is None:
+            withheld = why_dependent(samples)
         raw, clean = influences_of(sides, debiased=withheld is None)
         if debiasing is None and clean is not None:
             name, worth = min(clean.worth.items(), key=lambda item: item[1])
             if worth <= WORTH_A_DIMENSION * d:
-                clean, withheld = None, (
+                withheld = (
                     f"the samples of the {SIDES[name]} side have heavy tails or go together: they "
                     f"are worth {worth:,.0f} independent ones, in {d:,} dimensions"
-                )  # fmt: skip
-                raw, _ = influences_of(sides)
-        used = raw if clean is None else clean
-        sums, of_means = (
-            sums_by_draw(drawn, [of[key] / len(x.features) for key, x in samples.items()])
-            for of in (used.of, used.of_means.of)
-        )
+                )
+            elif clean.heavy:
+                withheld = (
+                    f"the samples of the {SIDES[clean.heavy[0]]} side have heavy tails: a few that "
+                    "are much longer than the rest make most of its covariance"
+                )
         sizes = (sides.moments[0].n, draws_of.get("f"))
-        made: Debiasing = "none" if clean is None else "spectral"
-        return cls(samples, raw, used, made, withheld, sums, of_means, fewest, sizes)
+
+        def made(used: Influences, how: Debiasing) -> _Errors:
+            sums, of_means = (
+                sums_by_draw(drawn, [of[key] / len(x.features) for key, x in samples.items()])
+                for of in (used.of, used.of_means.of)
+            )
+            return cls(samples, raw, used, how, withheld, sums, of_means, fewest, sizes)
+
+        if clean is not None and withheld is None:
+            found = made(clean, "spectral")
+            withheld = found.too_near() if debiasing is None else None
+            if withheld is None:
+                return found
+        if clean is not None:
+            raw, _ = influences_of(sides)
+        return made(raw, "none")
+
+    def too_near(self) -> str | None:
+        """Tell which distance is so far below zero that its sides are no independent draws."""
+        for weights, (a, b) in ((_FR, "fr"), (_FL, "fl"), (_RL, "rl")):
+            variance, found = self.variance(weights), float(weights @ self.used.distances)
+            # Of a distance that happens to be small the measured variance is so, too.
+            error = math.sqrt(max(variance.standard_error**2, variance.noise))
+            if found < -_TOO_NEAR * error and self.knows(weights):
+                raw = float(weights @ self.raw.distances)
+                return (
+                    f"Dis({a},{b}) is {raw:.4g}, and of independent sets of one distribution about "
+                    f"{raw - found:.4g}: the {SIDES[a]} and the {SIDES[b]} sides are {NEARER}"
+                )
+        return None
 
     @property
     def draws(self) -> int:
@@ -408,6 +446,8 @@ class _Errors:
             return Estimate(raw, None, variance.standard_error, None, None)
         value = float(weights @ self.used.distances)
         low, high = variance.interval(value, square=True)
+        # What an estimate below zero speaks for is zero, not something below it.
+        high = max(high, variance.interval(0.0, square=True)[1])
         return Estimate(raw, value, variance.standard_error, low, high)
 
     def parts(self, raw: Array, weights: Array) -> Parts:
@@ -446,7 +486,7 @@ class _Errors:
             (self.variance(w), float(w @ self.used.distances)) for w in (base + itdis, base - itdis)
         ]
         low = max(0.0, *(of.interval(value, of=1 + close)[0] for of, value in branches))
-        high = max(0.0, *(of.interval(value)[1] for of, value in branches))
+        high = max(of.interval(max(0.0, value))[1] for of, value in branches)
         value = float((base + itdis) @ self.used.distances)
         return Estimate(raw, value, variance.standard_error, low, high)
 

@@ -37,6 +37,15 @@ DRAWS_A_DIMENSION = 1.9
 #: dimensions: below, the excess that heavy tails bring is not known well enough.
 WORTH_A_DIMENSION = 1.5
 
+#: Fewer draws than this tell no interval in any number of dimensions: in 8, of 20 to 40 Gaussian
+#: samples, it missed in 4 to 8 % of cases.
+FEWEST = 50
+
+#: Samples whose lengths spread by more than this (`Sampled.heaviness`), less what leverages cannot
+#: show where there are few draws a dimension, have tails too heavy for an error bar: those of
+#: Student's t of 6 degrees are 2, of 4 degrees and less without bound.
+_HEAVY, _SHOWN = 1.6, 2.3
+
 #: The power of `Sampled.lengthened`.
 TAKEN = 0.2
 
@@ -134,6 +143,25 @@ class Sampled:
     def worth(self) -> float:
         """As many independent Gaussian samples have as much excess."""
         return len(self) / self.spread
+
+    @cached_property
+    def heaviness(self) -> float:
+        """The mean square of what draws weigh: `spread` but for what goes together in a draw."""
+        odds, count = self._odds, np.bincount(self.units)
+        means = np.bincount(self.units, odds)[count > 0] / count[count > 0]
+        square = float(np.mean((means / means.mean()) ** 2))
+        d, left = len(self.end.gaussian.root), len(self) - 1 - len(self.end.gaussian.root)
+        if left <= 4:
+            return 1.0
+        within = float(np.mean(odds**2)) / float(np.mean(means**2)) * len(means) / len(self)
+        noise = (d + left - 2) / (d * (left - 4)) * min(1.0, within)
+        return (square - noise) / (1 + noise)
+
+    @property
+    def is_heavy(self) -> bool:
+        """Whether the tails are too heavy for an error bar."""
+        d, draws = len(self.end.gaussian.root), len(np.unique(self.units))
+        return self.heaviness > 1 + _HEAVY * max(0.0, 1 - d / draws) ** _SHOWN
 
     @cached_property
     def of_spread(self) -> Array:

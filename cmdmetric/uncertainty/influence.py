@@ -140,6 +140,8 @@ class Influences:
     of_means: OfMeans
     #: By side, as many independent Gaussian samples have as much excess; where that was looked for.
     worth: dict[str, float] = field(default_factory=dict)
+    #: The sides whose tails are too heavy for an error bar; where that was looked for.
+    heavy: tuple[str, ...] = ()
 
     def cmd(self, side: str = "f") -> Array:
         """(n,) influence on CMD of each sample of a side; the largest are the worst samples.
@@ -211,7 +213,9 @@ def influences_of(sides: Sides, *, debiased: bool = False) -> tuple[Influences, 
         return found, None
     found = replace(found, of={})
     worth = {name: side.worth for name, side in sampled.items()}
-    return found, replace(_collected(samples, clean, np.zeros(3), of_gap), worth=worth)
+    heavy = tuple(name for name, side in sampled.items() if side.is_heavy)
+    made = _collected(samples, clean, np.zeros(3), of_gap)
+    return found, replace(made, worth=worth, heavy=heavy)
 
 
 def _collected(

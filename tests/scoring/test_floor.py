@@ -21,7 +21,7 @@ def score(f: np.ndarray, r: np.ndarray, l: np.ndarray) -> CMDScore:
 
 
 def is_told(found: CMDScore) -> bool:
-    return any("perfect generator of this size" in note for note in found.warnings)
+    return any("was the generator trained or chosen" in note for note in found.warnings)
 
 
 def test_copies_are_told_and_perfect_generators_are_not() -> None:

@@ -1,0 +1,144 @@
+"""Whether samples are what error bars take them for: draws that know nothing of one another.
+
+Groups tell what was drawn together. What goes together without being told leaves traces in the
+features: samples that are the same, or two sides that are alike row by row.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cmdmetric.metrics import Moments
+from cmdmetric.uncertainty.draws import Array, units
+from cmdmetric.uncertainty.influence import Sample
+
+#: The sides by their letters.
+SIDES: Final = {"f": "generated", "r": "real", "l": "captions"}
+
+#: What is said of two sides that no independent draws are.
+NEARER, COPIED = (
+    "nearer to each other than sets of one distribution are",
+    "have the very features of a real one",
+)
+#: What of these is said of generated images that are too good.
+TOO_GOOD: Final = (f"the generated and the real sides are {NEARER}", COPIED)
+
+#: A set whose spread is less than this share of its squared length is one vector, but for rounding.
+_ONE_VECTOR = 1e-9
+#: Of the samples of a side, the share that may be the same as others: where one in a hundred counts
+#: twice, a debiased value is wrong by a fifth of its standard error at two draws a dimension.
+_REPEATED = 0.01
+#: Samples are the same whose difference is less than this share of their spread.
+_SAME = 1e-5
+#: Rows of two sides that go together are told by a sum so many standard deviations above chance.
+_ABOVE_CHANCE = 6.0
+#: Neighbours that a sample is held beside.
+_OTHERS = 16
+#: Rows that are looked at together.
+_ROWS = 2048
+
+
+def is_collapsed(moments: Moments) -> bool:
+    """Tell whether all samples of a set are the same, but for rounding."""
+    spread, size = float(np.trace(moments.cov)), float(moments.mean @ moments.mean)
+    return spread <= _ONE_VECTOR * size
+
+
+def why_dependent(samples: Mapping[str, Sample]) -> str | None:
+    """Tell why the samples of sides, by their letters, are no independent draws.
+
+    Returns:
+        The reason in words; None where nothing speaks against it.
+    """
+    units_of = dict(zip(samples, units([x.drawn for x in samples.values()])[0], strict=True))
+    for name, sample in samples.items():
+        same = _repeated(sample.features, units_of[name], sample.features, units_of[name])
+        if same > _REPEATED * len(sample.features):
+            return (
+                f"{same:,} of {len(sample.features):,} samples of the {SIDES[name]} side are the "
+                "same as others of it, which are therefore no independent draws"
+            )
+    if "f" in samples and "r" in samples:
+        f, r = samples["f"].features, samples["r"].features
+        same = _repeated(f, units_of["f"], r, units_of["r"])
+        if same > _REPEATED * len(f):
+            return (
+                f"{same:,} of {len(f):,} generated images {COPIED}, so that the two sides are no "
+                "independent draws"
+            )
+    for one, two in itertools.combinations(samples, 2):
+        if np.isin(units_of[one], units_of[two]).any():
+            continue  # what goes together is told
+        if _above_chance(samples[one], samples[two]) > _ABOVE_CHANCE:
+            return (
+                f"the {SIDES[one]} and the {SIDES[two]} sides are alike row by row, and it is not "
+                "told what of them was drawn together (names tell, or groups)"
+            )
+    return None
+
+
+def _repeated(
+    x: NDArray[Any],
+    units_of_x: NDArray[np.intp],
+    y: NDArray[Any],
+    units_of_y: NDArray[np.intp],
+) -> int:
+    """How many of the samples x (n, d) are the same as one of y (m, d) of another draw.
+
+    Samples that are the same are beside each other in the order of any one number of theirs: here
+    of their length along a random direction. In one dimension they are so by chance.
+    """
+    if x.shape[1] < 2:
+        return 0
+    way: Array = np.random.default_rng(0).standard_normal((x.shape[1],))
+    along_x, along_y = _along(x, way), _along(y, way)
+    near = float(_SAME * min(along_x.std(), along_y.std()))
+    order = np.argsort(along_y, kind="stable")
+    start = np.searchsorted(along_y[order], along_x - near, "left")
+    stop = np.searchsorted(along_y[order], along_x + near, "right")
+    found = 0
+    for i in np.flatnonzero(stop > start):
+        others = order[start[i] : stop[i]]
+        others = others[units_of_y[others] != units_of_x[i]][:_OTHERS]
+        apart = np.abs(y[others].astype(np.float64) - x[i])
+        found += bool((apart <= near).all(axis=1).any())
+    return found
+
+
+def _along(rows: NDArray[Any], way: Array) -> Array:
+    """(n,) the lengths of rows (n, d) along a way (d,)."""
+    blocks = range(0, len(rows), _ROWS)
+    parts = [rows[start : start + _ROWS].astype(np.float64) @ way for start in blocks]
+    return np.concatenate(parts)
+
+
+def _above_chance(one: Sample, two: Sample) -> float:
+    """By how many standard deviations two sides are more alike row by row than in any other order.
+
+    The sum of the products of centred rows has over all orders the mean zero and the variance
+    (n - 1) Tr(cov_a cov_b). Of several rows of the one for each of the other, as of captions, the
+    mean is taken; numbers of rows that do not fit have no order in common.
+    """
+    if len(one.features) > len(two.features):
+        one, two = two, one
+    n, many = len(one.features), len(two.features) // len(one.features)
+    if n * many != len(two.features):
+        return 0.0
+    # The spread of the means of rows that go together is no smaller for being means.
+    means = (
+        Moments.from_features(two.features.reshape(n, many, -1).mean(axis=1))
+        if many > 1
+        else two.moments
+    )
+    total = 0.0
+    for start in range(0, n, _ROWS):
+        a = one.features[start : start + _ROWS] - one.moments.mean
+        b = two.features[start * many : (start + len(a)) * many]
+        total += float(np.vdot(a, b.reshape(len(a), many, -1).mean(axis=1) - means.mean))
+    chance = float(np.vdot(one.moments.cov, means.cov))
+    return total / np.sqrt((n - 1) * chance) if chance > 0 else 0.0
