@@ -17,7 +17,7 @@ from cmdmetric.compare.signatures import signed
 from cmdmetric.errors import InputError
 from cmdmetric.gate import SAME_CAPTIONS, differences_of, numbers, setting_of
 from cmdmetric.metrics import QUANTITIES
-from cmdmetric.scoring import SCHEMA, CMDScore, read_json, refuse_malformed, value_of
+from cmdmetric.scoring import SCHEMA, CMDScore, metric_of, read_json, refuse_malformed, value_of
 from cmdmetric.uncertainty import Gap, Value, differ, gap_of, holm
 
 #: What CMD is called among the numbers of a score.
@@ -292,18 +292,24 @@ def _gap(one: Entry, two: Entry) -> Gap:
         debiased = one.debiased - two.debiased
     if debiased is None:  # neither score has an interval: there are too few draws for one
         return Gap(value, None, se)
+    return gap_of(value, se, debiased, _freedom(one, two), scale=max(one.dis_fl, two.dis_fl))
+
+
+def _freedom(one: Entry, two: Entry) -> float:
+    """The degrees of freedom of a difference: of the draws of the model that has fewest."""
     counts = [entry.draws or entry.n for entry in (one, two)]
-    freedom = min((n - 1 for n in counts if n), default=math.inf)
-    return gap_of(value, se, debiased, freedom, scale=max(one.dis_fl, two.dis_fl))
+    return min((max(1, n - 1) for n in counts if n), default=math.inf)
 
 
 def family_gaps(one: Entry, two: Entry) -> dict[str, Gap]:
     """Compare the numbers that both scores have, as those of independent samples.
 
     Numbers that depend on the numbers of samples are not tested where these differ, nor are those
-    of a network beside CLIP where its weights or real sides differ.
+    of a network beside CLIP where its weights or real sides differ, nor numbers whose error bars
+    are those of halves of the sets (precision to coverage).
     """
     found = {}
+    freedom = _freedom(one, two)
     alike = not differ((*one.sizes, one.paired), (*two.sizes, two.paired))
     for name in [name for name in one.metrics if name in two.metrics]:
         ours, theirs = one.metrics[name], two.metrics[name]
@@ -315,8 +321,15 @@ def family_gaps(one: Entry, two: Entry) -> dict[str, Gap]:
         sides = one.networks.get(network or ""), two.networks.get(network or "")
         if not (alike or unbiased) or (network and _differ_there(*sides)):
             se = None
+        metric = metric_of(name, network)
+        if metric is not None and metric.by_halves:
+            found[name] = Gap(ours.value - theirs.value, None, se)
+            continue
         found[name] = gap_of(
-            ours.value - theirs.value, se, scale=max(abs(ours.value), abs(theirs.value))
+            ours.value - theirs.value,
+            se,
+            freedom=freedom,
+            scale=max(abs(ours.value), abs(theirs.value)),
         )
     return found
 

@@ -32,7 +32,8 @@ def inception_score(logits: ArrayLike, *, splits: int = SPLITS, seed: int = 2020
     Raises:
         InputError: There are fewer images than splits.
     """
-    scores = [float(np.exp(each.mean())) for _, each in _splits(logits, splits, seed)]
+    scores = [float(np.exp((own.sum() - _joint(p.sum(axis=0))) / len(own)))
+              for _, p, own in _splits(logits, splits, seed)]  # fmt: skip
     return InceptionScore(float(np.mean(scores)), float(np.std(scores)))
 
 
@@ -41,28 +42,48 @@ def inception_score_influence(
 ) -> Array:
     """What each image does to the mean over the splits: (n,), with mean zero. Arguments as there.
 
-    A change of p(y) moves the score of a split to second order only, so that an image's influence
-    there is the score times the image's own divergence, less the mean.
+    It is what the score of its split loses without the image, times the other images there (the
+    jackknife). The derivative alone, the score times the image's own divergence, knows nothing of
+    the noise of p(y), which a split of few images for many classes does not know: the error bar of
+    it is up to 40 % too small. This one is 5 % too small at most, and too large by up to a third
+    in splits of 20 images.
+
+    Raises:
+        InputError: There are fewer than two images a split.
     """
     influence = np.empty(len(np.asarray(logits)))
-    for rows, divergences in _splits(logits, splits, seed):
-        mean = divergences.mean()
-        influence[rows] = np.exp(mean) * (divergences - mean)
+    for rows, p, own in _splits(logits, splits, seed):
+        left = len(rows) - 1
+        if not left:
+            raise InputError("the error of the Inception score takes two images a split or more")
+        without = _joint(np.maximum(p.sum(axis=0) - p, 0.0))
+        scores = np.exp((own.sum() - own - without) / left)
+        influence[rows] = left * (scores.mean() - scores)
     return influence
 
 
-def _splits(logits: ArrayLike, splits: int, seed: int) -> Iterator[tuple[NDArray[np.intp], Array]]:
-    """The rows of each split, with their KL(p(y|x) || p(y))."""
+def _joint(sums: Array) -> Array:
+    """n times the mean log p(y) under p(y), of sums (..., classes) of p(y|x) over n images."""
+    from scipy.special import xlogy
+
+    n = sums.sum(axis=-1)
+    found: Array = xlogy(sums, sums).sum(axis=-1) - xlogy(n, n)
+    return found
+
+
+def _splits(
+    logits: ArrayLike, splits: int, seed: int
+) -> Iterator[tuple[NDArray[np.intp], Array, Array]]:
+    """The rows of each split, their p(y|x), and the mean of log p(y|x) under it of each row."""
     if splits < 1:
         raise InputError(f"the Inception score over {splits} splits: it takes at least 1")
     x = as_vectors(logits, "logits", at_least=splits)
     n = len(x)
     order = np.random.RandomState(seed).permutation(n)
-    from scipy.special import log_softmax, logsumexp
+    from scipy.special import log_softmax
 
     log_p = log_softmax(x, axis=1)
     for i in range(splits):
         rows = order[i * n // splits : (i + 1) * n // splits]
-        part = log_p[rows]
-        log_q = logsumexp(part, axis=0) - np.log(len(part))
-        yield rows, (np.exp(part) * (part - log_q)).sum(axis=1)
+        p = np.exp(log_p[rows])
+        yield rows, p, (p * log_p[rows]).sum(axis=1)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from cmdmetric.scoring.family.catalogue import (
         METRIC_OF as METRIC_OF,
         METRICS as METRICS,
+        metric_of as metric_of,
         value_of as value_of,
     )
     from cmdmetric.scoring.family.names import METRIC_NAMES as METRIC_NAMES
@@ -109,7 +110,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
     {
         "cited": "citations citations_of_files",
         "encoding": "Encoding encoding_of",
-        "family.catalogue": "METRICS METRIC_OF value_of",
+        "family.catalogue": "METRICS METRIC_OF metric_of value_of",
         "family.names": "METRIC_NAMES",
         "family.of_real": "values_of_real",
         "family.wanted": "Wanted",

@@ -47,7 +47,12 @@ if TYPE_CHECKING:
         SideLike as SideLike,
         influences as influences,
     )
-    from cmdmetric.uncertainty.interval import Z95 as Z95, Variance as Variance
+    from cmdmetric.uncertainty.interval import (
+        EXCEPTIONS as EXCEPTIONS,
+        Z95 as Z95,
+        Variance as Variance,
+        tell_an_error as tell_an_error,
+    )
     from cmdmetric.uncertainty.permutation import (
         PERMUTATIONS as PERMUTATIONS,
         SEED as SEED,
@@ -83,7 +88,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
             "Debiasing Difference Estimate Parts Uncertainty paired_difference uncertainty"
         ),
         "estimate": "Gap Groups Measured Sizes Test Value differ gap gap_of",
-        "interval": "Z95 Variance",
+        "interval": "EXCEPTIONS Z95 Variance tell_an_error",
         "slices": "added_to_cmd mean_of_slice",
         "influence": "Sample SideLike influences",
         "permutation": "PERMUTATIONS SEED permutation_p",

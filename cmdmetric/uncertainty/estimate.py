@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmdmetric.uncertainty.draws import Array, Drawn, numbers_of_draws, replicated, sums_by_draw
-from cmdmetric.uncertainty.interval import Z95, Variance
+from cmdmetric.uncertainty.interval import Z95, Variance, tell_an_error
 from cmdmetric.uncertainty.permutation import permutation_p
 
 #: A difference below this share of what it is between is rounding: images in another order.
@@ -101,6 +101,8 @@ class Measured:
         """What its error bar is made of; None where nothing is known of it."""
         if self.sections is not None:
             of_partitions = self.sections.var(axis=1, ddof=1) / self.sections.shape[1]
+            if not of_partitions.any():
+                return None
             # As many degrees of freedom as differences that it is found from.
             freedom = self.sections.size - len(self.sections)
             return Variance(float(of_partitions.mean()), freedom=freedom)
@@ -113,8 +115,11 @@ class Measured:
             shares.append(share[there, None])
         if not replicated(sides):
             return None
+        sums = sums_by_draw(sides, shares)[:, 0]
+        if not tell_an_error(sums):
+            return None
         return Variance.of_draws(
-            sums_by_draw(sides, shares)[:, 0],
+            sums,
             min(numbers_of_draws(sides)),
             noise=self.noise,
             counted=self.counted,
@@ -169,13 +174,25 @@ def gap(one: Measured, two: Measured, groups: Groups) -> Gap:
     debiased = None
     if one.bias is not None and two.bias is not None:
         debiased = value - (one.bias - two.bias)
+    found = _by_error(one, two, value, debiased, groups)
+    if debiased is None and differ(one.sizes, two.sizes):
+        return Gap(value, None, found.standard_error)
+    if not one.is_mean and one.of_images is None:
+        return found
+    return _exchanged(one, two, groups, found)
+
+
+def _by_error(
+    one: Measured, two: Measured, value: float, debiased: float | None, groups: Groups
+) -> Gap:
+    """A difference with what its error bar tells of it."""
+    if not (one.has_error and two.has_error):
+        return Gap(value, debiased, None)
     sections = None
     if one.sections is not None and two.sections is not None:
         if one.sections.shape != two.sections.shape:
             return Gap(value, debiased, None)
         sections = one.sections - two.sections
-    if not (one.has_error and two.has_error):
-        return Gap(value, debiased, None)
     shares = {"f1": one.shares.get("f"), "f2": _negative(two.shares.get("f"))}
     for side in (one.shares.keys() | two.shares.keys()) - {"f"}:
         shares[side] = one.shares[side] - two.shares[side]
@@ -191,21 +208,15 @@ def gap(one: Measured, two: Measured, groups: Groups) -> Gap:
     if variance is None:
         return Gap(value, debiased, None)
     se = variance.standard_error
-    if debiased is None and differ(one.sizes, two.sizes):
-        return Gap(value, None, se)
     if sections is not None:
         # Near 1 their errors are too small: such a difference was told in up to 14 % of cases where
         # there was none.
-        found = Gap(value, debiased, se)
-    else:
-        found = gap_of(value, se, debiased, variance.freedom, max(abs(one.value), abs(two.value)))
-    if not one.is_mean and one.of_images is None:
-        return found
-    return replace(found, p_value=_exchanged(one, two, groups), test="permutation")
+        return Gap(value, debiased, se)
+    return gap_of(value, se, debiased, variance.freedom, max(abs(one.value), abs(two.value)))
 
 
-def _exchanged(one: Measured, two: Measured, groups: Groups) -> float:
-    """The p-value of exchanging the images of two means."""
+def _exchanged(one: Measured, two: Measured, groups: Groups, found: Gap) -> Gap:
+    """The difference of two means, with the p-value of exchanging their images."""
     scores, drawn = [], []
     for side, of in (("f1", one), ("f2", two)):
         values = of.of_images
@@ -215,7 +226,10 @@ def _exchanged(one: Measured, two: Measured, groups: Groups) -> float:
         there, own = ~np.isnan(values), groups.get(side)
         scores.append(values[there])
         drawn.append(Drawn(len(scores[-1]), None if own is None else own[there]))
-    return permutation_p(scores[0], scores[1], (drawn[0], drawn[1]))
+    if not replicated(drawn):
+        return found
+    p = permutation_p(scores[0], scores[1], (drawn[0], drawn[1]))
+    return replace(found, p_value=p, test="permutation")
 
 
 def gap_of(

@@ -14,6 +14,24 @@ Z95 = 1.959963984540054
 _SKEWED = 0.6
 
 
+#: Where most draws have one value, so many others tell the error of their mean: of a share that so
+#: few images count in, two standard errors cover 93 % of cases at least, and of fewer down to none.
+EXCEPTIONS = 10
+
+
+def tell_an_error(sums: NDArray[np.float64]) -> bool:
+    """Tell whether the shares (g,) of draws in a number tell how much it varies.
+
+    They do not where all are the same, or most of them are and too few are others: a share of
+    images near 0 or 1.
+    """
+    size = float(np.abs(sums).max(initial=0.0))
+    if not size > 0:
+        return False
+    alike = int(np.unique(np.round(sums / size, 9), return_counts=True)[1].max())
+    return 2 * alike <= len(sums) or len(sums) - alike >= EXCEPTIONS
+
+
 @dataclass(frozen=True)
 class Variance:
     """What the error bar of a number is made of.

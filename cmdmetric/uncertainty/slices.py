@@ -14,7 +14,7 @@ from cmdmetric.uncertainty.influence import (
     cmd_weights,
     influences,
 )
-from cmdmetric.uncertainty.interval import Variance
+from cmdmetric.uncertainty.interval import Variance, tell_an_error
 
 #: Parts that are left out in turn for the error of what slices add to CMD.
 _PARTS = 20
@@ -31,7 +31,8 @@ def mean_of_slice(
         groups: What was drawn together, of side "f".
 
     Returns:
-        None where no image of the slice has a part in the mean; no variance of a single draw.
+        None where no image of the slice has a part in the mean; no variance of a single draw, or
+        where nearly all images have one value.
     """
     assert measured.weights is not None
     shares, own = measured.shares["f"], groups.get("f")
@@ -44,8 +45,9 @@ def mean_of_slice(
     drawn = Drawn(int(there.sum()), None if own is None else own[there])
     (draws,) = numbers_of_draws([drawn])
     variance = None
-    if draws > 1:
-        variance = Variance.of_draws(sums_by_draw([drawn], [left[:, None]])[:, 0], draws)
+    sums = sums_by_draw([drawn], [left[:, None]])[:, 0]
+    if draws > 1 and tell_an_error(sums):
+        variance = Variance.of_draws(sums, draws)
     return measured.value + more, variance
 
 

@@ -183,6 +183,7 @@ def test_the_family_of_stored_scores(tmp_path: Path) -> None:
         return {
             "clipscore": {"value": clipscore, "standard_error": 0.03},
             "is_std": {"value": 0.1, "standard_error": None},
+            "precision": {"value": clipscore / 2, "standard_error": 0.001},
         }
 
     files = stored(
@@ -199,6 +200,9 @@ def test_the_family_of_stored_scores(tmp_path: Path) -> None:
     assert gaps[0].p_adjusted == pytest.approx(2 * gaps[0].p_value)
     assert gaps[1].p_adjusted == gaps[1].p_value
     assert found.against_best[0].metrics["is_std"].p_value is None
+    precision = found.against_best[0].metrics["precision"]
+    assert precision.standard_error is not None, "of halves of the sets, which tell no difference"
+    assert precision.p_value is None and precision.low is None
     assert found.to_dict()["models"][1]["metrics"]["clipscore"]["value"] == 1.2
     page = html.unescape(render_compare(found))
     # Of both differences, whose signatures are alike.

@@ -12,7 +12,7 @@ from cmdmetric.errors import InputError
 from cmdmetric.metrics import Memorisation, memorisation
 from cmdmetric.scoring.side import Side
 from cmdmetric.scoring.signature import Signature, label
-from cmdmetric.uncertainty import Drawn, Groups, Variance, sums_by_draw
+from cmdmetric.uncertainty import Drawn, Groups, Variance, sums_by_draw, tell_an_error
 
 #: So many of the images that are nearest to training images are named in the result.
 NAMED = 20
@@ -122,7 +122,7 @@ def _nearest(found: Memorisation, train: Side, name: str, row: int) -> Nearest:
 
 
 def _error(which: Any, drawn: Drawn) -> float | None:
-    """The standard error of a share; None of a single draw."""
+    """The standard error of a share; None where all but a few draws have one value."""
     shares = (which - which.mean()) / len(which)
     sums = sums_by_draw([drawn], [shares[:, None]])[:, 0]
-    return Variance.of_draws(sums, len(sums)).standard_error if len(sums) > 1 else None
+    return Variance.of_draws(sums, len(sums)).standard_error if tell_an_error(sums) else None

@@ -9,6 +9,8 @@ from cmdmetric.uncertainty import Measured
 
 #: Inception's name among the networks.
 INCEPTION = "inception"
+#: Images of a split that tell a standard error: so many were simulated.
+_FEWEST = 20
 
 
 def vectors(network: str, rows: Features) -> Features:
@@ -23,7 +25,7 @@ def inception_score(given: Given) -> list[Measured]:
     """The Inception score (Salimans et al. 2016): its mean and its deviation over splits."""
     logits = InceptionFeatures.of_rows(given.seen_by(INCEPTION)).logits
     found = score_of_logits(logits)
-    if len(logits) < 2 * SPLITS:  # one image in a split says nothing of their spread
+    if len(logits) < _FEWEST * SPLITS:
         return [Measured(found.mean, bias=None), Measured(found.std, bias=None)]
     shares = inception_score_influence(logits) / len(logits)
     return [Measured(found.mean, {"f": shares}, bias=None), Measured(found.std, bias=None)]

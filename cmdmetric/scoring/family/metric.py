@@ -278,6 +278,8 @@ class Metric:
         unbiased: Those of its numbers that are right on average whatever the number of samples,
             where each sample is one draw; means over images are so in any case.
         named_only: Whether "all" is without it: what it needs takes too long to come unasked.
+        by_halves: Whether its error bars are those of halves of the sets, of which no test of a
+            difference is made: near 1 they would tell differences that are none.
         cites: The keys in `cmdmetric/citations/references.bib` of the papers that it is from.
     """
 
@@ -291,4 +293,5 @@ class Metric:
     unbiased: tuple[str, ...] = ()
     parameters: Mapping[str, str] = field(default_factory=dict)
     exchanged: Callable[[Given, Given], tuple[Array, Array]] | None = None
+    by_halves: bool = False
     cites: tuple[str, ...] = ()

@@ -92,6 +92,7 @@ def _through(network: str, metric: Metric) -> Metric:
         network=network,
         named_only=True,
         without_real=metric.without_real,
+        by_halves=metric.by_halves,
         parameters=metric.parameters,
         cites=metric.cites,
     )
