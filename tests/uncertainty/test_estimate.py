@@ -178,9 +178,15 @@ def test_standard_errors_are_those_of_repeated_draws(shift: float) -> None:
             for key, number in measure(name, given).items():
                 value = number.to_value(given.groups)
                 values.setdefault(key, []).append(value.value)
-                assert value.standard_error is not None, key
-                errors.setdefault(key, []).append(value.standard_error)
+                # Of a share near 1 there is none.
+                near = 0 <= min(value.value, 1 - value.value) < 0.1
+                assert value.standard_error is not None or near, key
+                if value.standard_error is not None:
+                    errors.setdefault(key, []).append(value.standard_error)
+    assert {"clipscore", "fjd", "cmmd", "clip_kid", "density", "vendi"} <= errors.keys()
     for key, drawn in values.items():
+        if len(errors.get(key, ())) < len(drawn):
+            continue  # what is withheld now and then is not known by the others
         ratio = np.mean(errors[key]) / np.std(drawn, ddof=1)
         assert 0.55 < ratio < 1.5, (key, ratio)
 
@@ -237,10 +243,12 @@ def test_differences_of_the_same_captions_cancel() -> None:
             found, back = gap(one, two, groups), gap(two, one, {**groups, "f1": groups["f2"]})
             alone = one.standard_error(given.groups)
             assert found.value == one.value - two.value
+            assert back.value == -found.value
+            if name in ("prdc", "recall_at_k") and None in (alone, found.standard_error):
+                continue  # too few images count, or change
             assert found.standard_error is not None and alone is not None
             if name != "prdc":  # counts, of which only some change
                 assert found.standard_error < 0.6 * alone, key
-            assert back.value == -found.value
             assert back.standard_error == pytest.approx(found.standard_error, rel=1e-9, abs=1e-12)
     # Without pairs, and with the real side's sampling in common, they are two samples.
     apart = gap(measure("vendi", given)["vendi"], measure("vendi", second)["vendi"], {})
