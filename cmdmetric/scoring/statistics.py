@@ -59,8 +59,8 @@ def score_of(
     elif bars is not None:
         notes += notes_on_floor(bars)
     signature = signature_of(f, r, l, made, (pairing, real_pairing), bars)
-    if any(map(_is_one_vector, (f, r, l))):
-        notes.append("how other samples would vary is not known: there are no error bars")
+    if any(map(_is_one_vector, (f, r))):
+        notes.append("how other images would vary is not known: there are no error bars")
     elif bars is None and any(side.has_features for side in (f, r, l)):
         notes.append(
             "all images of a side are of one caption, which tells nothing of other captions: "
@@ -120,7 +120,7 @@ def _statistics(
         if any(side.has_features for side in sides):
             of_f, of_r, of_l = map(as_sample, sides, (*groups[0], groups[1]))
             drawn = [x.drawn for x in (of_f, of_r, of_l) if isinstance(x, Sample)]
-            if replicated(drawn) and not any(map(_is_one_vector, sides)):
+            if replicated(drawn) and not any(map(_is_one_vector, (f, r))):
                 how: Debiasing | None = None if debiased else "none"
                 bars = uncertainty(of_f, of_r, of_l, debiasing=how).to_dict()
         return {"distances": distances._asdict(), "uncertainty": bars}

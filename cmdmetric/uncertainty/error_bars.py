@@ -197,7 +197,7 @@ def uncertainty(
 
     Raises:
         InputError: no side has features, the dimensions differ, all samples of a side are one
-            draw or the same, or "spectral" is asked for with no more draws than dimensions.
+            draw, all images of one are the same, or "spectral" is asked for with no more draws than dimensions.
 
     >>> rng = np.random.default_rng(0)
     >>> f, r, l = (rng.standard_normal((400, 8)) + shift for shift in (0.1, 0, 1))
@@ -209,7 +209,7 @@ def uncertainty(
     """
     sides = Sides.of(f, r, l)
     for name, sample in sides.samples.items():
-        if is_collapsed(sample.moments):
+        if name != "l" and is_collapsed(sample.moments):
             raise InputError(
                 f"all {len(sample.features)} samples of the {SIDES[name]} side are the same: how "
                 "others would vary is not known"

@@ -31,13 +31,13 @@ def score(*sources: Any, encoder: Encoder, **options: Any) -> CMDScore:
 
 @pytest.fixture(scope="module")
 def sides(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Forty generated and forty real images, and two captions for each, by name."""
+    """Sixty generated and sixty real images, and two captions for each, by name."""
     folder = tmp_path_factory.mktemp("sides")
     for name, seed in (("generated", 0), ("real", 1)):
         (folder / name).mkdir()
-        for i, pixels in enumerate(noisy_colours(40, seed)):
+        for i, pixels in enumerate(noisy_colours(60, seed)):
             Image.fromarray(pixels).save(folder / name / f"{i:02d}.png")
-    rows = [f"{i:02d}.png,a thing number {i} seen {how}\n" for i in range(40) for how in "ab"]
+    rows = [f"{i:02d}.png,a thing number {i} seen {how}\n" for i in range(60) for how in "ab"]
     (folder / "captions.csv").write_text("image,caption\n" + "".join(rows))
     return folder
 
