@@ -197,7 +197,8 @@ def uncertainty(
 
     Raises:
         InputError: no side has features, the dimensions differ, all samples of a side are one
-            draw, all images of one are the same, or "spectral" is asked for with no more draws than dimensions.
+            draw, all images of one are the same, or "spectral" is asked for with no more draws than
+            dimensions.
 
     >>> rng = np.random.default_rng(0)
     >>> f, r, l = (rng.standard_normal((400, 8)) + shift for shift in (0.1, 0, 1))
