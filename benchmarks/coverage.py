@@ -290,7 +290,7 @@ def summary(bars: list[tuple[float | None, ...]], true: float) -> dict[str, floa
         _, debiased, error, low, high = known.T
         found |= {
             "debiased": float(debiased.mean()),
-            "sd": float(debiased.std(ddof=1)),
+            "sd": float(debiased.std(ddof=1)) if len(known) > 1 else 0.0,
             "se": float(error.mean()),
             "width": float((high - low).mean()),
             "below": share(high < true - ROUNDING),
