@@ -45,7 +45,7 @@ def inception_score_influence(
     It is what the score of its split loses without the image, times the other images there (the
     jackknife). The derivative alone, the score times the image's own divergence, knows nothing of
     the noise of p(y), which a split of few images for many classes does not know: the error bar of
-    it is up to 40 % too small. This one is 5 % too small at most, and too large by up to a third
+    it is up to 40 % too small. This one is right there, and too large by up to a third
     in splits of 20 images.
 
     Raises:
