@@ -47,6 +47,7 @@ def test_a_score_is_a_sentence(score: CMDScore) -> None:
 
 
 def test_a_comparison_is_a_sentence(score: CMDScore) -> None:
+    score = with_interval(score, 0.7, 0.2)  # the baseline has none
     far = dataclasses.replace(with_interval(score, 90.0, 80.0), cmd=score.cmd + 90)
     near = dataclasses.replace(score, cmd=score.cmd + 1e-9)
     told = of_comparison(compare({"a": score, "b": far}))
