@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +16,14 @@ from numpy.typing import NDArray
 
 from cmdmetric.errors import InputError
 from cmdmetric.features import Contents, Looks, digests_of, digests_of_rows, summed
-from cmdmetric.files import load, opened, reading, remote, write_npz
+from cmdmetric.files import load, missing, opened, reading, remote, write_npz
 from cmdmetric.inputs import Captions, ShardRecord, refuse_pickled
 from cmdmetric.metrics import Moments, read_count, read_provenance
 from cmdmetric.scoring.references import REFERENCES, load_reference
 from cmdmetric.scoring.side import Side, Source
+
+#: What may be meant as the name of a reference, and is no path or pattern.
+_NAME = re.compile(r"[\w-]+")
 
 
 @dataclass(frozen=True)
@@ -204,7 +209,8 @@ def read_stored(source: Source, side: Literal["image", "text"]) -> Side | None:
         Its side; None for images and captions, which an encoder has to look at.
 
     Raises:
-        InputError: A file is damaged, or holds the other kind of features.
+        InputError: A file is damaged, or holds the other kind of features; or nothing is there, and a
+            reference has a name like that.
     """
     if isinstance(source, Moments):
         return Side(source, "moments in memory", contents=digest_of_moments(source))
@@ -218,6 +224,9 @@ def read_stored(source: Source, side: Literal["image", "text"]) -> Side | None:
     name = remote.local(os.fspath(source))
     if name in REFERENCES and not os.path.exists(name):
         return Side(load_reference(name, side), name, reference=name)
+    near = difflib.get_close_matches(name.lower(), REFERENCES, n=1, cutoff=0.5)
+    if near and _NAME.fullmatch(name) and not os.path.exists(name):
+        raise missing(name, f"The reference is called {near[0]}.")
     if Path(name).suffix.lower() not in (".npz", ".npy"):
         return None
     if not remote.is_url(name) and not os.path.isfile(name):

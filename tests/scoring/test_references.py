@@ -13,6 +13,7 @@ import pytest
 from cmdmetric import InputError, frechet_distance
 from cmdmetric.files.downloads import cache_folder, download, no_downloads, sha256_of
 from cmdmetric.scoring.references import COCO2014_VAL, find_reference_file, load_reference
+from cmdmetric.scoring.stored_sets import read_stored
 from tests.conftest import SHARED, shared
 
 
@@ -133,6 +134,19 @@ def test_only_https_after_a_redirection(monkeypatch: pytest.MonkeyPatch, tmp_pat
     with pytest.raises(InputError, match="which is not https"):
         download("https://example.org/file", tmp_path / "x", "0" * 64, "x")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["coco", "COCO2014_val", "coco-2014"])
+def test_the_nearest_name_is_told(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=f"^{name}: does not exist. .* called coco2014-val"):
+        read_stored(name, "image")
+    (tmp_path / name).mkdir()
+    assert read_stored(name, "image") is None, "a folder of images"
+    for other in ("photos", "coco-{000..009}.tar", "coco*"):
+        assert read_stored(other, "image") is None, "told where it is opened"
 
 
 def test_cache_folder(monkeypatch: pytest.MonkeyPatch) -> None:
