@@ -185,13 +185,13 @@ def _other_looks(f: Side, r: Side) -> Iterator[str]:
     (w, h, quality, _), (real_w, real_h, real_quality, _) = middle
     if max(w * h, real_w * real_h) > _LARGER * min(w * h, real_w * real_h):
         yield (
-            f"generated images are of {w:.0f}x{h:.0f} pixels in the middle, real ones of "
+            f"generated images are of {w:.0f}x{h:.0f} pixels in the median, real ones of "
             f"{real_w:.0f}x{real_h:.0f}: encoders see how an image was resized, so that part of "
             "the distance will be that; resize the larger side first, antialiased"
         )
     if min(quality, real_quality) and abs(quality - real_quality) > _QUALITY:
         yield (
-            f"generated images are JPEG of quality {quality:.0f} in the middle, real ones of "
+            f"generated images are JPEG of quality {quality:.0f} in the median, real ones of "
             f"{real_quality:.0f}: encoders see compression, so that part of the distance will be "
             "JPEG's; store both sides alike"
         )

@@ -218,7 +218,7 @@ def test_other_sizes_and_qualities_are_told(
     for i, pixels in enumerate(noisy_colours(40, 3)):
         Image.fromarray(pixels).resize((64, 64)).save(real / f"{i}.png")
     told = notes(sides / "generated", captions, real, encoder=tiny_encoder)
-    assert "32x32 pixels in the middle, real ones of 64x64" in told
+    assert "32x32 pixels in the median, real ones of 64x64" in told
     for quality in (95, 60):
         folder = tmp_path / str(quality)
         folder.mkdir()
