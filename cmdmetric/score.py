@@ -78,7 +78,7 @@ def cmd(
             .npz of Inception's moments in pytorch-fid's format.
         image_model: Image networks that look at the images as well: "dinov2", names of timm's list
             such as "resnet50", or folders in timm's format. Of each there are the Fréchet distance,
-            KID, precision to coverage and the Vendi score (docs/metrics.md).
+            KID, MIND, precision to coverage and the Vendi score (docs/metrics.md).
         image_weights: The file of such a network's weights, where there is but one; by default what
             timm has on the Hub.
         by: What to tell the score by slices of: a field of the captions' records, "caption-length",

@@ -19,6 +19,7 @@ from cmdmetric.encoders.clip import Encoder
 from cmdmetric.encoders.timm import TimmNetwork, dinov2, dinov2_card, timm_network
 from cmdmetric.files import sha256_of
 from cmdmetric.metrics import Moments, frechet_distance
+from cmdmetric.metrics.mind import mind
 from cmdmetric.scenes import draw_scene
 from cmdmetric.scoring import citations
 from tests.support.commands import run
@@ -337,7 +338,7 @@ def test_metrics_of_a_folder(
     score = cmd(
         folders[0], texts, folders[1], image_model=resnet, encoder=encoder, cache=tmp_path / "c"
     )
-    names = ["fd", "kid", "precision", "recall", "density", "coverage", "vendi"]
+    names = ["fd", "kid", "mind", "precision", "recall", "density", "coverage", "vendi"]
     assert list(score.metrics) == [f"{name}_my-resnet" for name in names]
     network = timm_network(resnet, device="cpu")
     f, r = (
@@ -350,6 +351,7 @@ def test_metrics_of_a_folder(
     values = np.linalg.eigvalsh(cosines @ cosines.T / len(f))
     entropy = -sum(x * np.log(x) for x in values if x > 1e-12)
     assert score.metrics["vendi_my-resnet"].value == pytest.approx(np.exp(entropy), rel=1e-4)
+    assert score.metrics["mind_my-resnet"].value == pytest.approx(mind(f, r), rel=1e-4)
     assert score.metrics["fd_my-resnet"].standard_error is not None
     signature = score.signatures["kid_my-resnet"]
     assert signature.startswith("KID_MY-RESNET|proto:timm@")

@@ -75,8 +75,8 @@ class Wanted:
                 `cmdmetric.encoders.inception` finds it.
             inception_real: The real side of FID and KID: images, or an .npz of Inception's moments
                 in pytorch-fid's format.
-            image_model: Image networks whose Fréchet distance, KID, precision to coverage and Vendi
-                score are wanted: "dinov2", names of timm's list, or folders in timm's format.
+            image_model: Image networks whose Fréchet distance, KID, MIND, precision to coverage and
+                Vendi score are wanted: "dinov2", names of timm's list, or folders in timm's format.
             image_weights: The file of the weights of such a network, where there is but one.
             by: A field of the captions' records, "caption-length", or a file of columns id, label.
             train: The training images, in any form that images take.
