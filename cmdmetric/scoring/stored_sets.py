@@ -209,8 +209,8 @@ def read_stored(source: Source, side: Literal["image", "text"]) -> Side | None:
         Its side; None for images and captions, which an encoder has to look at.
 
     Raises:
-        InputError: A file is damaged, or holds the other kind of features; or nothing is there, and a
-            reference has a name like that.
+        InputError: A file is damaged, or holds the other kind of features; or nothing is there, and
+            a reference has a name like that.
     """
     if isinstance(source, Moments):
         return Side(source, "moments in memory", contents=digest_of_moments(source))
