@@ -163,14 +163,14 @@ def plot(run: Path, path: Path) -> None:
               if sum(bool(names.keys() & line.keys()) for line in lines) > 1]  # fmt: skip
     count = len(logged)
     figure, axes = plt.subplots(
-        1, count, figsize=(5 * count, 4), layout="constrained", squeeze=False
+        1, count, figsize=(5 * count, 4.5), layout="constrained", squeeze=False
     )
     for ax, (lines, names, title) in zip(axes[0], logged, strict=True):
         for name, label in names.items():
             points = [(line["step"], line[name]) for line in lines if name in line]
             ax.plot(*zip(*points, strict=True), label=label, linewidth=1)
         ax.set(xlabel="step", title=title, ylim=(0, None))
-        ax.legend(fontsize=8)
+        ax.legend(fontsize=8, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.15))
     figure.savefig(path, dpi=110)
 
 
@@ -231,7 +231,8 @@ def report(run: Path, judge_file: Path, model: Path, out: Path) -> None:
     for name in ("metrics", "judge"):
         shutil.copy(run / f"{name}.jsonl", out / f"scenes-small-{name}.jsonl")
     embedders = [of_matcher(trained.matcher, trained.config), of_clip("scenes-toy", None, CPU)]
-    table = to_markdown([(each, evaluate(each, held_out, number=SAMPLES)) for each in embedders])
+    found = [(each, evaluate(each, held_out, number=SAMPLES)) for each in embedders]
+    table = to_markdown(found, beside_paper=False)
     last = read_log(run / "metrics.jsonl")[-1]["step"]
     batch = trained.config.train.batch
     lines = [
@@ -241,7 +242,7 @@ def report(run: Path, judge_file: Path, model: Path, out: Path) -> None:
         "",
         "## What the judge finds",
         "",
-        f"In per cent of {SAMPLES:,} held-out captions of one shape, and as many of two. Captions "
+        f"In per cent of {SAMPLES:,} held-out captions of one shape, and as many of two. Captions\n"
         "that name no place count for place too.",
         "",
         *judged(judges.load(judge_file), trained),
