@@ -22,6 +22,8 @@ from cmdmetric.errors import InputError
 LINE = 2000
 #: The most characters of a model's, a set's or an image's name and of a caption in a table.
 NAME = 60
+#: The most characters of a path.
+PATH = 300
 #: Controls of the terminal, of the line and of the writing direction, and undecodable bytes.
 _UNSEEN = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff"
@@ -90,6 +92,15 @@ def counted(n: int, unit: str) -> str:
     ('2,000 captions', '1 image')
     """
     return f"{n:,} {unit}" if n == 1 else f"{n:,} {unit}s"
+
+
+def percent(share: float) -> str:
+    """Write a share.
+
+    >>> percent(0.125)
+    '12 %'
+    """
+    return f"{100 * share:.0f} %"
 
 
 def one_line(text: str) -> str:

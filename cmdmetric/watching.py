@@ -15,13 +15,11 @@ from typing import TYPE_CHECKING, Any
 from cmdmetric.errors import InputError
 from cmdmetric.files import missing, natural_sorted, whole_file
 from cmdmetric.scoring import (
-    DEFAULTS,
     CMDScore,
     Networks,
     Source,
     Wanted,
     encoding_of,
-    refuse_unknown,
     scored,
 )
 
@@ -124,21 +122,9 @@ def scorer(
         InputError: A network cannot be had, or an option has a value that it cannot have.
         TypeError: There is no option of such a name.
     """
-    from cmdmetric.encoders import Encoder  # imports torch
-
-    refuse_unknown(options, DEFAULTS)
-    chosen: EncodingOptions = {**DEFAULTS, **options}
-    encoder = chosen["encoder"] or Encoder(
-        chosen["model"],
-        chosen["weights"],
-        chosen["protocol"],
-        device=chosen["device"],
-        batch_size=chosen["batch_size"],
-        dtype=chosen["dtype"],
-    )
-    made: EncodingOptions = {**chosen, "encoder": encoder}
     wanted = Wanted.of(metrics, inception_weights)
-    with encoding_of(**made) as encoding:
+    with encoding_of(**options) as encoding:
+        made: EncodingOptions = {**options, "encoder": encoding.encoder.build()}
         networks = Networks.of(wanted, encoding)
 
     def score(name: str) -> CMDScore:

@@ -11,15 +11,12 @@ from typing import TYPE_CHECKING
 
 from cmdmetric.grid import aligned
 from cmdmetric.scoring import family_lines, score_lines
-from cmdmetric.terminal import NAME, Styled, shown
+from cmdmetric.terminal import NAME, PATH, Styled, shown
 
 if TYPE_CHECKING:
     from cmdmetric.compare import Versus
     from cmdmetric.gate import Verdict
     from cmdmetric.scoring import CMDScore, Copying, Harm, Slices, SliceValue
-
-#: The most characters of a path.
-PATH = 300
 
 
 def score_table(result: CMDScore, *, short: bool = False) -> list[str]:

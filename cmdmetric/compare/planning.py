@@ -9,6 +9,7 @@ from typing import Any
 
 from cmdmetric.compare.stored_scores import entry_of, read_score
 from cmdmetric.errors import InputError
+from cmdmetric.terminal import percent
 from cmdmetric.uncertainty import POWER, Spread, detectable, draws_needed, gaussian_spread
 
 #: Numbers of images of which a plan tells the smallest difference, beside the score's own.
@@ -42,9 +43,7 @@ class Plan:
 
     def lines(self) -> list[str]:
         """What a terminal shows: how many images are needed, and what others would tell."""
-        lines = [
-            f"{self.metric} of {self.of}; two-sided test at 5 %, power {100 * self.power:.0f} %"
-        ]
+        lines = [f"{self.metric} of {self.of}; two-sided test at 5 %, power {percent(self.power)}"]
         if self.detect is not None and self.images is not None and self.captions is not None:
             of = f" of {self.captions:,} captions" if self.images != self.captions else ""
             lines.append(f"to tell {self.detect:g}: {self.images:,} images{of} of each generator")

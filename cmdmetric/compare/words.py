@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cmdmetric.terminal import NAME, shown
+from cmdmetric.terminal import NAME, percent, shown
 
 #: The level at which two generators are told apart.
 SIGNIFICANT = 0.05
@@ -35,7 +35,7 @@ def chance(p: float) -> str:
     >>> chance(0.84)
     'chance alone parts two equal generators at least so far in 84 % of cases'
     """
-    share = f"{100 * p:.0f} %" if p >= 0.1 else f"{100 * p:.1f} %"
+    share = percent(p) if p >= 0.1 else f"{100 * p:.1f} %"
     if p < _SMALLEST:
         share = f"fewer than {100 * _SMALLEST:g} %"
     return f"chance alone parts two equal generators at least so far in {share} of cases"

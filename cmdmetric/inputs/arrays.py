@@ -325,9 +325,7 @@ def _images_in(value: Any, what: str) -> Sequence[Any]:
         return _batch(value[0])
     if isinstance(value, list) and value:
         # DataLoaders make lists of pairs, [batch, labels]; a list of images is a batch.
-        is_batch = getattr(value[0], "ndim", 0) < 4 and (
-            all(map(_is_pixels, value)) or all(isinstance(v, (str, os.PathLike)) for v in value)
-        )
+        is_batch = getattr(value[0], "ndim", 0) < 4 and _are_images(value)
         return value if is_batch else _batch(value[0])
     kind = type(value).__name__
     if isinstance(value, Mapping):
@@ -341,13 +339,12 @@ def _images_in(value: Any, what: str) -> Sequence[Any]:
 
 def _batch(value: Any) -> Sequence[Any]:
     """The images of a member of a sample or batch, which loaders make a tuple of: zip(*samples)."""
-    if (
-        isinstance(value, tuple)
-        and value
-        and (all(map(_is_pixels, value)) or all(isinstance(v, (str, os.PathLike)) for v in value))
-    ):
-        return value
-    return [value]
+    return value if isinstance(value, tuple) and value and _are_images(value) else [value]
+
+
+def _are_images(values: Sequence[Any]) -> bool:
+    """Whether all are images in memory, or all are paths."""
+    return all(map(_is_pixels, values)) or all(isinstance(v, (str, os.PathLike)) for v in values)
 
 
 def is_image(value: Any) -> bool:

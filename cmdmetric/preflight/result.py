@@ -9,10 +9,8 @@ from typing import Any
 
 from cmdmetric.preflight.finding import Finding
 from cmdmetric.preflight.setup import Setup
-from cmdmetric.terminal import counted, shown
+from cmdmetric.terminal import PATH, counted, shown
 
-#: The most characters of a path.
-PATH = 300
 #: The most names of images or captions that are shown of a finding.
 NAMES = 5
 _MARKS = {"error": "ERROR  ", "warning": "warning", "note": "note   "}

@@ -9,7 +9,7 @@ import numpy as np
 from cmdmetric.compare import Entry
 from cmdmetric.report.data import Clouds, Published, Similarity, Spectrum
 from cmdmetric.scoring import CMDScore
-from cmdmetric.terminal import shown
+from cmdmetric.terminal import percent, shown
 from cmdmetric.uncertainty import Gap, Step
 
 #: What is less than this share of something is no difference to speak of.
@@ -33,10 +33,8 @@ def clouds_title(score: CMDScore, data: Clouds) -> str:
     means = float(np.sum((data.moments["f"].mean - data.moments["r"].mean) ** 2))
     share = means / max(score.dis_fr, 1e-300)
     if share > 0.5:
-        return f"Generated images lie elsewhere than real ones: {100 * share:.0f} % of Dis(f,r)"
-    return (
-        f"Generated images spread otherwise than real ones: {100 * (1 - share):.0f} % of Dis(f,r)"
-    )
+        return f"Generated images lie elsewhere than real ones: {percent(share)} of Dis(f,r)"
+    return f"Generated images spread otherwise than real ones: {percent(1 - share)} of Dis(f,r)"
 
 
 def spectrum_title(data: Spectrum) -> str:
@@ -45,7 +43,7 @@ def spectrum_title(data: Spectrum) -> str:
     if abs(share - 1) < NOTABLE:
         return "They vary as much as the real images do"
     word = "less" if share < 1 else "more"
-    return f"They vary {word} than the real images: {100 * share:.0f} % of their variance"
+    return f"They vary {word} than the real images: {percent(share)} of their variance"
 
 
 def spectrum_text(data: Spectrum) -> str:
@@ -86,7 +84,7 @@ def growth_title(steps: Sequence[Step], score: CMDScore) -> str:
     share = 1 - bars.cmd.debiased / score.cmd
     if share < NOTABLE:
         return f"{n:,} samples are enough: more would hardly lower CMD"
-    return f"{100 * min(share, 1.0):.0f} % of CMD is due to the number of samples, {n:,}"
+    return f"{percent(min(share, 1.0))} of CMD is due to the number of samples, {n:,}"
 
 
 def growth_n(step: Step) -> int:

@@ -10,6 +10,7 @@ from cmdmetric.compare import Comparison, chance, verdict
 from cmdmetric.report.data import ReportData
 from cmdmetric.report.headlines import NOTABLE, spectrum_title
 from cmdmetric.scoring import CMDScore
+from cmdmetric.terminal import percent
 
 
 def sentence(score: CMDScore) -> str:
@@ -49,11 +50,11 @@ def _reasons(data: ReportData) -> Iterator[str]:
         more, less = ("quality, Dis(f,r)", "fit to the captions, ITDis")
         if share < 0.5:
             more, less, share = less, more, 1 - share
-        yield f"{100 * share:.0f} % of it is {more}; the rest is {less}."
+        yield f"{percent(share)} of it is {more}; the rest is {less}."
     if debiased and score.cmd > 0 and (score.cmd - cmd) / score.cmd > NOTABLE:
         of = "samples" if score.n is None else f"images, {score.n:,}"
         yield (
-            f"Of the CMD as scored, {score.cmd:.2f}, {100 * (1 - cmd / score.cmd):.0f} % is due to "
+            f"Of the CMD as scored, {score.cmd:.2f}, {percent(1 - cmd / score.cmd)} is due to "
             f"the number of {of}: compare only scores of as many, or the debiased values."
         )
     if data.similarity is not None and data.similarity.r is not None:

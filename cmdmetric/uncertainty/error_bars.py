@@ -317,6 +317,33 @@ def _exchanged(parts: Mapping[str, tuple[Sample, Array]], r: SideLike, l: SideLi
     return permutation_p(of_both[:first], of_both[first:], (one.drawn, two.drawn))
 
 
+def _why_few(name: str, draws: int, d: int) -> str | None:
+    """Tell that the side with the fewest draws has too few for an interval; None if it has not."""
+    least = max(DRAWS_A_DIMENSION * d, FEWEST)
+    if draws > least:
+        return None
+    return (
+        f"the {SIDES[name]} side has {draws:,} independent draws for {d:,} dimensions: an "
+        f"interval takes more than {int(least):,}"
+    )
+
+
+def _why_heavy(found: Influences, d: int) -> str | None:
+    """Tell that the tails of a side are too heavy for an interval; None if those of none are."""
+    name, worth = min(found.worth.items(), key=lambda item: item[1])
+    if worth <= WORTH_A_DIMENSION * d:
+        return (
+            f"the samples of the {SIDES[name]} side have heavy tails or go together: they "
+            f"are worth {worth:,.0f} independent ones, in {d:,} dimensions"
+        )
+    if found.heavy:
+        return (
+            f"the samples of the {SIDES[found.heavy[0]]} side have heavy tails: a few that "
+            "are much longer than the rest make most of its covariance"
+        )
+    return None
+
+
 @dataclass(frozen=True, eq=False)
 class _Errors:
     """What the error bar of any combination of the three distances is made of."""
@@ -351,34 +378,20 @@ class _Errors:
         d = sides.moments[0].d
         name, fewest = min(draws_of.items(), key=lambda item: item[1])
         withheld = None
-        if debiasing not in (None, "spectral", "none"):
-            raise InputError(f"debiasing is {debiasing!r}, it must be 'spectral' or 'none'")
-        if debiasing == "spectral" and fewest < d + 6:
-            raise InputError(
-                f"{fewest} draws of the {SIDES[name]} side tell no excess in {d} dimensions"
-            )
         if debiasing == "none":
             withheld = "the excess of finite samples is not to be taken off"
-        elif debiasing is None and fewest <= (least := max(DRAWS_A_DIMENSION * d, FEWEST)):
-            withheld = (
-                f"the {SIDES[name]} side has {fewest:,} independent draws for {d:,} dimensions: an "
-                f"interval takes more than {int(least):,}"
-            )
+        elif debiasing == "spectral":
+            if fewest < d + 6:
+                raise InputError(
+                    f"{fewest} draws of the {SIDES[name]} side tell no excess in {d} dimensions"
+                )
         elif debiasing is None:
-            withheld = why_dependent(samples)
+            withheld = _why_few(name, fewest, d) or why_dependent(samples)
+        else:
+            raise InputError(f"debiasing is {debiasing!r}, it must be 'spectral' or 'none'")
         raw, clean = influences_of(sides, debiased=withheld is None)
         if debiasing is None and clean is not None:
-            name, worth = min(clean.worth.items(), key=lambda item: item[1])
-            if worth <= WORTH_A_DIMENSION * d:
-                withheld = (
-                    f"the samples of the {SIDES[name]} side have heavy tails or go together: they "
-                    f"are worth {worth:,.0f} independent ones, in {d:,} dimensions"
-                )
-            elif clean.heavy:
-                withheld = (
-                    f"the samples of the {SIDES[clean.heavy[0]]} side have heavy tails: a few that "
-                    "are much longer than the rest make most of its covariance"
-                )
+            withheld = _why_heavy(clean, d)
         sizes = (sides.moments[0].n, draws_of.get("f"))
 
         def made(used: Influences, how: Debiasing) -> _Errors:

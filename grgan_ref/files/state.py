@@ -76,7 +76,11 @@ def step_of(manifest: Path) -> int:
     Raises:
         GrganError: The file cannot be read, or names no step.
     """
-    step = read_json(manifest).get("step")
+    return _step_in(read_json(manifest), manifest)
+
+
+def _step_in(content: Mapping[str, Any], manifest: Path) -> int:
+    step = content.get("step")
     if type(step) is not int or step < 0:
         raise GrganError(f"{manifest}: it names no step")
     return step
@@ -156,7 +160,8 @@ def load_latest(folder: Path, config: Mapping[str, Any]) -> tuple[int, dict[str,
     for path in found:
         try:
             manifest = read_json(path)
-            step, sha256, made_with = step_of(path), manifest["sha256"], manifest["config"]
+            step, sha256 = _step_in(manifest, path), manifest["sha256"]
+            made_with = manifest["config"]
         except (GrganError, KeyError):
             _warn(f"{path} is corrupt; using the checkpoint before it")
             continue

@@ -31,6 +31,7 @@ from cmdmetric.report.headlines import (
     spectrum_text,
 )
 from cmdmetric.scoring import CMDScore
+from cmdmetric.terminal import percent
 from cmdmetric.uncertainty import Estimate, Step
 
 #: Inches. Narrow, so that the labels can still be read on a phone.
@@ -155,8 +156,8 @@ def clouds(data: Clouds, view: int, name: str) -> str:
                           bbox={"boxstyle": "round,pad=0.15", "facecolor": SURFACE,
                                 "edgecolor": "none", "alpha": 0.8})  # fmt: skip
         axes.set_aspect("equal", adjustable="datalim")
-        axes.set_xlabel(f"first axis, {100 * plane.shares[0]:.0f} % of the variance")
-        axes.set_ylabel(f"second axis, {100 * plane.shares[1]:.0f} %")
+        axes.set_xlabel(f"first axis, {percent(plane.shares[0])} of the variance")
+        axes.set_ylabel(f"second axis, {percent(plane.shares[1])}")
         axes.xaxis.set_major_locator(round_ticks(6))
         axes.yaxis.set_major_locator(round_ticks(6))
         return to_svg(figure, name, clouds_label(data, view))

@@ -132,9 +132,7 @@ def mind_of(network: str, given: Given) -> list[Measured]:
 def mind_together(network: str, one: Given, two: Given) -> tuple[Array, Array]:
     """What images of two generators do to the `mind_of` of both sets together: (n,) and (m,)."""
     first, second = (vectors(network, given.seen_by(network)) for given in (one, two))
-    r = vectors(network, one.both_seen_by(network)[1])
-    found = mind_influence(np.concatenate([first, second]), r).of_x
-    return found[: len(first)], found[len(first) :]
+    return _mind_together(first, second, vectors(network, one.both_seen_by(network)[1]))
 
 
 def clip_mind(given: Given) -> list[Measured]:
@@ -143,8 +141,13 @@ def clip_mind(given: Given) -> list[Measured]:
 
 
 def _clip_mind_together(one: Given, two: Given) -> tuple[Array, Array]:
-    first, second = one.features("f"), two.features("f")
-    found = mind_influence(np.concatenate([first, second]), one.features("r")).of_x
+    return _mind_together(one.features("f"), two.features("f"), one.features("r"))
+
+
+def _mind_together(
+    first: NDArray[np.float32], second: NDArray[np.float32], r: NDArray[np.float32]
+) -> tuple[Array, Array]:
+    found = mind_influence(np.concatenate([first, second]), r).of_x
     return found[: len(first)], found[len(first) :]
 
 

@@ -21,8 +21,7 @@ def precision_to_coverage(given: Given, k: int = NEIGHBOURS) -> list[Measured]:
     An image reaches as far as its k-th nearest neighbour. Their error bars are those of halves of
     the sets, or of smaller sections where even these are large.
     """
-    divisions = given.divisions(k)
-    found, *divided = given.reached(k)
+    (found, *divided), divisions = given.reached(k)
     each = (found.generated > 0).astype(np.float64), None, found.generated / k, None
     numbers = [
         Measured(value, bias=None, of_images=own)

@@ -36,6 +36,8 @@ Better: TypeAlias = Literal["lower", "higher"]
 Features: TypeAlias = NDArray[np.float32]
 #: The image sides by their letters: generated and real.
 Images: TypeAlias = Literal["f", "r"]
+#: The sections of both sets, in each of several divisions.
+Divisions: TypeAlias = list[tuple[Sections, Sections]]
 _IMAGES = {"f": "generated images", "r": "real images"}
 _SIDES: tuple[Images, Images] = ("f", "r")
 #: Precision to coverage get their error bars from so many sections, of so many images.
@@ -135,8 +137,11 @@ class Given:
         both = self._all_pairs
         return both[0] if both else cosines(self.features("f"), self.features("r"))
 
-    def reached(self, k: int) -> list[Reached]:
+    def reached(self, k: int) -> tuple[list[Reached], Divisions]:
         """Who reaches whom as far as the k-th neighbours: of all images, and in each division.
+
+        The divisions are halves of both sets at random, or smaller sections where even these are
+        large.
 
         Raises:
             Unavailable: Only the moments of a side are at hand.
@@ -144,21 +149,21 @@ class Given:
         """
         both = self._all_pairs if k == NEIGHBOURS else None
         if both:
-            return both[1]
-        return reached(self.features("f"), self.features("r"), self.divisions(k), k=k)
+            return both[1:]
+        divisions = self._divisions(k)
+        return reached(self.features("f"), self.features("r"), divisions, k=k), divisions
 
-    def divisions(self, k: int) -> list[tuple[Sections, Sections]]:
-        """Halves of both sets, or smaller sections where even these are large, at random.
+    def _divisions(self, k: int) -> Divisions:
+        """Draw them, each draw into one section.
 
-        A draw is in one section; without any division where a section would hold too few images
-        for a k-th neighbour.
+        There are none where a section would hold too few images for a k-th neighbour.
         """
         n, m = (len(self.features(side)) for side in _SIDES)
         most = min(n, m) // _SMALLEST
         # By the real images, so that generators of about as many images are parted alike.
         parts = max(2, min(most, m // _LARGEST))
         sides = [Drawn(n, self.groups.get("f")), Drawn(m, self.groups.get("r"))]
-        found: list[tuple[Sections, Sections]] = []
+        found: Divisions = []
         for seed in range(-(-_SECTIONS // parts) if most >= 2 else 0):
             of_f, of_r = (sections(side, parts, seed) for side in sides)
             found.append((of_f, of_r))
@@ -168,14 +173,15 @@ class Given:
         return found
 
     @cached_property
-    def _all_pairs(self) -> tuple[Products, list[Reached]] | None:
-        """Both from one pass; None where they are not both wanted, or cannot both be had."""
+    def _all_pairs(self) -> tuple[Products, list[Reached], Divisions] | None:
+        """All from one pass; None where they are not both wanted, or cannot both be had."""
         if not self.in_one_pass:
             return None
         with contextlib.suppress(InputError):  # each says for itself what it lacks
             f, r = self.features("f"), self.features("r")
             if min(len(f), len(r)) >= SINGLE:
-                return all_pairs(f, r, self.divisions(NEIGHBOURS), k=NEIGHBOURS)
+                divisions = self._divisions(NEIGHBOURS)
+                return *all_pairs(f, r, divisions, k=NEIGHBOURS), divisions
         return None
 
     def described(self) -> tuple[Side, Side]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from cmdmetric.scoring.family.distances import (
+    FID,
     MIND,
     frechet,
     frechet_together,
@@ -15,7 +17,7 @@ from cmdmetric.scoring.family.distances import (
 from cmdmetric.scoring.family.diversity import PRDC, VENDI
 from cmdmetric.scoring.family.kernels import KID, kid_of, kid_together
 from cmdmetric.scoring.family.metric import Better, Given, Metric
-from cmdmetric.uncertainty import Measured
+from cmdmetric.uncertainty import Array, Measured
 
 #: DINOv2's name among the networks.
 DINOV2 = "dinov2"
@@ -30,38 +32,11 @@ def metrics_of(network: str) -> tuple[Metric, ...]:
     >>> [metric.name for metric in metrics_of("dinov2")]
     ['fd_dinov2', 'kid_dinov2', 'mind_dinov2', 'prdc_dinov2', 'vendi_dinov2']
     """
-    fd, kid, mind = (f"{name}_{network}" for name in ("fd", "kid", "mind"))
     return (
-        Metric(
-            fd,
-            {fd: "lower"},
-            functools.partial(frechet, network),
-            network=network,
-            named_only=True,
-            exchanged=functools.partial(frechet_together, network),
-            cites=(_FD,),
-        ),
-        Metric(
-            kid,
-            {kid: "lower"},
-            functools.partial(kid_of, network),
-            network=network,
-            named_only=True,
-            exchanged=functools.partial(kid_together, network),
-            unbiased=(kid,),
-            parameters=KID.parameters,
-            cites=(*KID.cites, _FD),
-        ),
-        Metric(
-            mind,
-            {mind: "lower"},
-            functools.partial(mind_of, network),
-            network=network,
-            named_only=True,
-            exchanged=functools.partial(mind_together, network),
-            parameters=MIND.parameters,
-            cites=(*MIND.cites, _FD),
-        ),
+        # What FID's paper is cited for is Inception.
+        _distance(network, replace(FID, name="fd", cites=()), frechet, frechet_together),
+        _distance(network, KID, kid_of, kid_together),
+        _distance(network, MIND, mind_of, mind_together),
         _through(network, PRDC),
         _through(network, VENDI),
     )
@@ -76,6 +51,27 @@ def base_of(number: str, network: str) -> str:
     return number.removesuffix(f"_{network}")
 
 
+def _distance(
+    network: str,
+    metric: Metric,
+    compute: Callable[[str, Given], Sequence[Measured]],
+    together: Callable[[str, Given, Given], tuple[Array, Array]],
+) -> Metric:
+    """Declare a distance of Inception's features as one of another network's."""
+    name = f"{metric.name}_{network}"
+    return replace(
+        metric,
+        name=name,
+        values={name: "lower"},
+        compute=functools.partial(compute, network),
+        network=network,
+        named_only=True,
+        exchanged=functools.partial(together, network),
+        unbiased=(name,) if metric.unbiased else (),
+        cites=(*metric.cites, _FD),
+    )
+
+
 def _through(network: str, metric: Metric) -> Metric:
     """Declare a metric of CLIP's image features as one of another network's."""
     values: Mapping[str, Better | None] = {
@@ -85,14 +81,11 @@ def _through(network: str, metric: Metric) -> Metric:
     def compute(given: Given) -> Sequence[Measured]:
         return metric.compute(given.through(network))
 
-    return Metric(
-        f"{metric.name}_{network}",
-        values,
-        compute,
+    return replace(
+        metric,
+        name=f"{metric.name}_{network}",
+        values=values,
+        compute=compute,
         network=network,
         named_only=True,
-        without_real=metric.without_real,
-        by_halves=metric.by_halves,
-        parameters=metric.parameters,
-        cites=metric.cites,
     )

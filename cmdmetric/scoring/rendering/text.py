@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from cmdmetric.scoring.rendering.table import Row, Table
-from cmdmetric.terminal import shown
-
-#: The most characters of the path of a set.
-PATH = 300
+from cmdmetric.terminal import PATH, shown
 
 
 def score_lines(table: Table, *, short: bool = False) -> list[str]:
