@@ -186,7 +186,7 @@ def in_two_processes(folder, *arguments):
     """What two processes of one run print, without a launcher."""
     command = [str(BIN / "grgan"), *map(str, arguments)]
     of_both = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1",
-               "MASTER_PORT": str(free_port())}  # fmt: skip
+               "MASTER_PORT": str(free_port()), "OMP_NUM_THREADS": "1"}  # fmt: skip
     outs = [folder / f"{rank}.out" for rank in range(2)]
     processes = [
         PROCESSES.Process(

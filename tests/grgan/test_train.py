@@ -37,7 +37,8 @@ from tests.support.grgan_runs import (
 
 def kill_after(checkpoint, arguments, more_lines):
     """Start `grgan`, wait for a checkpoint and then some more log lines, kill -9."""
-    process = started("grgan", *arguments, folder=checkpoint.parents[1] / "said")
+    said = checkpoint.parents[1] / "said"
+    process = started("grgan", *arguments, folder=said, OMP_NUM_THREADS="1")  # as `grgan` has
     log = checkpoint.parents[1] / "metrics.jsonl"
     deadline = time.monotonic() + 120
     while not (checkpoint.exists() and len(log.read_text().splitlines()) >= more_lines):

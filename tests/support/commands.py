@@ -85,6 +85,8 @@ def run_here(
     """Turn this process into a command whose streams are files."""
     os.environ.clear()
     os.environ |= environment
+    if "torch" in sys.modules and (threads := environment.get("OMP_NUM_THREADS")):
+        sys.modules["torch"].set_num_threads(int(threads))  # a fork does not read it again
     for number, path in ((1, out), (2, err)):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
     if cwd is not None:
