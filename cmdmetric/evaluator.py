@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cmdmetric.encoders import Encoder, ImageNetwork
+from cmdmetric.encoders import Encoder, ImageNetwork, LazyEncoder
 from cmdmetric.errors import InputError
 from cmdmetric.features import (
     Contents,
@@ -258,16 +258,10 @@ class Evaluator:
         if not self._batches:
             raise InputError("there is no image to score: call update first")
         batch = Batch.join(self._batches)
-        provenance = self.encoder.provenance("image", IMAGES)
         for what, n in (("images", len(batch.images)), ("captions", self._n_captions(batch))):
             if n < 2:
                 raise InputError(f"a score needs at least 2 {what} (with a word), there are {n}")
-        moments = Moments.from_features(batch.images, provenance)
-        names = tuple(map(_name, range(len(batch.images))))
-        f = Side(
-            moments, IMAGES, features=batch.images, names=names, contents=batch.contents,
-            looks=batch.looks,
-        )  # fmt: skip
+        f = batch.image_side(self.encoder)
         l = self.captions or batch.caption_side(self.encoder)
         return self._score_of(f, l, batch.seen)
 
@@ -369,7 +363,18 @@ class Batch:
             },
         )
 
-    def caption_side(self, encoder: Encoder) -> Side:
+    def image_side(self, encoder: Encoder | LazyEncoder) -> Side:
+        """The images as one side of a score, each with a name of its own."""
+        return Side(
+            Moments.from_features(self.images, encoder.provenance("image", IMAGES)),
+            IMAGES,
+            features=self.images,
+            names=tuple(map(_name, range(len(self.images)))),
+            contents=self.contents,
+            looks=self.looks,
+        )
+
+    def caption_side(self, encoder: Encoder | LazyEncoder) -> Side:
         """The captions as one side of a score, each with the name of its image."""
         return Side(
             Moments.from_features(self.captions, encoder.provenance("text", CAPTIONS)),

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
         EncodedImages as EncodedImages,
         encode_images as encode_images,
     )
-    from cmdmetric.features.rows import Features as Features
+    from cmdmetric.features.rows import FeatureRows as FeatureRows, Features as Features
     from cmdmetric.features.shared_encoding import (
         shared_captions as shared_captions,
         shared_images as shared_images,
@@ -50,7 +50,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "failures": "OnError list_failures",
         "image_pass": "PassedImages pass_images",
         "images": "EncodedImages encode_images",
-        "rows": "Features",
+        "rows": "FeatureRows Features",
         "shared_encoding": "shared_captions shared_images shared_pass",
         "workers": "Workers",
     },

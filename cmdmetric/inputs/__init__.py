@@ -30,12 +30,13 @@ if TYPE_CHECKING:
     )
     from cmdmetric.inputs.image_set import ImageItem as ImageItem, ImageSet as ImageSet
     from cmdmetric.inputs.images import open_images as open_images
-    from cmdmetric.inputs.layouts.columns import Columns as Columns
+    from cmdmetric.inputs.layouts.columns import Columns as Columns, is_text_key as is_text_key
     from cmdmetric.inputs.layouts.image_scores import (
         ImageScores as ImageScores,
         normal_name as normal_name,
         read_image_scores as read_image_scores,
     )
+    from cmdmetric.inputs.layouts.values import texts as texts
     from cmdmetric.inputs.pairing import (
         Pairing as Pairing,
         pair as pair,
@@ -64,8 +65,9 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "foreign": "refuse_adm_reference refuse_pickled",
         "image_set": "ImageItem ImageSet",
         "images": "open_images",
-        "layouts.columns": "Columns",
+        "layouts.columns": "Columns is_text_key",
         "layouts.image_scores": "ImageScores normal_name read_image_scores",
+        "layouts.values": "texts",
         "pairing": "Pairing pair pair_by_place pair_by_text",
         "places": "find_file places_of position",
         "subsets.prompt_sets": "PROMPT_SETS prompt_set prompts",
