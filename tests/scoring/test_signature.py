@@ -19,6 +19,8 @@ from cmdmetric.scoring import fields_of, merge, stored_set
 from cmdmetric.scoring.signature import Signature
 from tests.support.pictures import noisy_colours, scenes
 
+#: Images of a side: more draws than an interval takes.
+COUNT = 60
 #: Features of other batches differ by the rounding of float32.
 ROUNDING = 1e-6
 
@@ -31,13 +33,13 @@ def score(*sources: Any, encoder: Encoder, **options: Any) -> CMDScore:
 
 @pytest.fixture(scope="module")
 def sides(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Forty generated and forty real images, and two captions for each, by name."""
+    """Sixty generated and sixty real images, and two captions for each, by name."""
     folder = tmp_path_factory.mktemp("sides")
     for name, seed in (("generated", 0), ("real", 1)):
         (folder / name).mkdir()
-        for i, pixels in enumerate(noisy_colours(40, seed)):
+        for i, pixels in enumerate(noisy_colours(COUNT, seed)):
             Image.fromarray(pixels).save(folder / name / f"{i:02d}.png")
-    rows = [f"{i:02d}.png,a thing number {i} seen {how}\n" for i in range(40) for how in "ab"]
+    rows = [f"{i:02d}.png,a thing number {i} seen {how}\n" for i in range(COUNT) for how in "ab"]
     (folder / "captions.csv").write_text("image,caption\n" + "".join(rows))
     return folder
 
@@ -60,6 +62,8 @@ def same(one: CMDScore, two: CMDScore) -> bool:
             for name in names
         )
         and one.uncertainty.withheld == two.uncertainty.withheld
+        and one.uncertainty.cmd.debiased is not None
+        and one.uncertainty.cmd.debiased == pytest.approx(two.uncertainty.cmd.debiased, rel=1e-4)
     )
 
 
@@ -109,7 +113,7 @@ def test_renamed_images_say_that_pairs_are_lost(
 def test_other_pairs_of_the_same_images_have_another_signature(
     sides: Path, whole: CMDScore, tmp_path: Path, tiny_encoder: Encoder
 ) -> None:
-    copied(sides / "generated", tmp_path, lambda i: f"{(i + 1) % 40:02d}")
+    copied(sides / "generated", tmp_path, lambda i: f"{(i + 1) % COUNT:02d}")
     found = score(tmp_path, sides / "captions.csv", sides / "real", encoder=tiny_encoder)
     ours, theirs = fields_of(found.signature), fields_of(whole.signature)
     assert [key for key in theirs if ours[key] != theirs[key]] == ["pairs"]
@@ -130,19 +134,19 @@ def test_other_photographs_of_the_same_number_sign_otherwise(
     sides: Path, whole: CMDScore, tiny_encoder: Encoder
 ) -> None:
     other = score(
-        sides / "generated", sides / "captions.csv", noisy_colours(40, 7), encoder=tiny_encoder
+        sides / "generated", sides / "captions.csv", noisy_colours(COUNT, 7), encoder=tiny_encoder
     )
-    assert fields_of(other.signature)["r"].startswith("40@")
+    assert fields_of(other.signature)["r"].startswith(f"{COUNT}@")
     settings = setting_of(whole.to_dict()), setting_of(other.to_dict())
     assert differences_of(*settings) == ["contents of real images"]
 
 
 def test_a_signature_of_an_older_release_is_compared_as_far_as_it_goes(whole: CMDScore) -> None:
     content = whole.to_dict()
-    old = {**content, "signature": "CMD|proto:grgan|model:x|f:40|r:40|l:80|dtype:fp32|v:0.1.0"}
+    old = {**content, "signature": "CMD|proto:grgan|model:x|f:60|r:60|l:120|dtype:fp32|v:0.1.0"}
     del old["schema"]
     assert differences_of(setting_of(content), setting_of(old)) == []
-    old["signature"] = old["signature"].replace("r:40", "r:41")
+    old["signature"] = old["signature"].replace("r:60", "r:61")
     assert differences_of(setting_of(content), setting_of(old)) == ["real images"]
 
 
@@ -179,7 +183,7 @@ def test_shards_add_up_to_the_set(sides: Path, tmp_path: Path, tiny_encoder: Enc
             )
             part.save(path)
         found = merge(paths)
-        assert found.contents is not None and len(found.contents) == (40 if features else 3)
+        assert found.contents is not None and len(found.contents) == (COUNT if features else 3)
         assert digest_of_set(found.contents) == digest_of_set(whole.contents)
         assert digest_of_set(summed(found.contents)) == digest_of_set(whole.contents)
         np.testing.assert_array_equal(found.looks, whole.looks)
@@ -203,7 +207,7 @@ def test_the_same_images_on_both_sides_are_told(sides: Path, tiny_encoder: Encod
     captions = sides / "captions.csv"
     real = sides / "real"
     assert "are the same ones" in notes(real, captions, real, encoder=tiny_encoder)
-    mixed = [*noisy_colours(38, 5), *noisy_colours(40, 1)[:2]]
+    mixed = [*noisy_colours(38, 5), *noisy_colours(COUNT, 1)[:2]]
     assert "2 of 40 generated images are among the real" in notes(
         mixed, captions, real, encoder=tiny_encoder
     )
