@@ -96,7 +96,10 @@ def answers(table: dict, images: int) -> str:
 def main(runs: Path, judge_file: Path, images: int, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     judge = judges.load(judge_file)
-    for file in sorted(runs.glob("table*.json")):
+    files = sorted(runs.glob("table*.json"))
+    if not files:
+        raise click.ClickException(f"{runs} holds no table of grgan ablate")
+    for file in files:
         table = json.loads(file.read_text(encoding="utf-8"))
         to = out / f"ablation-{file.stem}-{table['steps']}"
         ask(judge, table, runs / "runs", images)
