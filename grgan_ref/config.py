@@ -11,23 +11,38 @@ import dataclasses
 import difflib
 import itertools
 import json
-import math
+import sys
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from grgan_ref.compose import parse_value, presets as presets, read_table
 from grgan_ref.errors import GrganError
 
-#: Whole numbers that may be 0; every other one is at least 1.
-_MAY_BE_ZERO = {"noise_dim", "residual_blocks", "steps", "captions_per_image", "seed",
-                "checkpoint_every", "score_every"}  # fmt: skip
-#: Numbers that are a part of one.
-_SHARES = {"betas", "decay", "dropout", "ema"}
-#: The largest whole number, and the largest in the section of the networks' sizes.
-_LARGEST, _LARGEST_SIZE = 2**31 - 1, 2**14
+
+@dataclass(frozen=True)
+class Range:
+    """What a number of the configuration may be, both ends included."""
+
+    least: float
+    most: float
+
+    def __str__(self) -> str:
+        if self.most == sys.float_info.max:
+            return "finite and not negative"
+        return f"from {self.least:,} to {self.most:,}"
+
+
+#: Layers, channels, pixels; numbers of samples, words and steps, of which there is at least one;
+#: those where 0 stands for all, none or never; parts of one; and weights, rates and seconds.
+Size = Annotated[int, Range(1, 2**14)]
+SizeOrZero = Annotated[int, Range(0, 2**14)]
+Count = Annotated[int, Range(1, 2**31 - 1)]
+CountOrZero = Annotated[int, Range(0, 2**31 - 1)]
+Share = Annotated[float, Range(0, 1)]
+NonNegative = Annotated[float, Range(0, sys.float_info.max)]
 
 
 @dataclass(frozen=True)
@@ -51,7 +66,7 @@ class StageConfig:
     """
 
     kind: Literal["I", "S", "W", "J"]
-    size: int
+    size: Size
 
 
 @dataclass(frozen=True)
@@ -63,12 +78,12 @@ class ModelConfig:
         StageConfig("S", 128),
         StageConfig("W", 256),
     )
-    generator_width: int = 64  # channels of every stage's hidden image
-    discriminator_width: int = 32  # channels after the first convolution at 64 pixels and above
-    noise_dim: int = 100  # z
-    condition_dim: int = 100  # c, the output of F^ca
-    residual_blocks: int = 3  # per refinement stage
-    embedding_dim: int = 512  # common space of words, sentences, regions and images
+    generator_width: Size = 64  # channels of every stage's hidden image
+    discriminator_width: Size = 32  # channels after the first convolution at 64 pixels and above
+    noise_dim: SizeOrZero = 100  # z
+    condition_dim: Size = 100  # c, the output of F^ca
+    residual_blocks: SizeOrZero = 3  # per refinement stage
+    embedding_dim: Size = 512  # common space of words, sentences, regions and images
     # How a stage fuses its text: DM-GAN's dynamic memory, AttnGAN's attention, or StackGAN++'s
     # plain join of the condition c, which reads no text (stages of kind J).
     refinement: Literal["dmgan", "attn", "plain"] = "dmgan"
@@ -85,16 +100,16 @@ class ItmConfig:
 
     clip: str = "RN101-quickgelu"  # an open_clip model name, or a folder in open_clip's format
     weights: str = ""  # file with that model's weights; a folder brings its own
-    region_layer: int = 3  # regions: ResNet layer 1-4, or transformer block of a ViT, from 1
-    words: int = 15  # word slots in pre-training
-    learning_rate: float = 2e-4
-    decay: float = 0.98  # of the learning rate, per epoch, down to a tenth
-    betas: tuple[float, float] = (0.5, 0.999)
-    batch: int = 48
-    epochs: int = 150
-    steps: int = 0  # stop after so many steps; 0: after `epochs`
-    image_size: int = 299  # of the crop, before CLIP's own size
-    resize: int = 355  # shorter side before the crop
+    region_layer: Count = 3  # regions: ResNet layer 1-4, or transformer block of a ViT, from 1
+    words: Count = 15  # word slots in pre-training
+    learning_rate: NonNegative = 2e-4
+    decay: Share = 0.98  # of the learning rate, per epoch, down to a tenth
+    betas: tuple[Share, Share] = (0.5, 0.999)
+    batch: Count = 48
+    epochs: Count = 150
+    steps: CountOrZero = 0  # stop after so many steps; 0: after `epochs`
+    image_size: Count = 299  # of the crop, before CLIP's own size
+    resize: Count = 355  # shorter side before the crop
 
 
 @dataclass(frozen=True)
@@ -105,30 +120,30 @@ class DamsmConfig:
     # network, trained with the rest, where images are few and small (damsm_images.SmallNetwork).
     image_network: Literal["inception-v3", "small"] = "inception-v3"
     weights: str = ""  # file with torchvision's Inception-v3 weights, for pre-training
-    word_dim: int = 300  # of the word embedding; the LSTM's states follow from model.embedding_dim
-    dropout: float = 0.5  # of the word embedding, in pre-training
-    gradient_clip: float = 0.25  # largest norm of the text encoder's gradient
-    words: int = 15  # word slots in pre-training
-    learning_rate: float = 2e-3
-    decay: float = 0.98  # of the learning rate, per epoch, down to a tenth
-    betas: tuple[float, float] = (0.5, 0.999)
-    batch: int = 48
-    epochs: int = 600
-    steps: int = 0  # stop after so many steps; 0: after `epochs`
-    image_size: int = 299  # of the crop, and of what the network sees
-    resize: int = 355  # shorter side before the crop (299 * 76 / 64)
+    word_dim: Count = 300  # of the word embedding; the LSTM's states: embedding_dim
+    dropout: Share = 0.5  # of the word embedding, in pre-training
+    gradient_clip: NonNegative = 0.25  # largest norm of the text encoder's gradient
+    words: Count = 15  # word slots in pre-training
+    learning_rate: NonNegative = 2e-3
+    decay: Share = 0.98  # of the learning rate, per epoch, down to a tenth
+    betas: tuple[Share, Share] = (0.5, 0.999)
+    batch: Count = 48
+    epochs: Count = 600
+    steps: CountOrZero = 0  # stop after so many steps; 0: after `epochs`
+    image_size: Count = 299  # of the crop, and of what the network sees
+    resize: Count = 355  # shorter side before the crop (299 * 76 / 64)
 
 
 @dataclass(frozen=True)
 class LossConfig:
     """Weights and sharpness of the losses (Eq. 3-9)."""
 
-    gamma1: float = 4.0  # attention of a word over the regions
-    gamma2: float = 5.0  # pooling of the word scores of a caption
-    gamma3: float = 10.0  # temperature of the matching probabilities
-    lambda1: float = 4.0  # sentence loss of a W stage and of a last J stage
-    lambda2: float = 1.0  # sentence loss of an S stage, word loss of a W and of a last J stage
-    kl: float = 1.0  # conditioning augmentation
+    gamma1: NonNegative = 4.0  # attention of a word over the regions
+    gamma2: NonNegative = 5.0  # pooling of the word scores of a caption
+    gamma3: NonNegative = 10.0  # temperature of the matching probabilities
+    lambda1: NonNegative = 4.0  # sentence loss of a W or last J stage
+    lambda2: NonNegative = 1.0  # sentence loss of an S stage, word loss of a W or last J stage
+    kl: NonNegative = 1.0  # conditioning augmentation
 
 
 @dataclass(frozen=True)
@@ -136,13 +151,13 @@ class DataConfig:
     """Where images and captions come from, and what training does to the images."""
 
     kind: Literal["coco", "cub", "folder", "scenes"] = "coco"
-    captions_per_image: int = 0  # the first so many of each image count, as the paper's 5; 0: all
-    words: int = 12  # L, the word slots in training
-    words_sample: int = 20  # L in sampling
-    resize: int = 304  # shorter side before the crop to the last stage's size (256 * 76 / 64)
+    captions_per_image: CountOrZero = 0  # so many of each image count (the paper: 5); 0: all
+    words: Count = 12  # L, the word slots in training
+    words_sample: Count = 20  # L in sampling
+    resize: Count = 304  # shorter side before the crop to the last stage's size (256 * 76 / 64)
     flip: bool = True
-    scenes: int = 20_000  # number of training scenes (kind "scenes")
-    shapes: int = 4  # the most shapes of a scene; each has one to so many
+    scenes: Count = 20_000  # number of training scenes (kind "scenes")
+    shapes: Count = 4  # the most shapes of a scene; each has one to so many
 
 
 @dataclass(frozen=True)
@@ -150,24 +165,24 @@ class TrainConfig:
     """Optimisation of generator and discriminators."""
 
     optimiser: Literal["adamax", "adam"] = "adamax"
-    generator_rate: float = 2e-5
-    discriminator_rate: float = 2e-5
-    betas: tuple[float, float] = (0.5, 0.999)
-    batch: int = 8  # samples of a step, of all processes together
-    accumulate: int = 1  # parts that a process works through its samples of a step in
-    epochs: int = 300
-    steps: int = 0  # stop after so many steps; 0: after `epochs`
-    ema: float = 0.999
+    generator_rate: NonNegative = 2e-5
+    discriminator_rate: NonNegative = 2e-5
+    betas: tuple[Share, Share] = (0.5, 0.999)
+    batch: Count = 8  # samples of a step, of all processes together
+    accumulate: Count = 1  # parts that a process works through its samples of a step in
+    epochs: Count = 300
+    steps: CountOrZero = 0  # stop after so many steps; 0: after `epochs`
+    ema: Share = 0.999
     precision: Literal["float32", "bfloat16"] = "float32"
     compile: bool = False
-    seed: int = 0
-    log_every: int = 50
-    sample_every: int = 1000
-    checkpoint_every: int = 0  # steps; 0: by time alone
-    checkpoint_seconds: float = 60.0  # a killed run loses at most so much work
-    keep_checkpoints: int = 3
-    score_every: int = 0  # CMD of generated against held-out images; 0: never
-    score_samples: int = 1000
+    seed: CountOrZero = 0
+    log_every: Count = 50
+    sample_every: Count = 1000
+    checkpoint_every: CountOrZero = 0  # steps; 0: by time alone
+    checkpoint_seconds: NonNegative = 60.0  # a killed run loses at most so much work
+    keep_checkpoints: Count = 3
+    score_every: CountOrZero = 0  # CMD of generated against held-out images; 0: never
+    score_samples: Count = 1000
 
 
 @dataclass(frozen=True)
@@ -317,7 +332,7 @@ def _convert(value: Any, kind: Any, path: str, origin: str) -> Any:
     if dataclasses.is_dataclass(kind):
         if not isinstance(value, Mapping):
             raise _wrong(value, "a table", path, origin)
-        known = typing.get_type_hints(kind)
+        known = typing.get_type_hints(kind, include_extras=True)
         for name in value:
             if name not in known:
                 raise _unknown(name, path, known, origin)
@@ -349,28 +364,14 @@ def _convert(value: Any, kind: Any, path: str, origin: str) -> Any:
             choices = ", ".join(map(repr, typing.get_args(kind)))
             raise _wrong(value, f"one of {choices}", path, origin)
         return value
-    if kind is float and type(value) is int and abs(value) <= _LARGEST:
+    kind, allowed = typing.get_args(kind) if typing.get_origin(kind) is Annotated else (kind, None)
+    if kind is float and type(value) is int and abs(value) < 2**53:
         value = float(value)
     if type(value) is not kind:
         raise _wrong(value, f"of type {kind.__name__}", path, origin)
-    if kind is int or kind is float:
-        _refuse_range(value, path, origin)
+    if allowed is not None and not allowed.least <= value <= allowed.most:
+        raise _wrong(value, str(allowed), path, origin)
     return value
-
-
-def _refuse_range(value: int | float, path: str, origin: str) -> None:
-    """Raise GrganError for a number that nothing can be built or trained with."""
-    name = path.rpartition(".")[2].partition("[")[0]
-    if isinstance(value, float):
-        if name in _SHARES and not 0 <= value <= 1:
-            raise _wrong(value, "from 0 to 1", path, origin)
-        if not 0 <= value < math.inf:
-            raise _wrong(value, "finite and not negative", path, origin)
-        return
-    least = 0 if name in _MAY_BE_ZERO else 1
-    most = _LARGEST_SIZE if path.startswith("model.") else _LARGEST
-    if not least <= value <= most:
-        raise _wrong(value, f"from {least:,} to {most:,}", path, origin)
 
 
 def _wrong(value: Any, expected: str, path: str, origin: str) -> GrganError:

@@ -80,9 +80,9 @@ def listed(known: Iterable[str]) -> Completer:
 
 def metrics(ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:
     """Offer the metrics, several of them separated by commas, and all."""
-    from cmdmetric.scoring import METRIC_NAMES
+    from cmdmetric.scoring import METRICS
 
-    return listed((*METRIC_NAMES, "all"))(ctx, param, incomplete)
+    return listed((*METRICS, "all"))(ctx, param, incomplete)
 
 
 def models(ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:

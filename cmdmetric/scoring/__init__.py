@@ -35,7 +35,6 @@ if TYPE_CHECKING:
         metric_of as metric_of,
         value_of as value_of,
     )
-    from cmdmetric.scoring.family.names import METRIC_NAMES as METRIC_NAMES
     from cmdmetric.scoring.family.of_real import values_of_real as values_of_real
     from cmdmetric.scoring.family.wanted import Wanted as Wanted
     from cmdmetric.scoring.grouping import (
@@ -111,7 +110,6 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "cited": "citations citations_of_files",
         "encoding": "Encoding encoding_of",
         "family.catalogue": "METRICS METRIC_OF metric_of value_of",
-        "family.names": "METRIC_NAMES",
         "family.of_real": "values_of_real",
         "family.wanted": "Wanted",
         "grouping": "as_samples caption_rows caption_texts groups_of pairing_of with_places",

@@ -24,7 +24,6 @@ from cmdmetric.scenes.drawing import draw_scene
 from cmdmetric.scoring.encoding import Encoding
 from cmdmetric.scoring.family import computed as family_module
 from cmdmetric.scoring.family.catalogue import METRICS, metrics_named
-from cmdmetric.scoring.family.names import METRIC_NAMES
 from cmdmetric.scoring.family.wanted import Wanted
 from cmdmetric.scoring.networks import Networks
 from tests.conftest import ROOT
@@ -245,10 +244,6 @@ def test_all_is_lenient_and_nothing_else(scenes: Path, encoder: Encoder) -> None
         assert "vendi" in score(scenes, "ALL", encoder=encoder).metrics
     found, everything = metrics_named("vendi, fid")
     assert [metric.name for metric in found] == ["vendi", "fid"] and not everything
-
-
-def test_completion_knows_every_metric() -> None:
-    assert tuple(METRICS) == METRIC_NAMES
 
 
 def test_every_metric_has_its_paragraph() -> None:

@@ -5,42 +5,33 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from cmdmetric.encoders import Encoder, ImageNetwork, LazyEncoder
 from cmdmetric.errors import InputError
-from cmdmetric.features import (
-    Contents,
-    ImageRecords,
-    Looks,
-    digests_of,
-    encode_captions,
-    encode_images,
-    split_records,
+from cmdmetric.evaluator.batch import (
+    Batch,
+    encode_batch,
+    read_in_order,
+    refuse_captions,
 )
+from cmdmetric.evaluator.encoding import IMAGES, apart_from_training, build_encoder, encode_side
 from cmdmetric.inputs import (
     Captions,
     Columns,
     ImageSet,
     Subset,
     captions_along,
-    open_images,
-    read_captions,
 )
 from cmdmetric.metrics import Moments, refuse_differences
 from cmdmetric.scoring import (
-    DEFAULTS,
     CMDScore,
     EncoderOptions,
     Encoding,
-    EncodingOptions,
     Networks,
     Scored,
     Side,
@@ -59,9 +50,6 @@ from cmdmetric.terminal import counted
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
-
-#: What the sides that come in batches are called in a score.
-IMAGES, CAPTIONS = "images in memory", "captions in memory"
 
 
 class Evaluator:
@@ -145,7 +133,7 @@ class Evaluator:
             opened_rl = open_text_side(real_captions, columns)
         self.encoder = options.get("encoder") or build_encoder(options)
         device = self.encoder.device
-        with _apart_from_training(device.type):
+        with apart_from_training(device.type):
             encoding = Encoding(self.encoder, device=device, columns=columns)
             networks = Networks.of(wanted, encoding)
             real_side, self._seen_r = networks.encoded_real(opened_r, encoding)
@@ -160,7 +148,7 @@ class Evaluator:
         self.real_captions: Side | None = None
         if in_order:
             self.real = _with_names(self.real)
-            opened_rl = _read_captions(real_captions, self.real.names or (), "real images")
+            opened_rl = read_in_order(real_captions, self.real.names or (), "real images")
         if opened_rl is not None:
             self.real_captions = encode_side(self.encoder, opened_rl)
         self._batches: list[Batch] = []
@@ -211,7 +199,7 @@ class Evaluator:
             of_all = self.captions or opened_l or opened
             (opened,), opened_l = drawn_of([opened], of_all, subset)
         device = self.encoder.device
-        with _apart_from_training(device.type):
+        with apart_from_training(device.type):
             encoding = Encoding(self.encoder, device=device)
             f, seen = self._networks.encoded(opened, encoding)
         if opened_l is not None:
@@ -268,7 +256,7 @@ class Evaluator:
     def _score_of(self, f: Side, l: Side, seen_f: Mapping[str, NDArray[np.float32]]) -> CMDScore:
         """The score of a generated side, with its metrics; warns of what a reader must know."""
         score = score_of(f, self.real, l, real_captions=self.real_captions)
-        with _apart_from_training(self.encoder.device.type):
+        with apart_from_training(self.encoder.device.type):
             encoding = Encoding(self.encoder, device=self.encoder.device)
             of_captions = self._networks.with_captions(self._seen_r, l, encoding)
         seen = with_generated(of_captions, seen_f)
@@ -321,173 +309,8 @@ class Evaluator:
         return names, {name: each.sha256 for name, each in networks.items()}
 
 
-@dataclass(frozen=True)
-class Batch:
-    """The features of generated images and, where they came along, of their captions."""
-
-    #: (n, d)
-    images: NDArray[np.float32]
-    #: Captions as written, and for each the row of its image.
-    texts: tuple[str, ...]
-    owner: tuple[int, ...]
-    #: (m, d), of the m captions with a word in them, which `kept` numbers.
-    captions: NDArray[np.float32]
-    kept: tuple[int, ...]
-    #: Captions that were cut at the encoder's context length.
-    truncated: int
-    #: What the images are: `cmdmetric.features.split_records`.
-    contents: Contents
-    looks: Looks
-    #: (n, d) by the name of a network beside CLIP: its features of the images.
-    seen: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
-
-    @classmethod
-    def join(cls, batches: Sequence[Batch]) -> Batch:
-        """Several batches (at least one) as one, in their order."""
-        images = np.cumsum([0, *(len(batch.images) for batch in batches)]).tolist()
-        texts = np.cumsum([0, *(len(batch.texts) for batch in batches)]).tolist()
-        return cls(
-            images=np.concatenate([batch.images for batch in batches]),
-            texts=tuple(text for batch in batches for text in batch.texts),
-            owner=tuple(
-                n + i for n, batch in zip(images, batches, strict=False) for i in batch.owner
-            ),
-            captions=np.concatenate([batch.captions for batch in batches]),
-            kept=tuple(n + i for n, batch in zip(texts, batches, strict=False) for i in batch.kept),
-            truncated=sum(batch.truncated for batch in batches),
-            contents=np.concatenate([batch.contents for batch in batches]),
-            looks=np.concatenate([batch.looks for batch in batches]),
-            seen={
-                name: np.concatenate([batch.seen[name] for batch in batches])
-                for name in batches[0].seen
-            },
-        )
-
-    def image_side(self, encoder: Encoder | LazyEncoder) -> Side:
-        """The images as one side of a score, each with a name of its own."""
-        return Side(
-            Moments.from_features(self.images, encoder.provenance("image", IMAGES)),
-            IMAGES,
-            features=self.images,
-            names=tuple(map(_name, range(len(self.images)))),
-            contents=self.contents,
-            looks=self.looks,
-        )
-
-    def caption_side(self, encoder: Encoder | LazyEncoder) -> Side:
-        """The captions as one side of a score, each with the name of its image."""
-        return Side(
-            Moments.from_features(self.captions, encoder.provenance("text", CAPTIONS)),
-            CAPTIONS,
-            features=self.captions,
-            texts=Captions(self.texts, tuple(map(_name, self.owner)), CAPTIONS),
-            kept=self.kept,
-            truncated=self.truncated,
-            contents=digests_of(self.texts[i].encode() for i in self.kept),
-        )
-
-
-def build_encoder(options: EncoderOptions) -> Encoder:
-    """Build an encoder like any other, whatever trainer it is built in.
-
-    Raises:
-        InputError: There is no such model, protocol or device, or its weights cannot be had.
-    """
-    chosen: EncodingOptions = {**DEFAULTS, **options}
-    with _apart_from_training():
-        return Encoder(
-            chosen["model"], chosen["weights"], chosen["protocol"], device=chosen["device"]
-        )
-
-
-def encode_side(encoder: Encoder, opened: Side | ImageSet | Captions) -> Side:
-    """Encode the real images or the captions, if need be.
-
-    Raises:
-        InputError: They were stored under another protocol or encoder, or cannot be encoded.
-    """
-    with _apart_from_training(encoder.device.type):
-        side = Encoding(encoder).side(opened)
-    # The images themselves are not needed again, and cannot be pickled with the evaluator.
-    side = dataclasses.replace(side, images=None)
-    if side.moments.provenance is not None:
-        refuse_differences(side.moments.provenance, encoder.provenance("image", IMAGES))
-    dimensions = encoder.checkpoint.config["embed_dim"]
-    if side.moments.d != dimensions:
-        raise InputError(
-            f"{side.source} has features of {side.moments.d} dimensions, those of "
-            f"{encoder.checkpoint.label} have {dimensions}: they come from two encoders"
-        )
-    return side
-
-
-def encode_batch(
-    encoder: Encoder,
-    images: Source,
-    captions: Sequence[str | Sequence[str]] | None,
-    networks: Mapping[str, ImageNetwork] | None = None,
-) -> Batch:
-    """Encode the images and captions of `Evaluator.update`.
-
-    Raises:
-        InputError: As for `Evaluator.update`.
-    """
-    with _apart_from_training(encoder.device.type):
-        opened = open_images(images)
-        networks = networks or {}
-        beside: list[ImageNetwork] = [ImageRecords(), *networks.values()]
-        found_images = encode_images(opened, encoder, beside=beside)
-        records, *others = found_images.beside
-        what = split_records(np.array(records))
-        # Copies: what many batches keep is mapped from no file.
-        encoded = np.array(found_images.features)
-        seen = {name: np.array(rows) for name, rows in zip(networks, others, strict=True)}
-        nothing: NDArray[np.float32] = np.empty((0, encoded.shape[1]), np.float32)
-        if captions is None:
-            return Batch(encoded, (), (), nothing, (), 0, *what, seen)
-        names = tuple(map(_name, range(len(encoded))))
-        found = _read_captions(captions, names, "images")
-        owner = tuple(map(_index, found.images))
-        if not any(encoder.protocol.clean(text).strip() for text in found.texts):
-            return Batch(encoded, found.texts, owner, nothing, (), 0, *what, seen)
-        texts = encode_captions(found, encoder)
-        features = np.array(texts.features)
-        return Batch(
-            encoded, found.texts, owner, features, texts.kept, texts.truncated, *what, seen
-        )
-
-
 def _counted(n: int | None, unit: str) -> str:
     return f"{unit}s" if n is None else counted(n, unit)
-
-
-def refuse_captions(*, given: bool, expected: bool) -> None:
-    """Raise InputError where an update brings captions that are fixed, or none where it must."""
-    if given and not expected:
-        raise InputError(
-            "the captions were given once, for all images: update takes none then. To give each "
-            "image its own, leave out captions where the evaluator is made"
-        )
-    if expected and not given:
-        raise InputError(
-            "these images have no captions: give theirs to update, or captions for all of them "
-            "where the evaluator is made"
-        )
-
-
-def _read_captions(captions: Any, names: Sequence[str], of: str) -> Captions:
-    """Captions in the order of the images of these names."""
-    what = "captions are a list with an entry for each image, one caption or a list of several"
-    if isinstance(captions, (str, Mapping)):
-        raise InputError(f"{what}, not a {type(captions).__name__}")
-    captions = list(captions)
-    if len(captions) != len(names):
-        raise InputError(f"{what}: there are {len(names)} {of} and {len(captions)} entries")
-    of_image: dict[str, list[Any]] = {}
-    for name, own in zip(names, captions, strict=True):  # a file may be there for each caption
-        several = isinstance(own, (list, tuple, np.ndarray))
-        of_image.setdefault(name, []).extend(own if several else [own])
-    return read_captions(of_image)
 
 
 def _with_names(real: Side) -> Side:
@@ -501,16 +324,6 @@ def _with_names(real: Side) -> Side:
             "its features (cmdmetric moments), or give the images"
         )
     return dataclasses.replace(real, names=tuple(f"#{i}" for i in places), places=places)
-
-
-def _name(index: int) -> str:
-    """The name by which a generated image pairs with its captions, and no real image does."""
-    return f"#generated-{index}"
-
-
-def _index(name: str | None) -> int:
-    """The inverse of `_name`."""
-    return int(str(name).rpartition("-")[2])
 
 
 def _are_same(a: Side | None, b: Side | None) -> bool:
@@ -539,19 +352,3 @@ def _are_near(
     if x[0] != y[0] or x[1].shape != y[1].shape:
         return False
     return float(np.linalg.norm(x[1] - y[1])) <= 1e-4 * float(np.linalg.norm(x[1]))
-
-
-@contextlib.contextmanager
-def _apart_from_training(device: str = "cpu") -> Iterator[None]:
-    """No autocast on a kind of device, float32 by default, and the random numbers left alone.
-
-    Trainers set the first two for training, and a network that is built inherits the second:
-    features would change without a word. Building one also draws random numbers.
-    """
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float32)
-    try:
-        with torch.random.fork_rng(devices=[]), torch.autocast(device, enabled=False):
-            yield
-    finally:
-        torch.set_default_dtype(before)
