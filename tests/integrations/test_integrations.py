@@ -360,8 +360,8 @@ def one_of_two(rank: int, port: int, folder: Path) -> None:
     dist.destroy_process_group()
 
 
-def second_of_two(_: int, port: int, folder: Path) -> None:
-    torch.set_num_threads(1)
+def second_of_two(_: int, port: int, folder: Path, threads: int) -> None:
+    torch.set_num_threads(threads)  # a product's sums are parted by threads: as in the first
     one_of_two(1, port, folder)
 
 
@@ -371,8 +371,9 @@ def test_two_processes_equal_one(distance: Any, expected: CMDScore, tmp_path: Pa
     with socket.socket() as opened:
         opened.bind(("127.0.0.1", 0))
         port = opened.getsockname()[1]
+    how = (port, tmp_path, torch.get_num_threads())
     second = torch.multiprocessing.start_processes(
-        second_of_two, (port, tmp_path), join=False, start_method=PROCESSES.get_start_method()
+        second_of_two, how, join=False, start_method=PROCESSES.get_start_method()
     )
     one_of_two(0, port, tmp_path)
     while not second.join():
