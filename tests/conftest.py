@@ -15,6 +15,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     share = (os.cpu_count() or 1) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
     os.environ.setdefault("OMP_NUM_THREADS", str(max(share, 1)))
 
+# A command that a test starts would compile the whole package anew, where nothing may be kept.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
