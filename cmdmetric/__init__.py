@@ -8,11 +8,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from cmdmetric.lazy import lazy_exports
 from cmdmetric.version import __version__
 
+# As of typing, which takes longer to import than the rest, while a command is deaf to Ctrl-C.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cmdmetric.compare import Versus as Versus, versus as versus
     from cmdmetric.encoders import Encoder as Encoder

@@ -1,6 +1,17 @@
-"""`python -m cmdmetric` is the command `cmdmetric`."""
+"""What pip's scripts `cmd-score` and `cmdmetric` call; `python -m cmdmetric` is the latter."""
 
-from cmdmetric.cli.main import main
+from cmdmetric.cli.start import start
+
+
+def cmd_score() -> None:
+    """The command `cmd-score`."""
+    start("cmdmetric.cli.score", "score", "cmd-score")
+
+
+def cmdmetric() -> None:
+    """The command `cmdmetric`."""
+    start("cmdmetric.cli.main", "main", "cmdmetric")
+
 
 if __name__ == "__main__":
-    main(prog_name="cmdmetric")
+    cmdmetric()

@@ -1,6 +1,12 @@
-"""`python -m grgan_ref` is `grgan`, so that torchrun can start it."""
+"""What pip's script `grgan` calls, and `python -m grgan_ref`, so that torchrun can start it."""
 
-from grgan_ref.cli.main import main
+from cmdmetric.cli.start import start
+
+
+def grgan() -> None:
+    """The command `grgan`."""
+    start("grgan_ref.cli.main", "main", "grgan")
+
 
 if __name__ == "__main__":
-    main(prog_name="grgan")
+    grgan()

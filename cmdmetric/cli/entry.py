@@ -12,9 +12,9 @@ from typing import Any, TextIO
 
 import click
 
+from cmdmetric.cli.start import INTERRUPTED
 from cmdmetric.terminal import say, tell
 
-INTERRUPTED = 130  # what a shell reports for Ctrl-C: 128 + SIGINT
 #: Wrong usage, bad input, or an output that cannot be written.
 WRONG = 2
 #: What libraries say where the system gives them no more memory or threads.

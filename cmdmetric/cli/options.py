@@ -13,7 +13,8 @@ from typing import Any
 import click
 
 from cmdmetric.cli import completion
-from cmdmetric.cli.entry import INTERRUPTED, WRONG
+from cmdmetric.cli.entry import WRONG
+from cmdmetric.cli.start import INTERRUPTED
 from cmdmetric.scoring import DEFAULTS
 from cmdmetric.terminal import as_json, say, tell
 

@@ -133,7 +133,7 @@ def test_help_is_quick_and_complete() -> None:
         [sys.executable, "-X", "importtime", "-m", "cmdmetric", "--help"],
         capture_output=True, text=True, check=False,
     ).stderr  # fmt: skip
-    assert "cmdmetric.cli.main" in imported
+    assert "cmdmetric.cli.score" in imported
     assert not any(name in imported for name in (" torch", " numpy", " scipy", " PIL"))
 
 
