@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Workers that each start a thread for every core wait for one another most of the time. The
@@ -202,20 +202,54 @@ def remembered_inception(of_all_workers: Path, monkeypatch: pytest.MonkeyPatch) 
     tests of what is made of them do not wait for the same passes."""
     from cmdmetric.encoders.inception import Inception, InceptionFeatures
 
-    (folder := of_all_workers / "inception-features").mkdir(exist_ok=True)
-    true = Inception.encode_pixels
+    def rows(self: Inception, pixels: np.ndarray) -> np.ndarray:
+        return np.hstack(true(self, pixels))
 
     def encode(self: Inception, pixels: np.ndarray) -> InceptionFeatures:
-        content = hashlib.sha256(repr((pixels.shape, self.sha256, self.device)).encode())
-        content.update(np.ascontiguousarray(pixels))
-        file = folder / f"{content.hexdigest()}.npz"
-        if not file.exists():
-            found = true(self, pixels)
-            unfinished = file.with_suffix(f".{os.getpid()}.{threading.get_ident()}.npz")
-            np.savez(unfinished, *found)
-            unfinished.replace(file)
-        with np.load(file) as kept:
-            return InceptionFeatures(kept["arr_0"], kept["arr_1"])
+        return InceptionFeatures.of_rows(remembered(self, pixels))
 
+    true = Inception.encode_pixels
+    folder = of_all_workers / "inception-features"
+    remembered = remember(rows, folder, lambda self: (self.sha256, self.device))
     monkeypatch.setattr(Inception, "encode_pixels", encode)
     return folder
+
+
+@pytest.fixture
+def remembered_clip(of_all_workers: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `remembered_inception`, for batches of images that a CLIP has seen."""
+    from cmdmetric.encoders import Encoder
+
+    folder = of_all_workers / "clip-features"
+    remembered = remember(
+        Encoder.encode_pixels, folder, lambda e: (e.fingerprint, e.dtype, e.protocol, e.device)
+    )
+    monkeypatch.setattr(Encoder, "encode_pixels", remembered)
+
+
+@pytest.fixture(autouse=True)
+def remembered_above(request: pytest.FixtureRequest) -> None:
+    """Rooms above the features test what is made of them: they do not encode a batch twice."""
+    if request.path.parent.name in {"scoring", "compare", "report", "integrations"}:
+        request.getfixturevalue("remembered_clip")
+
+
+def remember(
+    encode: Callable[[Any, np.ndarray], np.ndarray],
+    folder: Path,
+    identity: Callable[[Any], object],
+) -> Callable[[Any, np.ndarray], np.ndarray]:
+    """A network's method that computes what the folder does not hold of the same pixels."""
+    folder.mkdir(exist_ok=True)
+
+    def remembered(network: Any, pixels: np.ndarray) -> np.ndarray:
+        content = hashlib.sha256(repr((pixels.shape, identity(network))).encode())
+        content.update(np.ascontiguousarray(pixels))
+        file = folder / f"{content.hexdigest()}.npy"
+        if not file.exists():
+            unfinished = file.with_suffix(f".{os.getpid()}.{threading.get_ident()}.npy")
+            np.save(unfinished, encode(network, pixels))
+            unfinished.replace(file)
+        return np.load(file)
+
+    return remembered

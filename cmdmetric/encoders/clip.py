@@ -87,7 +87,7 @@ class Encoder:
         tell_of_hub_parts(self.checkpoint)
         self._model = build_network(self.checkpoint)
         self._model.eval().requires_grad_(False).to(self.device, DTYPES[dtype])
-        self._tokenizer: Any = _tokenizer(self.checkpoint)
+        self._tokenizer: Any = open_tokenizer(self.checkpoint)
         self._words = WordByWord(self._tokenizer)
         self._context_length = int(self._model.context_length)
         if self._context_length < 3:
@@ -110,6 +110,10 @@ class Encoder:
     def provenance(self, side: str, source: str) -> Provenance:
         """What is stored with moments of this encoder's features; side is "image" or "text"."""
         return self.checkpoint.provenance(self.protocol, side, source, self.dtype)
+
+    def __deepcopy__(self, memo: object) -> Encoder:
+        """Itself: nothing in it changes, and torchmetrics copies a metric with what it holds."""
+        return self
 
     def build(self) -> Encoder:
         """Itself: what `cmdmetric.features.lazy_encoder.LazyEncoder` gives."""
@@ -242,10 +246,17 @@ def _refuse_other_positions(model: torch.nn.Module, file: Path) -> None:
             )
 
 
-def _tokenizer(checkpoint: Checkpoint) -> Any:
+def open_tokenizer(checkpoint: Checkpoint) -> Any:
+    """Give the tokeniser of a checkpoint, as open_clip builds it.
+
+    Raises:
+        InputError: It cannot be had, or needs a library that is not there.
+    """
     try:
         with _quiet:
-            return open_clip.get_tokenizer(checkpoint.architecture)
+            return _open_tokenizer(
+                checkpoint.architecture, checkpoint.architecture_sha256, checkpoint.tokeniser
+            )
     except ModuleNotFoundError as error:
         raise InputError(
             f"{checkpoint.label}: its tokeniser needs {error.name}, which is not installed: "
@@ -253,6 +264,12 @@ def _tokenizer(checkpoint: Checkpoint) -> Any:
         ) from None
     except Exception as error:  # tokenisers of other towers come from the Hub, with its errors
         raise InputError(f"{checkpoint.label}: no tokeniser for this model: {error}") from None
+
+
+@functools.lru_cache(maxsize=4)
+def _open_tokenizer(architecture: str, _config: str, _files: str) -> Any:
+    """open_clip's tokeniser, which takes half a second to build, once for what it is built from."""
+    return open_clip.get_tokenizer(architecture)
 
 
 @contextlib.contextmanager

@@ -29,7 +29,7 @@ if FORK:
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
         if not re.search(r"\.(__main__|integrations|ablation)\b", module.name)
     ]
-    PROCESSES.set_forkserver_preload([*ours, "torch.distributed"])
+    PROCESSES.set_forkserver_preload([*ours, "torch.distributed", "tests.support.warm"])
 
 
 def run_installed(
