@@ -13,6 +13,7 @@ from cmdmetric.compare.stored_scores import (
     against_best,
     entry_of,
     ranking_of,
+    turned_round,
     untested,
     with_slices,
 )
@@ -46,6 +47,7 @@ def rank(found: Sequence[Scored]) -> Comparison:
         entries[best],
     )
     against = with_slices(against, entries[best], {entries[i].name: entries[i] for i in others})
+    notes += turned_round(entries[best], against)
     told = dict.fromkeys([note for each in found for note in each.score.warnings] + notes)
     return Comparison(tuple(entries[i] for i in order), against, ranked_by, tuple(told))
 

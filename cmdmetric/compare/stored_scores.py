@@ -101,6 +101,7 @@ def compare(scores: Sequence[Stored] | Mapping[str, Stored]) -> Comparison:
     notes += untested(best, others)
     against = against_best([(x, _gap(x, best), family_gaps(x, best), False) for x in tested], best)
     against = with_slices(against, best, {other.name: other for other in others})
+    notes += turned_round(best, against)
     return Comparison((best, *others), against, ranked_by, tuple(notes))
 
 
@@ -233,6 +234,17 @@ def untested(best: Entry, others: Sequence[Entry]) -> list[str]:
     return [
         f"not tested against {best.name}: {', '.join(names)}. {why}: no error bar includes the "
         "generated images (moments alone, or images of one caption)"
+    ]
+
+
+def turned_round(best: Entry, against: Sequence[Against]) -> list[str]:
+    """Tell where the order, which is that of CMD as scored, is not that of what is tested."""
+    names = [each.name for each in against if each.difference < 0]
+    if not names:
+        return []
+    return [
+        f"{best.name} has the lowest CMD as scored; debiased, which is what the tests compare, "
+        f"{' and '.join(names)} would be before it"
     ]
 
 

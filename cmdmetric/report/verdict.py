@@ -76,7 +76,11 @@ def of_comparison(data: Comparison) -> str:
         if only.p_value is None:
             return f"{told}."
         return f"{told}: {chance(only.p_value)}."
-    apart = [each for each in others if each.p_adjusted is not None and each.p_adjusted < 0.05]
+    apart = [
+        each
+        for each in others
+        if each.p_adjusted is not None and each.p_adjusted < 0.05 and each.difference > 0
+    ]
     known = [each for each in others if each.p_adjusted is not None]
     if len(apart) == len(data.entries) - 1:
         return f"{best} is best, beyond chance."

@@ -18,6 +18,7 @@ from cmdmetric.compare import plan
 from cmdmetric.compare.stored_scores import compare
 from cmdmetric.errors import InputError
 from cmdmetric.report.compare_page import render_compare
+from cmdmetric.report.verdict import of_comparison
 from cmdmetric.scoring import Signature
 from tests.support.commands import run
 from tests.support.reports import Page
@@ -59,6 +60,19 @@ def test_ranking_and_significance(tmp_path: Path) -> None:
     assert b.p_adjusted == pytest.approx(b.p_value)
     assert b.low == pytest.approx(1 - stats.t.ppf(0.975, 29_999) * 0.5, rel=1e-6)
     assert result.warnings == () and result.ranked_by == "cmd"
+
+
+def test_an_order_that_the_tests_turn_round_is_told(tmp_path: Path) -> None:
+    noisier = score(8.1, 0.1)
+    noisier["uncertainty"]["cmd"]["debiased"] = 7.1
+    files = stored(tmp_path, a=score(8.0), b=noisier, c=score(12.0))
+    result = compare(files)
+    assert [entry.name for entry in result.entries] == ["a", "b", "c"]
+    b, c = result.against_best
+    assert b.difference < 0 < c.difference and b.p_adjusted < 0.05
+    (note,) = result.warnings
+    assert "a has the lowest CMD as scored" in note and note.endswith("b would be before it")
+    assert "is best" not in of_comparison(result)
 
 
 def test_fewer_images_are_ranked_without_the_excess(tmp_path: Path) -> None:
