@@ -22,6 +22,8 @@ from cmdmetric.uncertainty import Gap, Value, differ, gap_of, holm
 
 #: What CMD is called among the numbers of a score.
 _CMD = "cmd"
+#: What a number of the family is, of the numbers in its JSON.
+_OF_VALUE = ("value", "standard_error", "low", "high")
 
 
 @dataclass(frozen=True)
@@ -476,9 +478,9 @@ def _metrics(content: Mapping[str, Any], known: Mapping[str, float | None]) -> d
     found = {}
     single = content.get("draws") in (None, content.get("n"))
     for name, stored in (content.get("metrics") or {}).items():
-        value, error = (known.get(f"metrics.{name}.{key}") for key in ("value", "standard_error"))
-        if value is not None and math.isfinite(value):
-            error = error if error is None or math.isfinite(error) else None
-            own = {**stored, "value": value, "standard_error": error}
-            found[name] = value_of(name, own, single=single)
+        numbers = {key: known.get(f"metrics.{name}.{key}") for key in _OF_VALUE}
+        own = {k: v for k, v in numbers.items() if v is not None and math.isfinite(v)}
+        if "value" in own:
+            nothing = dict.fromkeys(_OF_VALUE)
+            found[name] = value_of(name, {**stored, **nothing, **own}, single=single)
     return found

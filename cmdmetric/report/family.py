@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from cmdmetric.report.data import ReportData
 from cmdmetric.report.figures import Mark, scale_of, whiskers
-from cmdmetric.uncertainty import Z95, Value
+from cmdmetric.uncertainty import Value
 
 #: What the numbers are of, in the order of a page, with the names that papers use.
 ASPECTS: dict[str, dict[str, str]] = {
@@ -100,11 +100,8 @@ def drawn(number: Number) -> Markup:
 
 
 def mark_of(value: Value, colour: str) -> Mark:
-    """A value with its 95 % interval, as its standard error has it."""
-    if value.standard_error is None:
-        return Mark(value.value, None, None, colour)
-    reach = Z95 * value.standard_error
-    return Mark(value.value, value.value - reach, value.value + reach, colour)
+    """A value with its 95 % interval, where it has one."""
+    return Mark(value.value, value.low, value.high, colour)
 
 
 def told(mark: Mark) -> str:

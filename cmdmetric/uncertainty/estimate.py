@@ -21,6 +21,10 @@ ROUNDING = 1e-7
 #: Numbers of samples that differ by more than this share make biased numbers incomparable.
 SAMPLES = 0.01
 
+#: What is found from sections varies more than these tell, by so much, and they tell it as well as
+#: so many degrees of freedom do, or fewer (benchmarks/results/family_errors.md).
+_SECTIONED, _PARTITIONED = 1.1, 16
+
 #: By side "f", "r": what was drawn together (n,), or None, as in `cmdmetric.uncertainty.Drawn`.
 Groups = Mapping[str, NDArray[np.generic] | None]
 
@@ -44,6 +48,10 @@ class Value:
     unbiased: bool = False
     #: The network beside CLIP that it is made of the features of; None for any other number.
     network: str | None = None
+    #: The 95 % interval of what other samples, as many, score on average; None where the standard
+    #: error is.
+    low: float | None = None
+    high: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +73,8 @@ class Measured:
         weights: (n,) of such a mean, how much of it each generated image has; they add up to one.
         of_images: (n,) the score of each generated image, of a mean whose error bar is found from
             something else than these. It depends on no other generated image.
+        is_square: whether it is a distance of squares, whose variance grows with it.
+        is_cautious: as in `Variance.interval`.
 
     A share is NaN where a sample has no part in the number, as an image without a caption.
     """
@@ -80,6 +90,8 @@ class Measured:
     is_mean: bool = False
     weights: Array | None = None
     of_images: Array | None = None
+    is_square: bool = False
+    is_cautious: bool = False
 
     @property
     def of_each(self) -> Array | None:
@@ -103,9 +115,11 @@ class Measured:
             of_partitions = self.sections.var(axis=1, ddof=1) / self.sections.shape[1]
             if not of_partitions.any():
                 return None
-            # As many degrees of freedom as differences that it is found from.
-            freedom = self.sections.size - len(self.sections)
-            return Variance(float(of_partitions.mean()), freedom=freedom)
+            # As many degrees of freedom as differences that it is found from, as far as these know
+            # nothing of one another: partitions of one set know the same samples.
+            freedom = min(_PARTITIONED, self.sections.size - len(self.sections))
+            measured = _SECTIONED**2 * float(of_partitions.mean())
+            return Variance(measured, counted=1.0, freedom=freedom)
         if not self.shares:
             return None
         sides, shares = [], []
@@ -132,8 +146,12 @@ class Measured:
         return None if variance is None else variance.standard_error
 
     def to_value(self, groups: Groups) -> Value:
-        """The number and its standard error."""
-        return Value(self.value, self.standard_error(groups))
+        """The number, its standard error and its interval."""
+        variance = self.variance(groups)
+        if variance is None:
+            return Value(self.value)
+        low, high = variance.interval(self.value, square=self.is_square, cautious=self.is_cautious)
+        return Value(self.value, variance.standard_error, low=low, high=high)
 
 
 @dataclass(frozen=True)

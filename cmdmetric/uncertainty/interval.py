@@ -78,9 +78,13 @@ class Variance:
         left = self.measured - (self.counted - 1) * self.noise
         return math.sqrt(max(left, self.measured / self.counted) + self.chance)
 
-    def interval(self, value: float, *, square: bool = False, of: int = 1) -> tuple[float, float]:
+    def interval(
+        self, value: float, *, square: bool = False, cautious: bool = False, of: int = 1
+    ) -> tuple[float, float]:
         """The 95 % interval round a value.
 
+        cautious: whether the upper bound of a distance takes second-order noise off its variance
+            once alone: of a set that happens to lie near so much of it is not told.
         of: how many such intervals are to hold together in 95 % of cases (Bonferroni).
         square: whether it is a distance of squares, so that what is no second-order noise in its
             variance is proportional to its true value, and no part of the interval is below zero.
@@ -94,20 +98,20 @@ class Variance:
         freedom = min(self.freedom, 1e9)  # a normal distribution
         reach = float(stdtrit(freedom, 1 - 0.025 / of))
         ts = (_unskewed(t, self.skewness) for t in (reach, -reach))
-        low, high = (self._bound(value, t, square) for t in ts)
+        low, high = (self._bound(value, t, square, cautious) for t in ts)
         return (max(0.0, low), max(0.0, high)) if square else (low, high)
 
-    def _bound(self, value: float, t: float, square: bool) -> float:
+    def _bound(self, value: float, t: float, square: bool, cautious: bool) -> float:
         """The true value that would be t standard errors below the one found."""
         if not square:
             return value - t * self.standard_error
-        measured, rate = self.measured, 0.0
+        measured, rate, taken = self.measured, 0.0, self.counted - (cautious and t < 0)
         if t < 0:  # where a distance happens to be low, its variance does: three standard errors
             measured *= 1 + min(0.3, 3 * math.sqrt(2 / self.freedom))
-        if self.noise < measured / 2:
-            rate = (measured - 2 * self.noise) / max(value, math.sqrt(self.noise))
+        if self.noise < measured / taken:
+            rate = (measured - taken * self.noise) / max(value, math.sqrt(self.noise))
         noise = min(self.noise, measured)
-        inner = rate * value + noise + t * t * rate * rate / 4
+        inner = rate * value + noise + self.chance + t * t * rate * rate / 4
         found = value + t * t * rate / 2 - t * math.sqrt(max(0.0, inner))
         wide = value - t * self.standard_error * self.tails
         return min(found, wide) if t > 0 else max(found, wide)

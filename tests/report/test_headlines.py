@@ -105,10 +105,12 @@ def test_the_report_draws_them() -> None:
     import dataclasses
 
     f, r, l = sides(60)
-    score = dataclasses.replace(score_of(f, r, l), metrics={"clipscore": Value(1.2, 0.1)})
+    score = dataclasses.replace(
+        score_of(f, r, l), metrics={"clipscore": Value(1.2, 0.1, low=1.01, high=1.41)}
+    )
     text = render(gather(score, f, r, l, of_real={"clipscore": 1.7}))
     assert Page(text).mistakes == []
-    assert "CLIPScore 1.2, 95 % interval 1.004 to 1.396; real images 1.7" in text
+    assert "CLIPScore 1.2, 95 % interval 1.01 to 1.41; real images 1.7" in text
     assert "1.7000" in text
 
 

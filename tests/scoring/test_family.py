@@ -270,7 +270,7 @@ def test_command(scenes: Path, tmp_path: Path) -> None:
         assert result["metrics"]["vendi"].pop(form).startswith("VENDI|")
     assert result["metrics"]["vendi"] == {
         "value": pytest.approx(result["metrics"]["vendi"]["value"]),
-        "standard_error": pytest.approx(result["metrics"]["vendi"]["value"] / 5, rel=1),
+        **dict.fromkeys(("standard_error", "low", "high")),  # of fewer than 100 images
         "better": "higher",
         "unbiased": False,
         "network": None,

@@ -93,7 +93,8 @@ def value_of(number: str, stored: Mapping[str, Any], *, single: bool) -> Value:
     Raises:
         KeyError, TypeError, ValueError: It has no value, or not of the type that it has.
     """
-    error, better, network = (stored.get(k) for k in ("standard_error", "better", "network"))
+    better, network = stored.get("better"), stored.get("network")
+    error, low, high = (_number(stored.get(key)) for key in ("standard_error", "low", "high"))
     unbiased = bool(stored.get("unbiased"))
     metric = metric_of(number, None if network is None else str(network))
     if "better" not in stored and metric is not None:
@@ -101,11 +102,17 @@ def value_of(number: str, stored: Mapping[str, Any], *, single: bool) -> Value:
         unbiased = number in metric.unbiased and (single or metric.is_mean)
     return Value(
         float(stored["value"]),
-        None if error is None else float(error),
+        error,
         better if better in ("lower", "higher") else None,
         unbiased,
         None if network is None else str(network),
+        low,
+        high,
     )
+
+
+def _number(stored: Any) -> float | None:
+    return None if stored is None else float(stored)
 
 
 def metrics_named(metrics: str | Iterable[str]) -> tuple[tuple[Metric, ...], bool]:

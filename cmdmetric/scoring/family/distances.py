@@ -204,4 +204,5 @@ def _distance(
         shares,
         noise=found.second_order * (1 - common**2) ** 2,
         bias=found.bias if known else None,
+        is_square=True,
     )

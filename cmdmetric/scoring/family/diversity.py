@@ -11,9 +11,6 @@ from cmdmetric.metrics import NEIGHBOURS, vendi_influence
 from cmdmetric.scoring.family.metric import Given, Metric
 from cmdmetric.uncertainty import EXCEPTIONS, Measured
 
-#: Density varies more than its halves tell, by so much (in simulations by 0.8 to 1.4).
-_DENSITY = 1.25
-
 
 def precision_to_coverage(given: Given, k: int = NEIGHBOURS) -> list[Measured]:
     """Precision and recall (Kynkäänniemi et al. 2019), density and coverage (Naeem et al. 2020).
@@ -35,9 +32,6 @@ def precision_to_coverage(given: Given, k: int = NEIGHBOURS) -> list[Measured]:
         [of.within(of_f == part, of_r == part).scores(k) for part in range(int(of_f.max()) + 1)]
         for of, (of_f, of_r) in zip(divided, divisions, strict=True)
     ])  # fmt: skip
-    density = values[..., 2]
-    middle = density.mean(axis=1, keepdims=True)
-    density[...] = middle + _DENSITY * (density - middle)
     return [of if few[i] else replace(of, sections=values[..., i]) for i, of in enumerate(numbers)]
 
 
@@ -64,12 +58,15 @@ PRDC_K3 = Metric(
 )
 
 
+#: Of fewer images the Vendi score's error bar is a tenth too small.
+_FEWEST = 100
+
+
 def vendi(given: Given) -> list[Measured]:
     """The Vendi score (Friedman and Dieng 2023) of the generated images."""
     f = given.features("f")
-    # Two images move it alike whatever they are: that tells no error.
     found = vendi_influence(f)
-    shares = {"f": found.of_images / len(f)} if len(f) > 2 else {}
+    shares = {"f": found.of_images / len(f)} if len(f) >= _FEWEST else {}
     return [Measured(found.score, shares, bias=None)]
 
 

@@ -135,6 +135,8 @@ def kid_of(network: str, given: Given) -> list[Measured]:
             counted=2 * found.parts,
             chance=value.std**2 / value.subsets,
             bias=0.0 if given.apart_for(network) else None,
+            is_square=True,
+            is_cautious=True,
         )
     ]
 
@@ -167,4 +169,6 @@ def _discrepancy(found: MMDInfluence, value: float, more: float = 0.0) -> Measur
     """Measure a value that is by `more` higher than the unbiased estimate."""
     shares = {"f": found.of_x / len(found.of_x), "r": found.of_y / len(found.of_y)}
     bias = None if found.bias is None else found.bias + more
-    return Measured(value, shares, noise=found.second_order, bias=bias)
+    return Measured(
+        value, shares, noise=found.second_order, bias=bias, is_square=True, is_cautious=True
+    )
