@@ -19,8 +19,8 @@ from cmdmetric.scoring import fields_of, merge, stored_set
 from cmdmetric.scoring.signature import Signature
 from tests.support.pictures import noisy_colours, scenes
 
-#: Images of a side: more draws than an interval takes.
-COUNT = 60
+#: Images of a side: enough that debiased values are given in sixteen dimensions.
+COUNT = 640
 #: Features of other batches differ by the rounding of float32.
 ROUNDING = 1e-6
 
@@ -33,13 +33,13 @@ def score(*sources: Any, encoder: Encoder, **options: Any) -> CMDScore:
 
 @pytest.fixture(scope="module")
 def sides(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Sixty generated and sixty real images, and two captions for each, by name."""
+    """Generated and real images, and two captions for each, by name."""
     folder = tmp_path_factory.mktemp("sides")
     for name, seed in (("generated", 0), ("real", 1)):
         (folder / name).mkdir()
         for i, pixels in enumerate(noisy_colours(COUNT, seed)):
-            Image.fromarray(pixels).save(folder / name / f"{i:02d}.png")
-    rows = [f"{i:02d}.png,a thing number {i} seen {how}\n" for i in range(COUNT) for how in "ab"]
+            Image.fromarray(pixels).save(folder / name / f"{i:03d}.png")
+    rows = [f"{i:03d}.png,a thing number {i} seen {how}\n" for i in range(COUNT) for how in "ab"]
     (folder / "captions.csv").write_text("image,caption\n" + "".join(rows))
     return folder
 
@@ -143,10 +143,11 @@ def test_other_photographs_of_the_same_number_sign_otherwise(
 
 def test_a_signature_of_an_older_release_is_compared_as_far_as_it_goes(whole: CMDScore) -> None:
     content = whole.to_dict()
-    old = {**content, "signature": "CMD|proto:grgan|model:x|f:60|r:60|l:120|dtype:fp32|v:0.1.0"}
+    of_old = f"CMD|proto:grgan|model:x|f:{COUNT}|r:{COUNT}|l:{2 * COUNT}"
+    old = {**content, "signature": f"{of_old}|dtype:fp32|v:0.1.0"}
     del old["schema"]
     assert differences_of(setting_of(content), setting_of(old)) == []
-    old["signature"] = old["signature"].replace("r:60", "r:61")
+    old["signature"] = old["signature"].replace(f"r:{COUNT}", f"r:{COUNT + 1}")
     assert differences_of(setting_of(content), setting_of(old)) == ["real images"]
 
 
