@@ -254,9 +254,9 @@ def open_tokenizer(checkpoint: Checkpoint) -> Any:
     """
     try:
         with _quiet:
-            return _open_tokenizer(
-                checkpoint.architecture, checkpoint.architecture_sha256, checkpoint.tokeniser
-            )
+            if checkpoint.tokeniser == "CLIP":  # those of others have files, which may change
+                return _clip_tokenizer(checkpoint.architecture, checkpoint.architecture_sha256)
+            return open_clip.get_tokenizer(checkpoint.architecture)
     except ModuleNotFoundError as error:
         raise InputError(
             f"{checkpoint.label}: its tokeniser needs {error.name}, which is not installed: "
@@ -267,8 +267,8 @@ def open_tokenizer(checkpoint: Checkpoint) -> Any:
 
 
 @functools.lru_cache(maxsize=4)
-def _open_tokenizer(architecture: str, _config: str, _files: str) -> Any:
-    """open_clip's tokeniser, which takes half a second to build, once for what it is built from."""
+def _clip_tokenizer(architecture: str, _config: str) -> Any:
+    """open_clip's own tokeniser, which takes half a second to build, once for a configuration."""
     return open_clip.get_tokenizer(architecture)
 
 
