@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from cmdmetric.compare.stored_scores import Comparison as Comparison, compare as compare
     from cmdmetric.compare.two_generators import Versus as Versus, versus as versus
     from cmdmetric.compare.words import (
+        SIGNIFICANT as SIGNIFICANT,
         chance as chance,
         fixed as fixed,
         p_of as p_of,
@@ -40,6 +41,6 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "ranking": "rank",
         "stored_scores": "Comparison compare",
         "two_generators": "Versus versus",
-        "words": "chance fixed p_of verdict",
+        "words": "SIGNIFICANT chance fixed p_of verdict",
     },
 )

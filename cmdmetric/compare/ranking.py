@@ -8,15 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cmdmetric.compare.stored_scores import (
-    Comparison,
-    against_best,
-    entry_of,
-    ranking_of,
-    turned_round,
-    untested,
-    with_slices,
-)
+from cmdmetric.compare.order import ranking_of, turned_round, untested
+from cmdmetric.compare.stored_scores import Comparison, against_best, entry_of, with_slices
 from cmdmetric.compare.two_generators import difference_of, gaps_of, share_captions, twins
 from cmdmetric.scoring import Scored
 from cmdmetric.uncertainty import Difference, Gap

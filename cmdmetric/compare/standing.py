@@ -78,7 +78,9 @@ def _p_values(
         against = {each.name: each for each in result.against_best}
         tested = {place: against.get(entries[place].name) for place in others}
         if name == "cmd":
-            return {place: each.p_adjusted if each else None for place, each in tested.items()}
+            # Of one that the test puts before the best no mark would be true.
+            told = {place: each for place, each in tested.items() if each and each.difference >= 0}
+            return {place: each.p_adjusted for place, each in told.items()}
         gaps = {place: each.metrics.get(name) if each else None for place, each in tested.items()}
         if any(gaps.values()):
             return {place: gap.p_adjusted if gap else None for place, gap in gaps.items()}

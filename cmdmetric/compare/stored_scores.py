@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 from cmdmetric.compare.lines import compare_lines
 from cmdmetric.compare.models import Against, Entry
+from cmdmetric.compare.order import ranking_of, turned_round, untested
 from cmdmetric.compare.signatures import signed
 from cmdmetric.errors import InputError
 from cmdmetric.gate import SAME_CAPTIONS, differences_of, numbers, setting_of
@@ -33,7 +34,8 @@ class Comparison:
     entries: tuple[Entry, ...]
     #: Of the others those whose difference from the best has an error bar.
     against_best: tuple[Against, ...]
-    #: What they are ranked by: "cmd", or "debiased" where their numbers of images differ.
+    #: What they are ranked by: "cmd", or "debiased" where their numbers of images differ or the
+    #: debiased values, which the tests compare, stand in another order.
     ranked_by: str
     warnings: tuple[str, ...]
 
@@ -75,8 +77,9 @@ Stored: TypeAlias = "CMDScore | str | os.PathLike[str] | Mapping[str, Any]"
 def compare(scores: Sequence[Stored] | Mapping[str, Stored]) -> Comparison:
     """Rank scores, the best first, and tell which differ from the best beyond chance.
 
-    They are ranked by CMD; where their numbers of generated images, or of draws among them, differ
-    by more than 1 %, by the debiased CMD. Scores do not tell which images belong to one caption, so
+    They are ranked by CMD; by the debiased CMD, which is what the tests compare, where that gives
+    another order, or where their numbers of generated images, or of draws among them, differ by
+    more than 1 %. Scores do not tell which images belong to one caption, so
     the samples count as independent: as a rule the errors are too large where the models drew the
     same captions, and `cmd-score A captions.json --versus B` is sharper.
 
@@ -205,49 +208,6 @@ def with_slices(
 def _of_slice(one: Value, two: Value, of: int) -> Gap:
     errors = [value.standard_error for value in (one, two) if value.standard_error is not None]
     return gap_of(one.value - two.value, math.hypot(*errors) if len(errors) == 2 else None, of=of)
-
-
-def ranking_of(entries: Sequence[Entry]) -> tuple[list[int], str, list[str]]:
-    """Give the order of the models, the best first, what it is by, and what one must know of it."""
-    notes = []
-    counts = [entry.n for entry in entries if entry.n is not None]
-    if len(counts) < len(entries):
-        notes.append("not every score says of how many images it is; they are taken for equal")
-    ranked_by = "cmd"
-    if any(differ(one.sizes, two.sizes) for one in entries for two in entries):
-        advice = "fewer images score higher for that alone, so the ranking may mean nothing"
-        if all(entry.debiased is not None for entry in entries):
-            ranked_by = "debiased"
-            advice = "they are ranked by the debiased CMD"
-        of = f"{min(counts):,} to {max(counts):,} generated images"
-        if min(counts) == max(counts):
-            of = f"{counts[0]:,} generated images of different numbers of captions"
-        notes.append(f"the scores are of {of}: {advice}")
-    values = [e.cmd if ranked_by == "cmd" or e.debiased is None else e.debiased for e in entries]
-    return sorted(range(len(entries)), key=values.__getitem__), ranked_by, notes
-
-
-def untested(best: Entry, others: Sequence[Entry]) -> list[str]:
-    """Tell a reader which models cannot be tested against the best."""
-    names = [entry.name for entry in others if not (entry.has_errors and best.has_errors)]
-    if not names:
-        return []
-    why = best.name if not best.has_errors else ", ".join(names)
-    return [
-        f"not tested against {best.name}: {', '.join(names)}. {why}: no error bar includes the "
-        "generated images (moments alone, or images of one caption)"
-    ]
-
-
-def turned_round(best: Entry, against: Sequence[Against]) -> list[str]:
-    """Tell where the order, which is that of CMD as scored, is not that of what is tested."""
-    names = [each.name for each in against if each.difference < 0]
-    if not names:
-        return []
-    return [
-        f"{best.name} has the lowest CMD as scored; debiased, which is what the tests compare, "
-        f"{' and '.join(names)} would be before it"
-    ]
 
 
 def against_best(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from cmdmetric.compare import Against, Comparison, Entry, chance, p_of
+from cmdmetric.compare import SIGNIFICANT, Against, Comparison, Entry, chance, p_of
 from cmdmetric.report import figures, headlines
 from cmdmetric.report.compared import MODELS, compared_images
 from cmdmetric.report.data import ComparedImages, Published
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 #: Characters of a model's name that a figure has room for.
 NAME = 18
-#: The level at which two models differ beyond chance.
-LEVEL = 0.05
 
 
 def write_compare_report(
@@ -133,7 +131,7 @@ def _said(each: Against, models: int) -> str:
     """Whether a model differs from the best, in plain words and with the p-value."""
     if each.p_value is None or each.p_adjusted is None:
         return "not known: the numbers of images differ"
-    apart = "differs beyond chance" if each.p_adjusted < LEVEL else "may be equal"
+    apart = "differs beyond chance" if each.p_adjusted < SIGNIFICANT else "may be equal"
     several = f"; {p_of(each.p_adjusted)} for {models} comparisons" if models > 1 else ""
     return f"{apart}: {chance(each.p_value)} ({p_of(each.p_value)}{several})"
 

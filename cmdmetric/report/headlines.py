@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from cmdmetric.compare import Entry
+from cmdmetric.compare import SIGNIFICANT, Entry
 from cmdmetric.report.data import Clouds, Published, Similarity, Spectrum
 from cmdmetric.scoring import CMDScore
 from cmdmetric.terminal import percent, shown
@@ -14,8 +14,6 @@ from cmdmetric.uncertainty import Gap, Step
 
 #: What is less than this share of something is no difference to speak of.
 NOTABLE = 0.1
-#: The level at which numbers differ beyond chance.
-_LEVEL = 0.05
 #: The most characters of a model's name, and the most slices that are named.
 _NAME, _NAMED = 60, 4
 
@@ -141,7 +139,9 @@ def parts_title(entries: Sequence[Entry]) -> str:
         part = "quality" if quality > fit else "fit to captions"
         return f"{name} loses in both parts, most in {part}"
     if quality <= 0 and fit <= 0:
-        return f"{name} is level with the best in both parts"
+        if quality == fit == 0:
+            return f"{name} is level with the best in both parts"
+        return f"As scored, {name} is the lower in both parts"
     lost, won = ("quality", "fit to captions") if quality > 0 else ("fit to captions", "quality")
     return f"{name} loses in {lost}, and gains in {won}"
 
@@ -155,7 +155,7 @@ def slices_title(name: str, slices: Mapping[str, Mapping[str, Gap]]) -> str:
         if gap is None or gap.p_adjusted is None:
             continue
         tested = True
-        if gap.p_adjusted < _LEVEL:
+        if gap.p_adjusted < SIGNIFICANT:
             found["worse" if gap.value > 0 else "better"].append(shown(label, _NAME))
     told = [
         f"{word} in {', '.join(labels[:_NAMED])}{' and others' if len(labels) > _NAMED else ''}"

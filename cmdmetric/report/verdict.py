@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from cmdmetric.compare import Comparison, chance, verdict
+from cmdmetric.compare import SIGNIFICANT, Comparison, chance, verdict
 from cmdmetric.report.data import ReportData
 from cmdmetric.report.headlines import NOTABLE, spectrum_title
 from cmdmetric.scoring import CMDScore
@@ -76,16 +76,17 @@ def of_comparison(data: Comparison) -> str:
         if only.p_value is None:
             return f"{told}."
         return f"{told}: {chance(only.p_value)}."
-    apart = [
-        each
-        for each in others
-        if each.p_adjusted is not None and each.p_adjusted < 0.05 and each.difference > 0
-    ]
     known = [each for each in others if each.p_adjusted is not None]
-    if len(apart) == len(data.entries) - 1:
-        return f"{best} is best, beyond chance."
-    if not known:
-        return f"{best} has the lowest CMD; whether it is better than the others is not known."
+    apart = [each for each in known if (each.p_adjusted or 0.0) < SIGNIFICANT]
+    beaten = ", ".join(each.name for each in apart if each.difference > 0)
+    before = ", ".join(each.name for each in apart if each.difference < 0)
     alike = ", ".join(each.name for each in known if each not in apart)
-    beaten = f"; it is better than {', '.join(each.name for each in apart)}" if apart else ""
-    return f"{best} has the lowest CMD, but cannot be told from {alike}{beaten}."
+    lowest = f"{best} has the lowest {'debiased ' if data.ranked_by == 'debiased' else ''}CMD"
+    if not known:
+        return f"{lowest}; whether it is better than the others is not known."
+    if not alike and not before and len(known) == len(data.entries) - 1:
+        return f"{best} is best, beyond chance."
+    told = [f"it cannot be told from {alike}"] if alike else []
+    told += [f"it is better than {beaten}"] if beaten else []
+    told += [f"it is worse than {before}, debiased"] if before else []
+    return f"{'; '.join([lowest, *told])}."

@@ -15,6 +15,7 @@ import pytest
 from scipy import stats
 
 from cmdmetric.compare import plan
+from cmdmetric.compare.standing import marks_of
 from cmdmetric.compare.stored_scores import compare
 from cmdmetric.errors import InputError
 from cmdmetric.report.compare_page import render_compare
@@ -62,17 +63,35 @@ def test_ranking_and_significance(tmp_path: Path) -> None:
     assert result.warnings == () and result.ranked_by == "cmd"
 
 
-def test_an_order_that_the_tests_turn_round_is_told(tmp_path: Path) -> None:
+def test_where_the_tested_difference_turns_the_order_round_it_is_the_order(tmp_path: Path) -> None:
+    """Order, verdict and marks say one thing: that of the debiased CMD, which is tested."""
     noisier = score(8.1, 0.1)
     noisier["uncertainty"]["cmd"]["debiased"] = 7.1
     files = stored(tmp_path, a=score(8.0), b=noisier, c=score(12.0))
     result = compare(files)
-    assert [entry.name for entry in result.entries] == ["a", "b", "c"]
-    b, c = result.against_best
-    assert b.difference < 0 < c.difference and b.p_adjusted < 0.05
+    assert [entry.name for entry in result.entries] == ["b", "a", "c"]
+    assert result.ranked_by == "debiased"
+    assert all(each.difference > 0 for each in result.against_best)
     (note,) = result.warnings
-    assert "a has the lowest CMD as scored" in note and note.endswith("b would be before it")
-    assert "is best" not in of_comparison(result)
+    assert "by CMD as scored the order is a, b, c" in note
+    assert marks_of(result)["cmd"] == ["best", "", ""]
+    assert of_comparison(result) == "b is best, beyond chance."
+    two = compare(files[:2])
+    assert [entry.name for entry in two.entries] == ["b", "a"]
+    assert of_comparison(two).startswith("b is better than a: ")
+
+
+def test_an_order_that_is_not_what_is_tested_is_told(tmp_path: Path) -> None:
+    """Of one model no debiased value is known, so all are ranked by CMD as scored."""
+    noisier, bare = score(8.1, 0.1), score(12.0)
+    noisier["uncertainty"]["cmd"]["debiased"] = 7.1
+    bare["uncertainty"]["cmd"] |= {"debiased": None, "low": None, "high": None}
+    result = compare(stored(tmp_path, a=score(8.0), b=noisier, c=bare))
+    assert [entry.name for entry in result.entries] == ["a", "b", "c"]
+    assert result.against_best[0].difference < 0 and result.against_best[0].p_adjusted < 0.05
+    assert any(note.endswith("b would be before it") for note in result.warnings)
+    assert marks_of(result)["cmd"][:2] == ["best", "unknown"]
+    assert of_comparison(result) == "a has the lowest CMD; it is worse than b, debiased."
 
 
 def test_fewer_images_are_ranked_without_the_excess(tmp_path: Path) -> None:
