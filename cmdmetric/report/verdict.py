@@ -86,7 +86,7 @@ def of_comparison(data: Comparison) -> str:
         return f"{lowest}; whether it is better than the others is not known."
     if not alike and not before and len(known) == len(data.entries) - 1:
         return f"{best} is best, beyond chance."
-    told = [f"it cannot be told from {alike}"] if alike else []
-    told += [f"it is better than {beaten}"] if beaten else []
-    told += [f"it is worse than {before}, debiased"] if before else []
-    return f"{'; '.join([lowest, *told])}."
+    told = f"{lowest}, but cannot be told from {alike}" if alike else lowest
+    told += f"; it is better than {beaten}" if beaten else ""
+    told += f"; it is worse than {before}, debiased" if before else ""
+    return f"{told}."
