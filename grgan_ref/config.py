@@ -21,6 +21,9 @@ from typing import Annotated, Any, Literal
 from grgan_ref.compose import parse_value, presets as presets, read_table
 from grgan_ref.errors import GrganError
 
+#: The largest whole number.
+_LARGEST = 2**31 - 1
+
 
 @dataclass(frozen=True)
 class Range:
@@ -39,8 +42,8 @@ class Range:
 #: those where 0 stands for all, none or never; parts of one; and weights, rates and seconds.
 Size = Annotated[int, Range(1, 2**14)]
 SizeOrZero = Annotated[int, Range(0, 2**14)]
-Count = Annotated[int, Range(1, 2**31 - 1)]
-CountOrZero = Annotated[int, Range(0, 2**31 - 1)]
+Count = Annotated[int, Range(1, _LARGEST)]
+CountOrZero = Annotated[int, Range(0, _LARGEST)]
 Share = Annotated[float, Range(0, 1)]
 NonNegative = Annotated[float, Range(0, sys.float_info.max)]
 
@@ -365,7 +368,7 @@ def _convert(value: Any, kind: Any, path: str, origin: str) -> Any:
             raise _wrong(value, f"one of {choices}", path, origin)
         return value
     kind, allowed = typing.get_args(kind) if typing.get_origin(kind) is Annotated else (kind, None)
-    if kind is float and type(value) is int and abs(value) < 2**53:
+    if kind is float and type(value) is int and abs(value) <= _LARGEST:
         value = float(value)
     if type(value) is not kind:
         raise _wrong(value, f"of type {kind.__name__}", path, origin)

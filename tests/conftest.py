@@ -215,23 +215,21 @@ def remembered_inception(of_all_workers: Path, monkeypatch: pytest.MonkeyPatch) 
     return folder
 
 
-@pytest.fixture
-def remembered_clip(of_all_workers: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As `remembered_inception`, for batches of images that a CLIP has seen."""
+@pytest.fixture(autouse=True)
+def remembered_clip(
+    request: pytest.FixtureRequest, of_all_workers: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `remembered_inception`, for batches of images that a CLIP has seen, in the rooms above the
+    features; not in integrations, whose trainers must not change what the encoder computes."""
+    if request.path.parent.name not in {"scoring", "compare", "report"}:
+        return
     from cmdmetric.encoders import Encoder
 
     folder = of_all_workers / "clip-features"
     remembered = remember(
-        Encoder.encode_pixels, folder, lambda e: (e.fingerprint, e.dtype, e.protocol, e.device)
+        Encoder.encode_pixels, folder, lambda e: (e.checkpoint, e.dtype, e.protocol, e.device)
     )
     monkeypatch.setattr(Encoder, "encode_pixels", remembered)
-
-
-@pytest.fixture(autouse=True)
-def remembered_above(request: pytest.FixtureRequest) -> None:
-    """Rooms above the features test what is made of them: they do not encode a batch twice."""
-    if request.path.parent.name in {"scoring", "compare", "report", "integrations"}:
-        request.getfixturevalue("remembered_clip")
 
 
 def remember(

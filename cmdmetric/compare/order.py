@@ -11,31 +11,28 @@ from cmdmetric.uncertainty import differ
 def ranking_of(entries: Sequence[Entry]) -> tuple[list[int], str, list[str]]:
     """Give the order of the models, the best first, what it is by, and what one must know of it."""
     notes = []
-    counts = [entry.n for entry in entries if entry.n is not None]
+    places, counts = range(len(entries)), [entry.n for entry in entries if entry.n is not None]
     if len(counts) < len(entries):
         notes.append("not every score says of how many images it is; they are taken for equal")
-    ranked_by = "cmd"
-    if any(differ(one.sizes, two.sizes) for one in entries for two in entries):
+    order = debiased = sorted(places, key=lambda i: entries[i].cmd)
+    values = [entry.debiased for entry in entries if entry.debiased is not None]
+    known = len(values) == len(entries)
+    if known:
+        debiased = sorted(places, key=values.__getitem__)
+    if unlike := any(differ(one.sizes, two.sizes) for one in entries for two in entries):
         advice = "fewer images score higher for that alone, so the ranking may mean nothing"
-        if all(entry.debiased is not None for entry in entries):
-            ranked_by = "debiased"
+        if known:
             advice = "they are ranked by the debiased CMD"
         of = f"{min(counts):,} to {max(counts):,} generated images"
         if min(counts) == max(counts):
             of = f"{counts[0]:,} generated images of different numbers of captions"
         notes.append(f"the scores are of {of}: {advice}")
-    order = sorted(range(len(entries)), key=lambda i: entries[i].cmd)
-    debiased = [entry.debiased for entry in entries if entry.debiased is not None]
-    if len(debiased) < len(entries):
-        return order, ranked_by, notes
-    truer = sorted(range(len(entries)), key=debiased.__getitem__)
-    if truer != order and ranked_by == "cmd":
-        ranked_by = "debiased"
+    elif debiased != order:
         notes.append(
             "they are ranked by the debiased CMD, which is what the tests compare: by CMD as "
             f"scored the order is {', '.join(entries[i].name for i in order)}"
         )
-    return (order if ranked_by == "cmd" else truer), ranked_by, notes
+    return debiased, "debiased" if (known and unlike) or debiased != order else "cmd", notes
 
 
 def untested(best: Entry, others: Sequence[Entry]) -> list[str]:

@@ -7,9 +7,9 @@ cancels in their differences, which stored scores (`cmdmetric.compare.stored_sco
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from cmdmetric.compare.order import ranking_of, turned_round, untested
-from cmdmetric.compare.stored_scores import Comparison, against_best, entry_of, with_slices
+from cmdmetric.compare.stored_scores import Comparison, Parted, entry_of, ranked
 from cmdmetric.compare.two_generators import difference_of, gaps_of, share_captions, twins
 from cmdmetric.scoring import Scored
 from cmdmetric.uncertainty import Difference, Gap
@@ -22,27 +22,14 @@ def rank(found: Sequence[Scored]) -> Comparison:
     moments alone or is of one caption.
     """
     entries = [entry_of(each.score.generated, each.score.to_dict()) for each in found]
-    order, ranked_by, notes = ranking_of(entries)
-    best, *others = order
-    tested = [i for i in others if entries[i].has_errors and entries[best].has_errors]
-    notes += twins(found)
-    notes += untested(entries[best], [entries[i] for i in others])
-    against = against_best(
-        [
-            (
-                entries[i],
-                _gap(difference_of(found[i], found[best])),
-                gaps_of(found[i], found[best]),
-                share_captions(found[i], found[best]),
-            )
-            for i in tested
-        ],
-        entries[best],
-    )
-    against = with_slices(against, entries[best], {entries[i].name: entries[i] for i in others})
-    notes += turned_round(entries[best], against)
-    told = dict.fromkeys([note for each in found for note in each.score.warnings] + notes)
-    return Comparison(tuple(entries[i] for i in order), against, ranked_by, tuple(told))
+
+    def difference(one: int, two: int) -> Parted:
+        pair = found[one], found[two]
+        return _gap(difference_of(*pair)), gaps_of(*pair), share_captions(*pair)
+
+    result = ranked(entries, difference, twins(found))
+    told = [note for each in found for note in each.score.warnings]
+    return replace(result, warnings=tuple(dict.fromkeys([*told, *result.warnings])))
 
 
 def _gap(found: Difference) -> Gap:

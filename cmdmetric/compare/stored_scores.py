@@ -6,7 +6,7 @@ import html
 import math
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -70,6 +70,9 @@ class Comparison:
         }
 
 
+#: What sets two models apart: the difference of CMD, those of the family, and whether images are
+#: paired in them.
+Parted: TypeAlias = tuple[Gap, Mapping[str, Gap], bool]
 #: What a comparison takes: a score, its file, or its content as JSON.
 Stored: TypeAlias = "CMDScore | str | os.PathLike[str] | Mapping[str, Any]"
 
@@ -99,15 +102,35 @@ def compare(scores: Sequence[Stored] | Mapping[str, Stored]) -> Comparison:
     for _, name, content in rest:
         _refuse_differences(first_name, first, name, content)
     entries = [entry_of(short, content) for short, _, content in contents]
-    order, ranked_by, notes = ranking_of(entries)
-    best, *others = [entries[i] for i in order]
-    notes += _differing_networks(entries)
-    tested = [other for other in others if other.has_errors and best.has_errors]
-    notes += untested(best, others)
-    against = against_best([(x, _gap(x, best), family_gaps(x, best), False) for x in tested], best)
-    against = with_slices(against, best, {other.name: other for other in others})
-    notes += turned_round(best, against)
-    return Comparison((best, *others), against, ranked_by, tuple(notes))
+
+    def difference(one: int, two: int) -> Parted:
+        return _gap(entries[one], entries[two]), family_gaps(entries[one], entries[two]), False
+
+    return ranked(entries, difference, _differing_networks(entries))
+
+
+def ranked(
+    entries: Sequence[Entry],
+    difference: Callable[[int, int], Parted],
+    notes: Iterable[str] = (),
+) -> Comparison:
+    """Rank models, the best first, and tell which differ from the best beyond chance.
+
+    No difference is tested where one of the two models has no error bar.
+
+    Args:
+        entries: The models.
+        difference: What sets the first apart from the second of two of them, by their places.
+        notes: What else a reader must know, before what is not tested.
+    """
+    (best, *others), ranked_by, told = ranking_of(entries)
+    first, rest = entries[best], [entries[i] for i in others]
+    told += [*notes, *untested(first, rest)]
+    tested = [i for i in others if entries[i].has_errors and first.has_errors]
+    against = against_best([(entries[i], *difference(i, best)) for i in tested], first)
+    against = with_slices(against, first, {entry.name: entry for entry in rest})
+    told += turned_round(first, against)
+    return Comparison((first, *rest), against, ranked_by, tuple(told))
 
 
 def _named_contents(
@@ -439,8 +462,7 @@ def _metrics(content: Mapping[str, Any], known: Mapping[str, float | None]) -> d
     single = content.get("draws") in (None, content.get("n"))
     for name, stored in (content.get("metrics") or {}).items():
         numbers = {key: known.get(f"metrics.{name}.{key}") for key in _OF_VALUE}
-        own = {k: v for k, v in numbers.items() if v is not None and math.isfinite(v)}
-        if "value" in own:
-            nothing = dict.fromkeys(_OF_VALUE)
-            found[name] = value_of(name, {**stored, **nothing, **own}, single=single)
+        own = {k: x if x is not None and math.isfinite(x) else None for k, x in numbers.items()}
+        if own["value"] is not None:
+            found[name] = value_of(name, {**stored, **own}, single=single)
     return found
