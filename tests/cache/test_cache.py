@@ -68,6 +68,11 @@ def folder(tmp_path: Path) -> Path:
     return paint(tmp_path / "images", range(12))
 
 
+#: Features of length 10 in float32: batches of other sizes are summed in another order, which moved
+#: them by 8e-5 on a processor without vector instructions. Those of two images are 1 apart.
+ROUNDING = 1e-3
+
+
 def paint(folder: Path, seeds) -> Path:
     folder.mkdir(exist_ok=True)
     for seed in seeds:
@@ -83,7 +88,7 @@ def images_encoded(encoder: CountingEncoder, source, place: Path | None = None, 
         found = encode_images(open_images(source), encoder, cache=cache, **options)
         count = encoder.images - before
     plain = encode_images(open_images(source), encoder, **options)
-    np.testing.assert_allclose(found.features, plain.features, rtol=0, atol=2e-5)
+    np.testing.assert_allclose(found.features, plain.features, rtol=0, atol=ROUNDING)
     assert found.names == plain.names
     assert found.cached == len(found.names) - count
     return count
@@ -302,7 +307,9 @@ def test_a_broken_image_is_skipped_wherever_it_stands(
     found = encode_images(open_images(folder), encoder, on_error="skip")
     assert list(found.names) == names[:broken] + names[broken + 1 :]
     # Batches differ, and round float32 differently.
-    np.testing.assert_allclose(found.features, np.delete(whole, broken, axis=0), atol=1e-5)
+    np.testing.assert_allclose(
+        found.features, np.delete(whole, broken, axis=0), rtol=0, atol=ROUNDING
+    )
 
 
 # --- statistics ------------------------------------------------------------------------------
