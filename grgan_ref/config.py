@@ -160,7 +160,9 @@ class DataConfig:
     resize: Count = 304  # shorter side before the crop to the last stage's size (256 * 76 / 64)
     flip: bool = True
     scenes: Count = 20_000  # number of training scenes (kind "scenes")
-    shapes: Count = 4  # the most shapes of a scene; each has one to so many
+    shapes: Count = 4  # the most shapes of a scene
+    fewest_shapes: Count = 1  # of a training scene; each has these to the most
+    hard_negatives: bool = False  # training scenes in fours of a batch that differ in little
 
 
 @dataclass(frozen=True)

@@ -185,6 +185,43 @@ def _resize(shape: Shape, rng: random.Random) -> Shape:
     return replace(shape, size=other.size, radius=other.radius)
 
 
+def hard_negatives(scene: Scene) -> tuple[Scene, Scene, Scene]:
+    """Give three scenes that a bag of words, or half a look, takes for a scene.
+
+    In the first, two shapes have exchanged their colours, or, where no two differ in kind and
+    colour, a shape has both anew. In the second, a shape is of another kind or another colour. In
+    the third a shape is missing, or, where it would be the only one, the other of the two is
+    changed. Every caption tells them apart. The seed stays, so that captions of the same number are
+    worded alike where the number of shapes is the same.
+    """
+    rng = random.Random(f"negatives {scene.seed}")
+    shapes = list(scene.shapes)
+    position = rng.randrange(len(shapes))
+    one = shapes[position]
+
+    def instead(*others: Shape) -> Scene:
+        return replace(scene, shapes=(*shapes[:position], *others, *shapes[position + 1 :]))
+
+    recast, repainted = _recast(one, rng), _repainted(one, rng)
+    exchanged = instead(replace(recast, colour=repainted.colour, rgb=repainted.rgb))
+    partners = [i for i, x in enumerate(shapes) if x.kind != one.kind and x.colour != one.colour]
+    if partners:
+        swapped, other = list(shapes), rng.choice(partners)
+        for a, b in ((position, other), (other, position)):
+            swapped[a] = replace(shapes[a], colour=shapes[b].colour, rgb=shapes[b].rgb)
+        exchanged = replace(scene, shapes=tuple(swapped))
+    changed, last = rng.sample([instead(recast), instead(repainted)], 2)
+    return exchanged, changed, instead() if len(shapes) > 1 else last
+
+
+def _repainted(shape: Shape, rng: random.Random) -> Shape:
+    """The shape in another colour."""
+    new = shape
+    while new.colour == shape.colour:
+        new = _repaint(shape, rng)
+    return new
+
+
 def _of_one(change: Callable[[Shape, random.Random], Shape]) -> Callable[..., Scene | None]:
     """The change done to one shape of a scene; None where there is no room for it."""
 

@@ -184,6 +184,11 @@ def train_damsm_command(asked: Training) -> None:
     "authors released: ITM_model149.pth, or the folder of DAMSM's encoders and captions.pickle.",
 )
 @click.option(
+    "--init",
+    type=PATH,
+    help="A model to go on from: the generator begins with its weights, the discriminators anew.",
+)
+@click.option(
     "--score-every",
     type=click.IntRange(min=0),
     help="Steps between scores by cmdmetric of samples for held-out captions; 0: none.",
@@ -197,6 +202,7 @@ def train_damsm_command(asked: Training) -> None:
 def train_command(
     asked: Training,
     matcher: Path,
+    init: Path | None,
     score_every: int | None,
     score_model: str | None,
     score_weights: Path | None,
@@ -220,13 +226,17 @@ def train_command(
     Killed at any moment, the same command goes on where the last checkpoint left off, to the same
     numbers.
     """
+    import torch
+
     from grgan_ref.matching import load_matcher
+    from grgan_ref.model import load_model
     from grgan_ref.training import distributed, of_generator, train
 
     given = {"train.steps": asked.steps, "train.score_every": score_every}
     config = asked.config({key: value for key, value in given.items() if value is not None})
     training, held_out = asked.open_data(config, config.model.stages[-1].size)
     trained = load_matcher(matcher, config)
+    first = None if init is None else load_model(init, torch.device("cpu")).generator
     if score_model is None and config.data.kind == "scenes":
         score_model = "scenes-toy"
     place, start = distributed.start(asked.device), time.monotonic()
@@ -240,6 +250,7 @@ def train_command(
         workers=asked.workers,
         tensorboard=asked.tensorboard,
         score_with=(score_model, None if score_weights is None else str(score_weights)),
+        init=first,
     )
     _done(
         losses,

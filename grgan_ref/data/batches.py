@@ -41,12 +41,15 @@ class CaptionedImages:
         classes: n class numbers; the matching losses do not push captions of one class apart. Data
             without classes number every image by itself.
         images: Where the pictures come from.
+        group: So many images in a row differ in little: they stand in one batch, and each has the
+            caption of the same number.
     """
 
     names: Sequence[str]
     captions: Sequence[Sequence[str]]
     classes: Sequence[int]
     images: Images
+    group: int = 1
 
     def __len__(self) -> int:
         return len(self.names)
@@ -100,7 +103,7 @@ def draw_caption(
     data: CaptionedImages, seed: int, epoch: int, index: int
 ) -> tuple[str, random.Random]:
     """Draw the caption that an image has in an epoch; the generator goes on to draw its cut."""
-    rng = random.Random(f"{seed} {epoch} {index}")
+    rng = random.Random(f"{seed} {epoch} {index // data.group}")
     return rng.choice(data.captions[index]), rng
 
 
@@ -166,16 +169,17 @@ class _Steps(Sampler[list[Item]]):
         self.rank, self.processes = rank, processes
 
     def __iter__(self) -> Iterator[list[Item]]:
-        n = len(self.data)
-        per_epoch, share = n // self.batch, self.batch // self.processes
+        group = self.data.group
+        groups, drawn_groups = len(self.data) // group, self.batch // group
+        per_epoch, share = groups // drawn_groups, self.batch // self.processes
         shuffled, order = -1, np.empty(0, int)
         for step in range(self.start, self.stop):
             epoch, position = divmod(step, per_epoch)
             if epoch != shuffled:
-                order = np.random.default_rng([self.seed, epoch]).permutation(n)
+                order = np.random.default_rng([self.seed, epoch]).permutation(groups)
                 shuffled = epoch
-            drawn = order[position * self.batch : (position + 1) * self.batch]
-            items = [(epoch, int(index)) for index in drawn]
+            drawn = order[position * drawn_groups : (position + 1) * drawn_groups]
+            items = [(epoch, int(k) * group + i) for k in drawn for i in range(group)]
             if self.words is not None:
                 items.sort(key=self._length, reverse=True)  # stable, as Python sorts
             yield items[self.rank * share : (self.rank + 1) * share]
@@ -229,8 +233,8 @@ def training_batches(
         pin: Whether the batches are put into page-locked memory.
 
     Raises:
-        GrganError: The batch does not divide over the processes, gives one of them fewer than two
-            samples, or is larger than the data set.
+        GrganError: The batch does not divide over the processes or into groups, gives one process
+            fewer than two samples, or is larger than the data set.
     """
     if batch % processes:
         raise GrganError(f"batch {batch} does not divide over {processes} processes")
@@ -240,6 +244,10 @@ def training_batches(
             "mismatched pairs and the statistics of a batch need 2. The batch is that of all "
             f"processes together: raise it to {2 * processes} or more (train.batch, itm.batch "
             f"or damsm.batch by --set), or start at most {batch // 2} processes"
+        )
+    if batch % data.group:
+        raise GrganError(
+            f"batch {batch} does not divide into groups of {data.group}, as hard negatives come"
         )
     if len(data) < batch:
         raise GrganError(f"{len(data)} images are fewer than one batch of {batch}")

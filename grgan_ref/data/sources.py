@@ -24,7 +24,7 @@ from PIL import Image, UnidentifiedImageError
 
 from cmdmetric.errors import InputError
 from cmdmetric.inputs import is_image_name, pair, read_captions
-from cmdmetric.scenes import Scene, draw_scene
+from cmdmetric.scenes import Scene, draw_scene, hard_negatives
 from grgan_ref.config import DataConfig
 from grgan_ref.data.authors import is_authors, read_authors
 from grgan_ref.data.batches import CaptionedImages, check_captions, first_few, resize_shorter_side
@@ -38,6 +38,7 @@ FIRST_SCENE = {"train": 2_000_000, "val": 0}
 HELD_OUT_SCENES = 1_000
 CAPTIONS_PER_SCENE = 5
 MOST_SHAPES = 4
+GROUP = 4  # a scene and its hard negatives
 
 
 def open_data(
@@ -56,8 +57,10 @@ def open_data(
         GrganError: Something is missing or wrong; the message says what, and how many of it.
     """
     if config.kind == "scenes":
-        number = config.scenes if split == "train" else HELD_OUT_SCENES
-        return scenes(split, number, config.shapes)
+        if split == "val":
+            return scenes(split, HELD_OUT_SCENES, config.shapes)
+        fewest, hard = config.fewest_shapes, config.hard_negatives
+        return scenes(split, config.scenes, config.shapes, fewest, hard_negatives=hard)
     if root is None:
         raise GrganError(f"data of kind {config.kind!r} needs its folder: give --data ROOT")
     elif not root.is_dir():
@@ -108,15 +111,24 @@ class ImageFiles:
 
 @dataclass(frozen=True)
 class _Scenes:
-    """The scenes of the seeds from `first` on, of one to `most` shapes each."""
+    """The scenes of the seeds from `first` on, of `fewest` to `most` shapes each.
+
+    In groups, only the first scene of each is of a seed; the others are its hard negatives.
+    """
 
     first: int
+    fewest: int
     most: int
+    group: int
 
     def __getitem__(self, index: int) -> Scene:
-        seed = self.first + index
-        # The scene itself draws one to four, from its seed.
-        return draw_scene(seed, None if self.most == MOST_SHAPES else 1 + seed % self.most)
+        number, place = divmod(index, self.group)
+        seed = self.first + number
+        # Of one to four, the scene itself draws how many, from its seed.
+        free = (self.fewest, self.most) == (1, MOST_SHAPES)
+        count = None if free else self.fewest + seed % (self.most - self.fewest + 1)
+        scene = draw_scene(seed, count)
+        return hard_negatives(scene)[place - 1] if place else scene
 
 
 @dataclass(frozen=True)
@@ -153,26 +165,40 @@ class _SceneCaptions(Sequence[Sequence[str]]):
         return self.scenes[index].captions(CAPTIONS_PER_SCENE)
 
 
-def scenes(split: Split, count: int, most_shapes: int = MOST_SHAPES) -> CaptionedImages:
+def scenes(
+    split: Split,
+    count: int,
+    most_shapes: int = MOST_SHAPES,
+    fewest_shapes: int = 1,
+    *,
+    hard_negatives: bool = False,
+) -> CaptionedImages:
     """Make `count` procedural scenes; training and held-out scenes have disjoint seeds.
 
     Args:
         split: Which seeds.
         count: The number of scenes.
-        most_shapes: Each scene has one to so many shapes, 1 to 4.
+        most_shapes: Each scene has no more shapes, 1 to 4.
+        fewest_shapes: Each scene has no fewer.
+        hard_negatives: Whether scenes come in fours, three of which differ from the first in the
+            kind or the colour of a shape (`cmdmetric.scenes.hard_negatives`).
 
     Raises:
         GrganError: There are no scenes of so many shapes.
     """
-    if not 1 <= most_shapes <= MOST_SHAPES:
-        raise GrganError(f"data.shapes is {most_shapes}; scenes have 1 to {MOST_SHAPES} shapes")
-    first = FIRST_SCENE[split]
-    drawn = _Scenes(first, most_shapes)
+    if not 1 <= fewest_shapes <= most_shapes <= MOST_SHAPES:
+        raise GrganError(
+            f"data.fewest_shapes is {fewest_shapes} and data.shapes {most_shapes}; scenes have 1 "
+            f"to {MOST_SHAPES} shapes"
+        )
+    first, group = FIRST_SCENE[split], GROUP if hard_negatives else 1
+    drawn = _Scenes(first, fewest_shapes, most_shapes, group)
     return CaptionedImages(
         names=[f"scene-{first + i:07d}" for i in range(count)],
         captions=_SceneCaptions(drawn, count),
         classes=range(count),
         images=SceneImages(drawn),
+        group=group,
     )
 
 

@@ -29,7 +29,7 @@ from grgan_ref.data import (
     training_batches,
 )
 from grgan_ref.errors import GrganError
-from grgan_ref.files import Stateful, resume, save
+from grgan_ref.files import Stateful, fingerprint_of, load_strictly, resume, save
 from grgan_ref.matching import DAMSM, ITM, Matcher, save_matcher
 from grgan_ref.model import TextToImage
 from grgan_ref.networks import Generator, build_discriminators
@@ -84,6 +84,7 @@ def train(
     workers: int = 0,
     tensorboard: bool = False,
     score_with: tuple[str | None, str | None] = (None, None),
+    init: Generator | None = None,
 ) -> dict[str, float]:
     """Train until `train.steps` (or `train.epochs`).
 
@@ -97,6 +98,8 @@ def train(
         workers: Processes that read data; they change no number.
         tensorboard: Whether to log to TensorBoard as well.
         score_with: Model and weights file of the encoder that scores, as cmdmetric names them.
+        init: The generator to begin with, of the same architecture; None: new weights. The
+            discriminators are always new.
 
     Returns:
         The losses of the last step; empty where the run had been trained that far.
@@ -111,6 +114,9 @@ def train(
     matcher = matcher.to(device).eval().requires_grad_(False)
     models = build_models(config, device)
     identity = identity_of(config) | {"matcher": matcher.fingerprint()}
+    if init is not None:
+        load_strictly(models.generator, init.state_dict(), "the generator to begin with")
+        identity["init"] = fingerprint_of(init.state_dict())
     average = ema.average_copy(models.generator)
     parts = checkpoint_parts(models, average)
     start = resume(out / "checkpoints", parts, identity)

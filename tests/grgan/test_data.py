@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from cmdmetric.scenes import draw_scene
+from cmdmetric.scenes import draw_scene, hard_negatives
 from grgan_ref.config import DataConfig
 from grgan_ref.data.batches import (
     Augmentation,
@@ -73,6 +73,28 @@ def test_too_few_images_and_uneven_batches_are_errors():
         batches(processes=4)
 
 
+def test_hard_negatives_stand_in_one_batch_with_the_caption_of_the_same_number():
+    data = scenes("train", 42, 2, fewest_shapes=2, hard_negatives=True)
+    made = list(training_batches(data, AUGMENTATION, batch=12, seed=1, start=0, stop=4, words=20))
+    for batch in made:
+        numbers = [int(name.removeprefix("scene-")) - FIRST_SCENE["train"] for name in batch.names]
+        groups = {number // 4 for number in numbers}
+        assert sorted(numbers) == sorted(4 * group + i for group in groups for i in range(4))
+        for group in groups:
+            of = [batch.captions[numbers.index(4 * group + i)] for i in range(4)]
+            chosen = list(data.captions[4 * group]).index(of[0])
+            assert of == [data.captions[4 * group + i][chosen] for i in range(4)]
+    assert len({name for batch in made[:3] for name in batch.names}) == 36  # ten groups: three
+    first = draw_scene(FIRST_SCENE["train"] + 1, 2)
+    assert data.captions[4] == first.captions(5)
+    assert [data.captions[4 + i] for i in (1, 2, 3)] == [
+        scene.captions(5) for scene in hard_negatives(first)
+    ]
+    assert not np.array_equal(middle_square(data, 4, 32), middle_square(data, 5, 32))
+    with pytest.raises(GrganError, match="batch 6 does not divide into groups of 4"):
+        training_batches(data, AUGMENTATION, batch=6, seed=1, start=0, stop=1)
+
+
 def test_augmentation_cuts_and_mirrors():
     image = Image.fromarray(np.arange(36 * 40 * 3, dtype=np.uint8).reshape(36, 40, 3))
     pixels = np.asarray(image)
@@ -106,8 +128,12 @@ def test_scenes_have_as_many_shapes_as_the_configuration_allows():
     assert {len(scene.shapes) for scene in drawn} == {1, 2}
     assert [list(data.captions[i]) for i in range(20)] == [scene.captions(5) for scene in drawn]
     assert data.images.load(3, 32).tobytes() == drawn[3].render(32).tobytes()
-    with pytest.raises(GrganError, match="shapes is 5"):
+    training = open_data(DataConfig(kind="scenes", shapes=3, fewest_shapes=2), None, "train")
+    assert {len(training.images.scenes[i].shapes) for i in range(20)} == {2, 3}
+    with pytest.raises(GrganError, match="shapes 5"):
         open_data(DataConfig(kind="scenes", shapes=5), None, "val")
+    with pytest.raises(GrganError, match=r"fewest_shapes is 3 and data\.shapes 2"):
+        open_data(DataConfig(kind="scenes", shapes=2, fewest_shapes=3), None, "train")
 
 
 def test_training_and_held_out_scenes_differ():

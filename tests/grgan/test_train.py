@@ -168,6 +168,27 @@ def test_another_itm_is_refused(tmp_path):
     assert "trained with model.embedding_dim = 16, this configuration has 24" in result.stderr
 
 
+def test_a_training_goes_on_from_a_model(tmp_path):
+    arguments = ["--init", gan_run(), "--steps=1"]
+    still = {"train__generator_rate": 0, "train__batch": 4}
+    train(tmp_path / "still", *arguments, **still)
+    ours, theirs = (
+        read_model(p / "model" / "generator.safetensors")[0]
+        for p in (tmp_path / "still", gan_run())
+    )
+    learnt = [key for key in theirs if "running" not in key and "batches" not in key]
+    # A step of rate zero moves nothing; the average of two equal numbers is rounded once.
+    for key in learnt:
+        torch.testing.assert_close(ours[key], theirs[key], rtol=1e-6, atol=0)
+    result = grgan(*train_arguments(tmp_path / "still", "--steps=2", **still))
+    assert result.exit_code == 2
+    assert "init: " in result.stderr  # without it, it would be another training
+    wider = {"model__generator_width": 16}
+    result = grgan(*train_arguments(tmp_path / "wider", *arguments, **wider))
+    assert result.exit_code == 2
+    assert "the generator to begin with" in result.stderr
+
+
 # --- what a run leaves -----------------------------------------------------------------------
 
 

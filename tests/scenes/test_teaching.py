@@ -14,13 +14,14 @@ import torch.nn.functional as F
 
 from cmdmetric import Encoder
 from cmdmetric.scenes import draw_scene
-from cmdmetric.scenes.drawing import COLOURS, RADII, SHAPES
+from cmdmetric.scenes.drawing import COLOURS, RADII, SHAPES, Scene
 from cmdmetric.scenes.lessons import (
     GRID,
     GROUP,
     PLACED,
     WRONG,
     draw_lesson,
+    hard_negatives,
     listing,
     render_resized,
 )
@@ -56,6 +57,36 @@ def test_wrong_captions_are_wrong_and_nearly_right() -> None:
         assert first not in others  # each differs from the first in what it says
         for image in lesson.images[group + 1 : group + GROUP]:
             assert (image != lesson.images[group]).any()
+
+
+@pytest.mark.parametrize("shapes", [1, 2, 3, None])
+def test_hard_negatives_differ_in_what_every_caption_tells(shapes: int | None) -> None:
+    def told(scene: Scene) -> list[tuple[str, str]]:
+        return sorted((shape.colour, shape.kind) for shape in scene.shapes)
+
+    exchanges = 0
+    for seed in range(200):
+        scene = draw_scene(seed, shapes)
+        four = scene, *hard_negatives(scene)
+        assert four == (scene, *hard_negatives(draw_scene(seed, shapes)))  # the seed decides
+        for captions in zip(*(each.captions(5) for each in four), strict=True):
+            assert len(set(captions)) == 4
+        assert len({tuple(told(each)) for each in four}) == 4
+        exchanged, changed, less = four[1:]
+        assert len(less.shapes) == max(1, len(scene.shapes) - 1)
+        for other in (exchanged, changed):
+            places = [(shape.x, shape.y, shape.radius) for shape in other.shapes]
+            assert places == [(shape.x, shape.y, shape.radius) for shape in scene.shapes]
+            assert all(
+                shape.rgb != own.rgb
+                for shape, own in zip(other.shapes, scene.shapes, strict=True)
+                if shape.colour != own.colour
+            )
+        exchanges += [sorted(x) for x in zip(*told(exchanged), strict=True)] == [
+            sorted(x) for x in zip(*told(scene), strict=True)
+        ]
+    # Most scenes of several shapes have two that differ in kind and colour; alone none has.
+    assert exchanges == 0 if shapes == 1 else exchanges > 100
 
 
 def test_maps_say_what_is_centred_where() -> None:
