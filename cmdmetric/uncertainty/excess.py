@@ -46,13 +46,9 @@ FEWEST = 50
 #: Student's t of 6 degrees are 2, of 4 degrees and less without bound.
 _HEAVY, _SHOWN = 1.6, 2.3
 
-#: In fewer dimensions than this lengths tell less of tails, and lighter ones are too heavy already.
-_TELLING, _HEAVY_BELOW = 64, 1.1
-
-#: Where there are there no more numbers in all, draws times dimensions, heavy tails are not told
-#: from heavier ones, and those sets have the worst intervals whose tails look lightest: nothing
-#: heavier than a Gaussian has one.
-_NUMBERS, _HEAVY_OF_FEW = 10_000, 0.2
+#: In fewer dimensions than this lengths tell less of tails: those sets look lightest that have the
+#: worst intervals, and nothing heavier than a Gaussian has one.
+_TELLING, _HEAVY_OF_FEW = 64, 0.2
 
 #: The power of `Sampled.lengthened`.
 TAKEN = 0.2
@@ -170,9 +166,9 @@ class Sampled:
         """Whether the tails are too heavy for an error bar."""
         d, draws = len(self.end.gaussian.root), len(np.unique(self.units))
         room = max(0.0, 1 - d / draws)
-        if d < _TELLING and d * draws <= _NUMBERS:
+        if d < _TELLING:
             return self.heaviness > 1 + _HEAVY_OF_FEW * room
-        return self.heaviness > 1 + (_HEAVY if d >= _TELLING else _HEAVY_BELOW) * room**_SHOWN
+        return self.heaviness > 1 + _HEAVY * room**_SHOWN
 
     @cached_property
     def of_spread(self) -> Array:
