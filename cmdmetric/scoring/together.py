@@ -11,7 +11,7 @@ from cmdmetric.cache import FeatureCache
 from cmdmetric.errors import InputError
 from cmdmetric.inputs import ImageScores, ImageSet, captions_along
 from cmdmetric.scoring.detail.copies import Copies, copies_of
-from cmdmetric.scoring.detail.slices import slices_of
+from cmdmetric.scoring.detail.slices import check_by, slices_of
 from cmdmetric.scoring.encoding import Encoding
 from cmdmetric.scoring.family.catalogue import share_a_pass
 from cmdmetric.scoring.family.computed import family_of
@@ -96,6 +96,8 @@ def scored(
         for opened, scores in zip(opened_f, wanted.scores, strict=False):
             if isinstance(opened, ImageSet) and opened.names is not None:
                 scores.of(opened.names)  # what does not fit is told before the work
+        if wanted.by is not None and not isinstance(opened_l, ImageSet):
+            check_by(wanted.by, opened_l.texts if isinstance(opened_l, Side) else opened_l)
         if wanted.subset is not None:
             opened_f[:], opened_l = drawn_of(opened_f, opened_l, wanted.subset)
         networks = networks or Networks.of(wanted, encoding)

@@ -11,7 +11,7 @@ import jsonschema
 import numpy as np
 import pytest
 
-from cmdmetric import InputError, cmd
+from cmdmetric import Encoder, InputError, cmd
 from cmdmetric.compare import compare
 from cmdmetric.scenes.drawing import draw_scene
 from tests.conftest import ROOT
@@ -65,6 +65,21 @@ def test_slices_by_fields_of_the_captions(scenes: tuple[list, list, list]) -> No
     assert labels("tags") == ["x", "y"]
     with pytest.raises(InputError, match=r"no field or file 'colour'.*'source'.*'caption-length'"):
         labels("colour")
+
+
+def test_a_wrong_field_or_file_of_slices_is_told_before_the_work(
+    scenes: tuple[list, list, list], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images, records, real = scenes
+    monkeypatch.setattr(Encoder, "encode_pixels", lambda *_: pytest.fail("an image is encoded"))
+    (tmp_path / "labels.csv").write_text("name,kind\n0,a\n")
+    for by, told in (
+        ("colour", r"no field or file 'colour'.*'source'"),
+        (tmp_path / "none.csv", "no field or file"),
+        (tmp_path / "labels.csv", "column `label`"),
+    ):
+        with pytest.raises(InputError, match=told):
+            cmd(images, records, real=real, model="scenes-toy", by=by)
 
 
 @pytest.fixture(scope="module")

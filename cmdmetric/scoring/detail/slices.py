@@ -200,6 +200,24 @@ def _members(names: Sequence[str], labels: Sequence[tuple[str, ...]]) -> NDArray
     return members
 
 
+def check_by(by: str | Path, texts: Captions | None) -> None:
+    """Look for what the slices are to be by, before any work is done.
+
+    Args:
+        by: As for `slices_of`.
+        texts: The captions, where they are known.
+
+    Raises:
+        InputError: There is no such field or file, or the file is no table of labels.
+    """
+    if not _is_field(by, texts):
+        _table(by, texts)
+
+
+def _is_field(by: str | Path, texts: Captions | None) -> bool:
+    return texts is not None and (by in texts.fields or by == CAPTION_LENGTH)
+
+
 def labels_of(by: str | Path, images: Side, l: Side) -> list[tuple[str, ...]]:
     """The labels of each image: none where it has no caption, or its record no such field.
 
@@ -213,21 +231,14 @@ def labels_of(by: str | Path, images: Side, l: Side) -> list[tuple[str, ...]]:
     """
     n = images.moments.n or 0
     texts = l.texts
-    fields = {} if texts is None else texts.fields
-    if texts is not None and (by in fields or by == CAPTION_LENGTH):
-        values = fields.get(str(by)) or tuple(len(text.split()) for text in texts.texts)
+    if texts is not None and _is_field(by, texts):
+        values = texts.fields.get(str(by)) or tuple(len(text.split()) for text in texts.texts)
         pairing = pairing_of(images, l)
         owned = pairing.caption_of if pairing is not None else [()] * n
-    elif os.path.isfile(os.path.expanduser(by)):
-        table = _table(by)
+    else:
+        table = _table(by, texts)
         values = table.texts
         owned = pair(images.names or (), table.images).caption_of if images.names else [()] * n
-    else:
-        known = ", ".join([*map(repr, fields), repr(CAPTION_LENGTH)])
-        raise InputError(
-            f"no field or file {str(by)!r} to slice by. The captions have {known}; a file has "
-            "columns id and label"
-        )
     return _named([[values[c] for c in own] for own in owned])
 
 
@@ -239,7 +250,15 @@ def _labels_of_real(by: str | Path, r: Side, l: Side) -> list[tuple[str, ...]] |
     return found if any(found) else None
 
 
-def _table(by: str | Path) -> Captions:
+def _table(by: str | Path, texts: Captions | None) -> Captions:
+    """The file of labels, which it is where it is no field of the captions."""
+    if not os.path.isfile(os.path.expanduser(by)):
+        fields = [] if texts is None else [*texts.fields, CAPTION_LENGTH]
+        known = ", ".join(map(repr, fields)) or "none"
+        raise InputError(
+            f"no field or file {str(by)!r} to slice by. The captions have {known}; a file has "
+            "columns id and label"
+        )
     try:
         return read_captions(by, caption_column="label", image_column="id")
     except InputError as error:
