@@ -28,7 +28,7 @@ from PIL import Image, ImageFilter
 from cmdmetric import Encoder, Moments, cross_model_distance
 from cmdmetric.encoders.preprocess import to_pixels
 from cmdmetric.metrics.clipscore import clipscore
-from cmdmetric.metrics.fjd import fjd
+from cmdmetric.metrics.joint.fjd import fjd
 from cmdmetric.metrics.kernels.cmmd import cmmd
 from cmdmetric.metrics.prdc import prdc_scores
 from cmdmetric.metrics.retrieval import r_precision

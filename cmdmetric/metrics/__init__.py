@@ -36,15 +36,20 @@ if TYPE_CHECKING:
         quadratic as quadratic,
     )
     from cmdmetric.metrics.fid import DIMENSIONS as DIMENSIONS, fid_influence as fid_influence
-    from cmdmetric.metrics.fjd import (
-        caption_scale as caption_scale,
-        fjd_influence as fjd_influence,
-    )
     from cmdmetric.metrics.frechet import frechet_distance as frechet_distance
     from cmdmetric.metrics.inception import (
         SPLITS as SPLITS,
         inception_score as inception_score,
         inception_score_influence as inception_score_influence,
+    )
+    from cmdmetric.metrics.joint.cfid import (
+        LEAST_PAIRS as LEAST_PAIRS,
+        ConditionalInfluence as ConditionalInfluence,
+        cfid_influence as cfid_influence,
+    )
+    from cmdmetric.metrics.joint.fjd import (
+        caption_scale as caption_scale,
+        fjd_influence as fjd_influence,
     )
     from cmdmetric.metrics.kernels.all_pairs import all_pairs as all_pairs
     from cmdmetric.metrics.kernels.cmmd import (
@@ -95,6 +100,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
+        "joint.cfid": "LEAST_PAIRS ConditionalInfluence cfid_influence",
         "clipscore": "WEIGHT clip_scores pair_cosines ref_clip_scores",
         "cmd": "CrossModelDistance QUANTITIES cross_model_distance",
         "copies": "Memorisation memorisation",
@@ -104,7 +110,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
             "influence_of_form influence_of_gap quadratic"
         ),
         "fid": "DIMENSIONS fid_influence",
-        "fjd": "caption_scale fjd_influence",
+        "joint.fjd": "caption_scale fjd_influence",
         "frechet": "frechet_distance",
         "inception": "SPLITS inception_score inception_score_influence",
         "kernels.cmmd": "SIGMA SCALE cmmd_influence cmmd_of",

@@ -27,6 +27,7 @@ ASPECTS: dict[str, dict[str, str]] = {
         "i2t_r5": "Image to text, R@5", "i2t_r10": "Image to text, R@10",
         "t2i_r1": "Text to image, R@1", "t2i_r5": "Text to image, R@5",
         "t2i_r10": "Text to image, R@10", "fjd": "FJD",
+        "clip_cfid": "CFID of CLIP",
     },
     "Diversity": {"recall": "Recall", "coverage": "Coverage", "vendi": "Vendi score"},
 }  # fmt: skip

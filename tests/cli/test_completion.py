@@ -36,7 +36,7 @@ def offered(line: str, shell: str = "bash", **env: str) -> list[str]:
         ("cmd-score sam", ["file,sam"]),
         (
             "cmd-score s/ captions.json --metrics clip_",
-            ["plain,clip_cosine", "plain,clip_kid", "plain,clip_mind"],
+            ["plain,clip_cosine", "plain,clip_kid", "plain,clip_mind", "plain,clip_cfid"],
         ),
         ("cmd-score --metrics fid,kid,fj", ["plain,fid,kid,fjd"]),
         # As bash parts words at colons, which it keeps.

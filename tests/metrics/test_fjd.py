@@ -7,7 +7,7 @@ import pytest
 from scipy import linalg
 
 from cmdmetric import InputError, Moments, cross_model_distance, frechet_distance
-from cmdmetric.metrics.fjd import caption_scale, fjd, joint_moments
+from cmdmetric.metrics.joint.fjd import caption_scale, fjd, joint_moments
 
 
 def pairs(seed: int, n: int, d: int = 8, e: int = 5) -> tuple[np.ndarray, np.ndarray]:

@@ -68,7 +68,9 @@ def test_blocks_cover_everything_once() -> None:
 
 
 def test_the_metrics_import_no_torch() -> None:
-    family = "clipscore kernels.cmmd fid fjd inception kernels.kid prdc retrieval vendi"
+    family = (
+        "clipscore kernels.cmmd fid joint.fjd joint.cfid inception kernels.kid prdc retrieval vendi"
+    )
     modules = ", ".join(f"cmdmetric.metrics.{name}" for name in family.split())
     modules += ", cmdmetric.encoders.inception"
     code = f"import sys; sys.modules['torch'] = None; import {modules}"

@@ -46,7 +46,7 @@ def p_values(name: str, worse: float, times: int) -> Iterator[float]:
         yield permutation_p(*values, sides, permutations=99, seed=k)
 
 
-@pytest.mark.parametrize("name", ["cmmd", "clip_kid", "fjd"])
+@pytest.mark.parametrize("name", ["cmmd", "clip_kid", "fjd", "clip_cfid"])
 def test_the_values_differ_as_the_metric_does_and_the_test_keeps_its_level(name: str) -> None:
     rng, metric = np.random.default_rng(1), METRICS[name]
     assert metric.exchanged is not None

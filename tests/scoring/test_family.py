@@ -18,7 +18,7 @@ from cmdmetric.encoders.preprocess import to_pixels
 from cmdmetric.features.image_pass import pass_images
 from cmdmetric.inputs.images import open_images
 from cmdmetric.metrics.clipscore import clip_scores, ref_clipscore
-from cmdmetric.metrics.fjd import fjd
+from cmdmetric.metrics.joint.fjd import fjd
 from cmdmetric.metrics.kernels.cmmd import cmmd
 from cmdmetric.scenes.drawing import draw_scene
 from cmdmetric.scoring.encoding import Encoding

@@ -13,8 +13,8 @@ from hypothesis import given, settings, strategies as st
 
 from cmdmetric.inputs.captions import read_captions
 from cmdmetric.metrics.fid import fid, fid_influence
-from cmdmetric.metrics.fjd import caption_scale, fjd, fjd_influence
 from cmdmetric.metrics.inception import inception_score, inception_score_influence
+from cmdmetric.metrics.joint.fjd import caption_scale, fjd, fjd_influence
 from cmdmetric.metrics.kernels.cmmd import cmmd, cmmd_influence
 from cmdmetric.metrics.kernels.kid import (
     clip_kid,

@@ -12,6 +12,7 @@ from typing import Any
 
 from cmdmetric.errors import InputError
 from cmdmetric.metrics import QUANTITIES
+from cmdmetric.scoring.family.conditional import CLIP_CFID
 from cmdmetric.scoring.family.distances import CLIP_MIND, FID, FJD, MIND
 from cmdmetric.scoring.family.diversity import PRDC, PRDC_K3, VENDI
 from cmdmetric.scoring.family.inception import INCEPTION_SCORE
@@ -51,6 +52,7 @@ METRICS: dict[str, Metric] = {
         PRDC_K3,
         MIND,
         CLIP_MIND,
+        CLIP_CFID,
     )
 }
 

@@ -286,7 +286,8 @@ class Metric:
         is_mean: Whether its numbers are means over images, or over pairs of one with a caption.
         unbiased: Those of its numbers that are right on average whatever the number of samples,
             where each sample is one draw; means over images are so in any case.
-        named_only: Whether "all" is without it: what it needs takes too long to come unasked.
+        named_only: Whether "all" is without it: what it needs takes too long to come unasked, or
+            is more samples than most sets have.
         by_halves: Whether its error bars are those of halves of the sets, of which no test of a
             difference is made: near 1 they would tell differences that are none.
         cites: The keys in `cmdmetric/citations/references.bib` of the papers that it is from.

@@ -40,6 +40,7 @@ class Pairs:
         captions: (m, d) features.
         text: (m,) which text each caption is: captions that read alike, such as those of several
             passes over a set, are one text.
+        reading: (m,) a number for each caption, equal for those that read alike, in other sets too.
         rows: (n,) the rows of the images in their side.
         total: The number of images in their side.
     """
@@ -48,6 +49,7 @@ class Pairs:
     owner: NDArray[np.intp]
     captions: Features
     text: NDArray[np.intp]
+    reading: NDArray[np.int64]
     rows: list[int]
     total: int
 
@@ -73,7 +75,8 @@ class Pairs:
         seen: dict[int, int] = {}
         text = [seen.setdefault(first, len(seen)) for first in alike]
         captions = of_captions[texts]
-        return cls(of_images[kept], owner, captions, np.array(text), kept, len(of_images))
+        reading = np.array(alike, np.int64)
+        return cls(of_images[kept], owner, captions, np.array(text), reading, kept, len(of_images))
 
     @classmethod
     def of_generated(cls, given: Given) -> Pairs:
@@ -84,6 +87,20 @@ class Pairs:
     def of_real(cls, given: Given) -> Pairs:
         """Pair the real images with their captions; see `of` for what it raises."""
         return cls.of(given.r, given.real_l or given.l, "real images")
+
+    def sharing(self, captions: NDArray[np.int64]) -> Pairs:
+        """Leave out the pairs whose caption reads as none of these, given as in `reading` (k,)."""
+        there = np.isin(self.reading, captions)
+        kept, owner = np.unique(self.owner[there], return_inverse=True)
+        return Pairs(
+            self.images[kept],
+            owner,
+            self.captions[there],
+            self.text[there],
+            self.reading[there],
+            [self.rows[image] for image in kept],
+            self.total,
+        )
 
     def retrieval(self) -> tuple[Features, Features, NDArray[np.intp]]:
         """Give images, captions without those that read alike, and the pairs (p, 2) of both."""

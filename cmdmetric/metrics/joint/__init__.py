@@ -1,0 +1,1 @@
+"""Fréchet distances of images and captions together: which belongs to which counts."""
