@@ -98,6 +98,9 @@ def scored(
                 scores.of(opened.names)  # what does not fit is told before the work
         if wanted.by is not None and not isinstance(opened_l, ImageSet):
             check_by(wanted.by, opened_l.texts if isinstance(opened_l, Side) else opened_l)
+        opened_train = None
+        if wanted.train is not None:
+            opened_train = open_image_side(wanted.train, encoding.columns)
         if wanted.subset is not None:
             opened_f[:], opened_l = drawn_of(opened_f, opened_l, wanted.subset)
         networks = networks or Networks.of(wanted, encoding)
@@ -107,9 +110,7 @@ def scored(
             opened_l = captions_along(opened_l)
         l = encoding.side(opened_l)
         seen = networks.with_captions(seen, l, encoding)
-        train = None
-        if wanted.train is not None:
-            train = encoding.side(open_image_side(wanted.train, encoding.columns))
+        train = None if opened_train is None else encoding.side(opened_train)
     if l.texts is not None:
         f = tuple(with_places(side, l.texts) for side in f)
         if _is_one(real, captions) or r.source == l.texts.archive:

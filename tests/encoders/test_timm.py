@@ -369,6 +369,17 @@ def test_weights_of_which_model(encoder: Encoder, resnet: Path, folders: tuple[P
         cmd(folders[0], ["a"] * 30, folders[1], image_model=["dinov2", resnet], **some)
 
 
+@pytest.mark.parametrize("given", ["inception_weights", "inception_real"])
+def test_what_is_for_no_metric_is_refused(
+    encoder: Encoder, folders: tuple[Path, Path], given: str
+) -> None:
+    with pytest.raises(InputError, match=f"--{given.replace('_', '-')}.*no metric"):
+        cmd(
+            folders[0], ["a"] * 30, folders[1], encoder=encoder, metrics="clipscore",
+            **{given: folders[1]},
+        )  # fmt: skip
+
+
 def test_the_command(resnet: Path, folders: tuple[Path, Path], tmp_path: Path) -> None:
     (tmp_path / "captions.txt").write_text(
         "\n".join(draw_scene(i).captions(1)[0] for i in range(30))

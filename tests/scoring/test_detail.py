@@ -80,6 +80,8 @@ def test_a_wrong_field_or_file_of_slices_is_told_before_the_work(
     ):
         with pytest.raises(InputError, match=told):
             cmd(images, records, real=real, model="scenes-toy", by=by)
+    with pytest.raises(InputError, match="does not exist"):
+        cmd(images, records, real=real, model="scenes-toy", train=tmp_path / "none")
 
 
 @pytest.fixture(scope="module")

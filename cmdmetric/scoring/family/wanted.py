@@ -90,7 +90,8 @@ class Wanted:
             seed: The seed, by default 0.
 
         Raises:
-            InputError: There is no metric of such a name, or scores cannot be read.
+            InputError: There is no metric of such a name, what is given for a network has no metric
+                that it would be for, or scores cannot be read.
         """
         found, lenient = metrics_named(metrics)
         weights = {} if inception_weights is None else {"inception": inception_weights}
@@ -99,9 +100,15 @@ class Wanted:
         known = {metric.name for metric in found}
         of_models = [metric for name in models for metric in metrics_of(name)]
         found = (*found, *(metric for metric in of_models if metric.name not in known))
+        real = {} if inception_real is None else {"inception": inception_real}
+        if (weights or real) and not any(metric.network == INCEPTION for metric in found):
+            option = "--inception-real" if real else "--inception-weights"
+            raise InputError(
+                f"{option} was given, and no metric of Inception is wanted: name one, as in "
+                "--metrics fid"
+            )
         if image_weights is not None:
             weights |= dict.fromkeys(_only_image_model(found), image_weights)
-        real = {} if inception_real is None else {"inception": inception_real}
         better = directions(score_columns)
         if better and not scores:
             raise InputError("columns of scores were named, and no scores were given (--scores)")
