@@ -126,13 +126,22 @@ class Group(Command, click.Group):
 
 def _of_the_machine(error: Exception) -> str | None:
     """What the system has refused, in a line; None where the error is none of the system's."""
-    text = " ".join(str(error).split())
-    if isinstance(error, MemoryError) or _NO_MEMORY.search(text):
-        return f"the memory is used up ({text[:300] or type(error).__name__}): allow more of it"
+    for each in _causes(error):
+        text = " ".join(str(each).split())
+        if isinstance(each, MemoryError) or _NO_MEMORY.search(text):
+            return f"the memory is used up ({text[:300] or type(each).__name__}): allow more of it"
     if not isinstance(error, OSError):
         return None
     where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, (str, bytes)) else ""
-    return f"{where}{error.strerror or text}"
+    return f"{where}{error.strerror or ' '.join(str(error).split())}"
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """An error and what it was raised from: libraries tell some errors of the system as their own."""
+    at: BaseException | None = error
+    while at is not None:
+        yield at
+        at = at.__cause__
 
 
 def _show(error: click.ClickException) -> None:

@@ -23,8 +23,15 @@ class Finder:
             except BaseException: pass  # as some libraries do
 sys.meta_path.insert(0, Finder())
 """
-#: Sends itself SIGINT when the command is over and Python ends.
-AT_EXIT = "import atexit; atexit.register(os.kill, os.getpid(), signal.SIGINT)"
+#: Sends itself SIGINT when the command is over and Python ends. Python 3.10 looks for signals in
+#: loops of Python's own code.
+AT_EXIT = """
+import atexit
+def last():
+    os.kill(os.getpid(), signal.SIGINT)
+    for _ in range(100): pass
+atexit.register(last)
+"""
 #: The first modules of a command's own, and libraries that it waits for, some in mid-run.
 MOMENTS = {
     "cmd-score": ("cmdmetric.cli.score", "click", "cmdmetric.scoring", "numpy", "atexit"),
