@@ -137,7 +137,7 @@ def _of_the_machine(error: Exception) -> str | None:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """An error and what it was raised from: libraries tell some errors of the system as their own."""
+    """An error and what it was raised from: libraries dress errors of the system as their own."""
     at: BaseException | None = error
     while at is not None:
         yield at
