@@ -103,8 +103,9 @@ class Evaluator:
             image_model: Image networks that look at the images as well, as for `cmd`.
             image_weights: The file of such a network's weights, where there is but one.
             real_captions: Those of the real images: a list in their order (for each a caption or a
-                list of several), or captions that name them. fjd takes them; and where images are
-                painted from captions of the real images, they make the error bars those of pairs.
+                list of several), or captions that name them. fjd and clip_cfid take them; and where
+                images are painted from captions of the real images, they make the error bars those
+                of pairs.
             caption_column: The column of the captions in records and tables, as for `cmd`.
             image_column: The column of the images, or of their names.
             **options: Which encoder: `model`, `weights`, `protocol` and `device`, or an `encoder`
