@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cmdmetric.errors import InputError
-from cmdmetric.files import missing, natural_sorted, whole_file
+from cmdmetric.files import missing, named_path, natural_sorted, whole_file
 from cmdmetric.scoring import (
     CMDScore,
     Networks,
@@ -168,7 +168,7 @@ def watch(
     tried: dict[str, _State] = {}
     before: dict[str, _State] = {}
     while True:
-        now = {name: _state(Path(name)) for name in _sets(runs, Path(table))}
+        now = {name: _state(Path(name)) for name in sets_in(runs, table)}
         for name, state in now.items():
             ready = once or before.get(name) == state
             if name in known.names or not ready or not state[0] or tried.get(name) == state:
@@ -191,15 +191,26 @@ def watch(
 _State = tuple[int, int, int]
 
 
-def _sets(runs: str | os.PathLike[str], table: Path) -> Sequence[str]:
-    """The sets that are there now, in natural order."""
+def sets_in(runs: str | os.PathLike[str], table: str | os.PathLike[str]) -> Sequence[str]:
+    """The sets that are there now, in natural order.
+
+    Args:
+        runs: A folder of sets, or a glob of them.
+        table: The file of scores, which is no set.
+
+    Raises:
+        InputError: There is no such folder, or it is not yours to enter.
+    """
     text = os.fspath(runs)
     if os.path.isdir(text):
-        found = [os.path.join(text, name) for name in os.listdir(text)]
+        try:
+            found = [os.path.join(text, name) for name in os.listdir(text)]
+        except OSError as error:
+            raise InputError(f"{text}: {error.strerror}") from None
     elif any(sign in text for sign in "*?["):
         found = glob(text)
     else:
-        raise missing(Path(text), "it is a folder of sets of samples, or a glob of them")
+        raise missing(named_path(text), "It is a folder of sets of samples, or a glob of them")
     return natural_sorted(
         path
         for path in found

@@ -56,9 +56,10 @@ def watch(
     these; CAPTIONS are those of every set. A set is scored once nothing in it has changed between
     two looks; those that are in the table already are left alone.
     """
-    from cmdmetric.watching import scorer, watch as watched
+    from cmdmetric.watching import scorer, sets_in, watch as watched
 
     check_writable(output)
+    sets_in(runs, output)  # a wrong place is told before networks are built
     score = scorer(captions, real, metrics=metrics, inception_weights=inception_weights, **options)
     failed = False
     for seen in watched(runs, score, output, every=every, once=once):

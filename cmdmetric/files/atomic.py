@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from cmdmetric.errors import InputError
+from cmdmetric.files.paths import refuse_foreign_links
 
 
 @contextlib.contextmanager
@@ -19,10 +20,12 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     What is no regular file, such as /dev/stdout, is written to directly.
 
     Raises:
-        InputError: The path cannot be written.
+        InputError: The path cannot be written, or leads through another user's link
+            (`refuse_foreign_links`).
     """
     partial: Path | None = None
     try:
+        refuse_foreign_links(Path(path))
         target = Path(os.path.realpath(path))  # a link stays one, and leads to the new file
         if target.exists() and not target.is_file():
             with open(target, "wb") as file:

@@ -6,6 +6,7 @@ import difflib
 import errno
 import os
 import re
+import stat
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,6 +21,8 @@ _ZEROS = str.maketrans("123456789", "000000000")
 
 #: Bytes of a file or folder name, as usual file systems have it.
 LONGEST_NAME = 255
+#: The most links on the way to a file, as Linux has it.
+MOST_LINKS = 40
 
 
 def natural_key(name: str) -> tuple[Any, ...]:
@@ -95,12 +98,14 @@ def check_place(value: str | os.PathLike[str]) -> None:
     """Refuse a place where no file could be written, before the work rather than after it.
 
     Raises:
-        InputError: It is a folder, or in no folder that one may write to.
+        InputError: It is a folder, in no folder that one may write to, or behind a link as
+            `refuse_foreign_links` refuses them.
     """
     try:
         path = named_path(value)
     except InputError as error:
         raise InputError(f"cannot write {error}") from None
+    refuse_foreign_links(path)
     folder = path.absolute().parent
     if not os.path.isdir(folder):
         raise InputError(f"cannot write {_told(value)}: {_told(folder)} is no folder")
@@ -108,6 +113,34 @@ def check_place(value: str | os.PathLike[str]) -> None:
         raise InputError(f"cannot write {_told(value)}: it is a folder")
     if not os.access(folder, os.W_OK):
         raise InputError(f"cannot write {_told(value)}: {_told(folder)} is not yours to write to")
+
+
+def refuse_foreign_links(path: Path) -> None:
+    """Refuse to write through a link that another user laid where anyone may lay one.
+
+    In /tmp, say, it would lead to any file of the writer's. The rule is that of Linux
+    (protected_symlinks in https://docs.kernel.org/admin-guide/sysctl/fs.html), which holds for
+    those that follow a link, not for us, who replace what it leads to.
+
+    Raises:
+        InputError: Such a link is on the way.
+    """
+    if os.name != "posix":
+        return
+    waiting, left = [path.absolute()], MOST_LINKS
+    while waiting and left:
+        way = waiting.pop()
+        for place in (*reversed(way.parents), way):
+            if not os.path.islink(place):
+                continue
+            left, folder = left - 1, os.stat(place.parent)
+            ours = os.lstat(place).st_uid in (os.getuid(), folder.st_uid)
+            if folder.st_mode & stat.S_IWOTH and not ours:
+                raise InputError(
+                    f"cannot write {_told(path)}: {_told(place)} is a link that another user laid "
+                    f"in a folder where anyone may, to {_told(os.readlink(place))}"
+                )
+            waiting.append(place.parent / os.readlink(place))
 
 
 def _told(value: object) -> str:

@@ -373,6 +373,7 @@ def _captions(
     images: list[str | None] = []
     fields: dict[str, list[Any]] = {}
     empty: list[str] = []
+    kept: dict[str, str] = {}  # of equal texts and names one, however often a file repeats them
     for image, text, where, own in rows:
         if not isinstance(text, str):
             shown = repr(text)
@@ -385,8 +386,8 @@ def _captions(
         for key, value in own.items():
             column = fields.setdefault(key, [])
             column += [None] * (len(texts) - len(column)) + [value]
-        texts.append(text)
-        images.append(image)
+        texts.append(kept.setdefault(text, text))
+        images.append(image if image is None else kept.setdefault(image, image))
     if empty:
         first = "; ".join(empty[:3]) + ("; ..." if len(empty) > 3 else "")
         raise InputError(

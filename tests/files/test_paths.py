@@ -66,8 +66,10 @@ def uses(example: Path) -> dict[str, Callable[[str], list[str]]]:
         "verify": lambda path: ["cache", "verify", "--cache-dir", path],
         "compare": lambda path: ["compare", path, path],
         "merge": lambda path: ["merge", path, "-o", "/tmp/none.npz"],
+        "watch": lambda path: ["watch", path, str(example / "captions.json"), "--once",
+                               "-o", "/tmp/none.jsonl"],
         "doctor": lambda path: ["doctor", path, str(example / "captions.json")],
-    }
+    }  # fmt: skip
 
 
 def assert_one_line(arguments: list[str]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cmdmetric.errors import InputError
-from cmdmetric.files.atomic import whole_file
+from cmdmetric.files import check_place, whole_file
 from tests.support.systems import needs_named_pipes
 
 
@@ -52,6 +52,40 @@ def test_links(tmp_path: Path) -> None:
     assert target.read_bytes() == b"new" and link.is_symlink()
     assert (tmp_path / "victim").read_bytes() == b"precious"
     assert os.listdir(tmp_path / "there") == ["a"]
+
+
+@pytest.mark.skipif(os.name != "posix" or os.getuid() != 0, reason="root alone gives files away")
+@pytest.mark.parametrize("inside", ["", "a"])
+def test_links_that_others_laid_where_anyone_may(tmp_path: Path, inside: str) -> None:
+    """As in /tmp: such a link would lead to any file of ours. It may also be that of a folder."""
+    anyones, other = tmp_path / "anyone's", 65534
+    anyones.mkdir()
+    anyones.chmod(0o1777)
+    (tmp_path / "ours").mkdir()
+    victim = tmp_path / "ours" / "a"
+    victim.write_bytes(b"precious")
+    link = anyones / "link"
+    link.symlink_to(victim.parent if inside else victim)
+    own = tmp_path / "own"
+    own.symlink_to(link)
+    os.chown(link, other, other, follow_symlinks=False)
+    for place in (link / inside, own / inside):
+        for write in (check_place, written):
+            with pytest.raises(InputError, match="link is a link that another user laid"):
+                write(place)
+    assert victim.read_bytes() == b"precious"
+    # Where only its owner lays links, and where the link is the owner's, that is what they want.
+    anyones.chmod(0o755)
+    written(own / inside)
+    anyones.chmod(0o1777)
+    os.chown(anyones, other, other)
+    written(own / inside)
+    assert victim.read_bytes() == b"new" and link.is_symlink()
+
+
+def written(path: Path) -> None:
+    with whole_file(path) as file:
+        file.write(b"new")
 
 
 @needs_named_pipes

@@ -11,7 +11,6 @@ found so far is in `tests/inputs/test_corpus.py` and in the tests of the room th
 
 from __future__ import annotations
 
-import json
 import sys
 import tempfile
 import warnings
@@ -20,11 +19,22 @@ from pathlib import Path
 from typing import NamedTuple
 
 import atheris
-import open_clip  # noqa: F401  # torch and what stands upon it are too large to be instrumented
+
+INSTRUMENTED = ["cmdmetric", "grgan_ref", "json", "csv", "zipfile", "tarfile", "PIL"]
+with atheris.instrument_imports(include=INSTRUMENTED):  # before anything else imports these
+    import csv  # noqa: F401
+    import json
+    import tarfile  # noqa: F401
+    import zipfile  # noqa: F401
+
+    from PIL import Image
+
+    Image.init()  # imports every reader
+
+import open_clip  # noqa: E402, F401  # torch and what stands upon it are too large to be instrumented
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-INSTRUMENTED = ["cmdmetric", "grgan_ref", "json", "csv", "zipfile", "tarfile", "PIL"]
 with atheris.instrument_imports(include=INSTRUMENTED):
     from cmdmetric.compare import compare, explain
     from cmdmetric.encoders.preprocess import to_pixels

@@ -6,6 +6,7 @@ import json
 import pickle
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import given, strategies as st
 
 from cmdmetric.errors import InputError
 from cmdmetric.inputs.captions import Captions, read_captions
+from cmdmetric.inputs.layouts.lines import lines_of
 from tests.conftest import shared
 
 COCO = {
@@ -349,3 +351,23 @@ def test_coco_val2014():
     first = json.loads(path.read_text())["annotations"][0]
     assert captions.texts[0] == first["caption"]
     assert captions.images[0] == f"COCO_val2014_{first['image_id']:012d}.jpg"
+
+
+@given(st.text(alphabet="a\r\n\x0b\x1c\x85\u2028,"))
+def test_lines_are_those_of_a_file(text: str) -> None:
+    assert list(lines_of(text)) == list(io.StringIO(text, newline=""))
+
+
+def test_lines_take_no_copy_of_the_text() -> None:
+    text = "a caption of some words\n" * 50_000
+    tracemalloc.start()
+    number = sum(1 for _ in lines_of(text))
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert number == 50_000 and most < len(text) / 10
+
+
+def test_of_equal_captions_and_names_one_is_kept(tmp_path: Path) -> None:
+    line = json.dumps({"image": "cat.jpg", "caption": "a cat on a mat"})
+    found = read_captions(write(tmp_path, "c.jsonl", f"{line}\n{line}\n"))
+    assert found.texts[0] is found.texts[1] and found.images[0] is found.images[1]

@@ -123,7 +123,7 @@ def test_what_is_refused(tmp_path: Path) -> None:
     def never(name: str) -> CMDScore:
         raise AssertionError(name)
 
-    with pytest.raises(InputError, match="it is a folder of sets of samples"):
+    with pytest.raises(InputError, match="It is a folder of sets of samples"):
         list(watch(tmp_path / "none", never, tmp_path / "t.jsonl", once=True))
     for text in ("{", "[1]", '{"cmd": 1}'):
         write(tmp_path / "t.jsonl", text)

@@ -65,6 +65,8 @@ def test_slices_by_fields_of_the_captions(scenes: tuple[list, list, list]) -> No
     assert labels("tags") == ["x", "y"]
     with pytest.raises(InputError, match=r"no field or file 'colour'.*'source'.*'caption-length'"):
         labels("colour")
+    with pytest.raises(InputError, match="too long"):  # of the system, which is no "no file"
+        labels("x" * 5000)
 
 
 def test_a_wrong_field_or_file_of_slices_is_told_before_the_work(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ast
 import csv
-import io
 import re
 from typing import Any, NamedTuple
 
 from cmdmetric.errors import InputError
 from cmdmetric.inputs.layouts.columns import IMAGE_KEYS, OPTIONS, TEXT_KEYS, Columns, is_text_key
+from cmdmetric.inputs.layouts.lines import lines_of
 
 #: The signs between cells: Excel writes semicolons where the comma is the decimal sign.
 DELIMITERS = (",", ";", "\t", "|")
@@ -55,7 +55,7 @@ def _is_captions(cell: str, columns: Columns) -> bool:
 def _header(text: str, delimiter: str) -> list[str]:
     """The cells of the first line; none where they cannot be read."""
     try:
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+        reader = csv.reader(lines_of(text), delimiter=delimiter, strict=True)
         first = next((row for row in reader if any(map(str.strip, row))), [])
     except csv.Error:
         return []
@@ -77,9 +77,7 @@ def _lines(text: str, delimiter: str) -> list[_Line]:
 
 
 def _read(text: str, delimiter: str, quoting: Any) -> list[_Line]:
-    reader = csv.reader(
-        io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting, strict=True
-    )
+    reader = csv.reader(lines_of(text), delimiter=delimiter, quoting=quoting, strict=True)
     try:
         return [_Line(reader.line_num, row) for row in reader if any(map(str.strip, row))]
     except csv.Error as error:

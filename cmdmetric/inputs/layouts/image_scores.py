@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 import math
 import os
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from cmdmetric.errors import InputError
 from cmdmetric.inputs.layouts.columns import IMAGE_KEYS, is_text_key
 from cmdmetric.inputs.layouts.delimited import DELIMITERS
+from cmdmetric.inputs.layouts.lines import lines_of
 from cmdmetric.inputs.layouts.tables import Table, as_table, is_table_file, open_table
 from cmdmetric.inputs.layouts.text_files import read_text
 from cmdmetric.inputs.pairing import pair
@@ -231,7 +231,7 @@ def _of_delimited(text: str, name: str) -> list[Mapping[str, Any]]:
     first = text.lstrip().partition("\n")[0]
     delimiter = max(DELIMITERS, key=first.count)
     try:
-        rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
+        rows = list(csv.reader(lines_of(text), delimiter=delimiter, strict=True))
     except csv.Error as error:
         raise InputError(f"{name}: broken quoting or field: {error}") from None
     rows = [row for row in rows if any(cell.strip() for cell in row)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import io
 import json
 import os
 import re
@@ -15,6 +14,7 @@ from cmdmetric.errors import InputError
 from cmdmetric.files import missing, named_path, remote
 from cmdmetric.inputs.layouts.columns import IMAGE_KEYS, Columns, is_text_key
 from cmdmetric.inputs.layouts.delimited import parse_delimited
+from cmdmetric.inputs.layouts.lines import lines_of
 from cmdmetric.inputs.layouts.tables import is_table_file, open_table
 from cmdmetric.inputs.pairing import has_image_ending
 
@@ -134,7 +134,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _parse_jsonl(text: str) -> list[Any]:
-    lines = enumerate(io.StringIO(text, newline=None), start=1)
+    lines = enumerate(lines_of(text), start=1)
     return [_parse_json(line, number) for number, line in lines if line.strip()]
 
 
@@ -143,8 +143,7 @@ def _parse_txt(text: str, columns: Columns) -> list[Any]:
 
     Raises InputError where lines begin with the names of images in some other way.
     """
-    found = [line.removesuffix("\n") for line in io.StringIO(text, newline=None)]
-    lines = [line for line in found if line.strip()]
+    lines = [line.rstrip("\r\n") for line in lines_of(text) if line.strip()]
     tokens = [_TOKEN.fullmatch(line) for line in lines]
     if tokens and None not in tokens:
         return [{"image": match[1], "caption": match[2]} for match in tokens if match]

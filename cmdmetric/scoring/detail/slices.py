@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmdmetric.errors import InputError
+from cmdmetric.files import named_path
 from cmdmetric.inputs import Captions, pair, read_captions
 from cmdmetric.scoring.grouping import as_samples, caption_rows, pairing_of
 from cmdmetric.scoring.side import Side
@@ -252,7 +252,7 @@ def _labels_of_real(by: str | Path, r: Side, l: Side) -> list[tuple[str, ...]] |
 
 def _table(by: str | Path, texts: Captions | None) -> Captions:
     """The file of labels, which it is where it is no field of the captions."""
-    if not os.path.isfile(os.path.expanduser(by)):
+    if not named_path(by).is_file():
         fields = [] if texts is None else [*texts.fields, CAPTION_LENGTH]
         known = ", ".join(map(repr, fields)) or "none"
         raise InputError(
