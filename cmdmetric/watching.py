@@ -209,8 +209,10 @@ def sets_in(runs: str | os.PathLike[str], table: str | os.PathLike[str]) -> Sequ
             raise InputError(f"{text}: {error.strerror}") from None
     elif any(sign in text for sign in "*?["):
         found = glob(text)
+    elif named_path(text).exists():
+        raise InputError(f"{text}: neither a folder of sets of samples nor a glob of them")
     else:
-        raise missing(named_path(text), "It is a folder of sets of samples, or a glob of them")
+        raise missing(Path(text), "It is a folder of sets of samples, or a glob of them")
     return natural_sorted(
         path
         for path in found

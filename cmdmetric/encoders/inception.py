@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import pickle
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -173,10 +174,12 @@ def _build(file: Path) -> Any:
     try:
         state = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # junk and pickled code raise anything from EOFError upwards
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        if isinstance(error, pickle.UnpicklingError):  # never torch's advice to execute them
+            reason = "it is none, or holds some"
         raise InputError(
             f"{file}: not a plain state dict of Inception; pickled code and objects are never "
-            f"executed: {reason[:300]}"
+            f"executed: {reason}"
         ) from None
     # torch-fidelity unpickles whatever it is given: it gets what has just been read, saved anew.
     checked = io.BytesIO()

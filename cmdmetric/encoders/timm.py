@@ -397,7 +397,8 @@ def _build(card: Card) -> Any:
         raise
     except Exception as error:  # junk raises anything from IndexError to SafetensorError
         reason = " ".join(str(error).split())[:300] or type(error).__name__
-        if isinstance(error, pickle.UnpicklingError):
+        # timm raises its own error, with the advice to execute them.
+        if isinstance(error, pickle.UnpicklingError) or "weights_only" in reason:
             reason = "it holds pickled code or objects, which are never executed"
         raise InputError(
             f"{card.file}: these weights do not load into {card.architecture}: {reason}"

@@ -125,6 +125,9 @@ def test_what_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(InputError, match="It is a folder of sets of samples"):
         list(watch(tmp_path / "none", never, tmp_path / "t.jsonl", once=True))
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="neither a folder of sets"):
+        list(watch(tmp_path / "file", never, tmp_path / "t.jsonl", once=True))
     for text in ("{", "[1]", '{"cmd": 1}'):
         write(tmp_path / "t.jsonl", text)
         with pytest.raises(InputError, match=r"t.jsonl: not a table of scores"):
