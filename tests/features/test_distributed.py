@@ -72,7 +72,7 @@ def launch(
         variables = {"RANK": rank, "WORLD_SIZE": size, "LOCAL_RANK": rank}
         if slurm:
             variables = {"SLURM_PROCID": rank, "SLURM_STEP_NUM_TASKS": size, "SLURM_LOCALID": rank}
-        variables |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        variables |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": 1}
         own = [str(argument) for argument in (each(rank) if each else arguments)]
         environment = {**os.environ, **{key: str(value) for key, value in variables.items()}}
         process = PROCESSES.Process(
@@ -95,7 +95,6 @@ def _run(
 ) -> None:
     if watched:
         progress.watched = lambda: True
-    torch.set_num_threads(1)
     features.TEXT_CHUNK = TEXT_CHUNK
     out, err = (path.with_name(f"{path.name}.{end}") for end in ("out", "err"))
     run_here([str(BIN / "cmdmetric"), *arguments], environment, out, err)

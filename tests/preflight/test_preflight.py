@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from cmdmetric.errors import InputError
@@ -70,7 +71,8 @@ def test_a_good_set_has_nothing_but_few_samples(sets: tuple[Path, Path, Path]) -
 def test_print_shows_what_the_terminal_does(sets: tuple[Path, Path, Path]) -> None:
     generated, captions, real = map(str, sets)
     options = ("--real", real, "--model", "scenes-toy", "--no-probe", "-q")
-    done = run("cmdmetric", "doctor", generated, captions, *options)
+    threads = str(torch.get_num_threads())  # another test may have changed it: it is told
+    done = run("cmdmetric", "doctor", generated, captions, *options, OMP_NUM_THREADS=threads)
     result = check(sets)
 
     def still(text: str) -> list[str]:  # the speed is measured each time
