@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -27,6 +27,8 @@ from cmdmetric.inputs.tars import TextSample, find_tars, read_texts
 
 _COCO_VAL2014 = re.compile(r"(?:.*/)?COCO_val2014_\d{12}(?:\.jpg)?")
 _WORD = re.compile(r"\w+")
+#: Captions whose words are kept, for those that recur.
+_REMEMBERED = 1 << 16
 _SURROGATE = re.compile("[\ud800-\udfff]")
 #: Of the digest of a named set of prompts, as many as signatures have of others.
 _DIGITS = 8
@@ -82,7 +84,7 @@ class Captions:
 
         Punctuation is no difference: some protocols drop it, and then features are the same too.
         """
-        return tuple(_number(_words(text) or text) for text in self.texts)
+        return tuple(map(_reading, self.texts))
 
     @cached_property
     def prompts(self) -> tuple[int, ...]:
@@ -173,6 +175,12 @@ def _words(text: str) -> str:
     if plain.replace(" ", "").isalnum():  # most captions, in half the time
         return " ".join(plain.split())
     return " ".join(_WORD.findall(text.lower()))
+
+
+@lru_cache(_REMEMBERED)
+def _reading(text: str) -> int:
+    """As `Captions.readings` of a caption. Prompts recur, of each image anew."""
+    return _number(_words(text) or text)
 
 
 def _number(text: str) -> int:

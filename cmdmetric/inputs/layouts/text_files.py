@@ -109,7 +109,7 @@ def _decode(data: bytes) -> str:
 
 def _parse_json(text: str, line: int = 1) -> Any:
     try:
-        return json.loads(text, object_pairs_hook=_unique)
+        return _JSON.decode(text)
     except json.JSONDecodeError as error:
         hint = "; if it has an object a line, call it .jsonl" if error.msg == "Extra data" else ""
         raise InputError(
@@ -131,6 +131,10 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
             f"the key {twice!r} occurs twice in one JSON object; use a list of captions"
         )
     return values
+
+
+#: One for all lines: `json.loads` would make one for each.
+_JSON = json.JSONDecoder(object_pairs_hook=_unique)
 
 
 def _parse_jsonl(text: str) -> list[Any]:
