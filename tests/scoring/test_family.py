@@ -183,7 +183,7 @@ def test_inception_equals_torch_fidelity_and_decodes_once(
     assert values["is"] == pytest.approx(theirs["inception_score_mean"], rel=1e-5)
     assert values["kid"] == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-4)
     other = {**options, "cache": tmp_path}
-    score(scenes, "", **other)
+    score(scenes, "", encoder=encoder, cache=tmp_path)
     looked_at.clear()
     again = score(scenes, "fid", **other)  # CLIP's features come from the cache now
     assert len(looked_at) == 2 * N
