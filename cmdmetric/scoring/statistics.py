@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from cmdmetric.cache import FeatureCache, remembered
 from cmdmetric.metrics import (
@@ -142,7 +146,18 @@ def _is_one_vector(side: Side) -> bool:
 
 def identity_of(side: Side) -> bytes | None:
     """Tell what the numbers of a side follow from; None where that is not known."""
-    if side.has_features:
+    if side.identity is not None:
         return side.identity
-    moments = side.moments
-    return f"{moments.n} ".encode() + moments.mean.tobytes() + moments.cov.tobytes()
+    features, moments = side.features, side.moments
+    made_of = f"{moments.n} ".encode() + moments.mean.tobytes() + moments.cov.tobytes()
+    if features is None:
+        return made_of
+    # Features that came by no cache, of a file or in memory, are known by themselves.
+    return made_of + digest_of(features) if isinstance(features, np.ndarray) else None
+
+
+def digest_of(array: NDArray[Any]) -> bytes:
+    """Digest an array by sha256: its type, its shape and what it holds."""
+    digest = hashlib.sha256(f"{array.dtype.str} {array.shape} ".encode())
+    digest.update(np.ascontiguousarray(array).data)
+    return digest.digest()

@@ -12,6 +12,7 @@ import warnings
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,6 +32,8 @@ from cmdmetric.features.rows import Features
 from cmdmetric.inputs.captions import read_captions
 from cmdmetric.inputs.images import open_images
 from cmdmetric.protocol import CLIP, GRGAN, Protocol
+from cmdmetric.scoring import statistics as scoring_statistics
+from cmdmetric.uncertainty import uncertainty
 from tests.support.commands import BIN, run as run_command
 from tests.support.scores import printed
 
@@ -324,6 +327,37 @@ def test_the_score_is_the_same_to_the_bit(small_example: Path) -> None:
             cmd(*sides, model="scenes-toy", cache=cache).to_dict() for cache in (False, True, True)
         )
     assert plain == cold == warm
+
+
+def test_features_that_came_by_no_encoder_are_known_by_themselves(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Stored sets and arrays: the numbers of the same ones are recalled, of others computed."""
+    rng = np.random.default_rng(0)
+    f, r, l = (rng.normal(size=(150, 64)).astype(np.float32) for _ in range(3))
+    computed = 0
+
+    def counted(*sides: Any, **how: Any) -> Any:
+        nonlocal computed
+        computed += 1
+        return uncertainty(*sides, **how)
+
+    monkeypatch.setattr(scoring_statistics, "uncertainty", counted)
+
+    def scored(f: Any, **how: Any) -> dict[str, Any]:
+        score = cmd(f, l, r, metrics="cmmd", **how)
+        return score.to_dict()
+
+    first = scored(f)
+    assert scored(f) == first
+    assert computed == 1
+    np.savez("kept.npz", features=f)
+    assert scored("kept.npz")["cmd"] == first["cmd"]
+    assert computed == 1  # the same features by another way
+    for other in (f[::-1], f.astype(np.float64), np.where(np.arange(64) == 3, f * 1.01, f)):
+        before = computed
+        assert scored(other) == scored(other, cache=False)
+        assert computed == before + 2
 
 
 def test_statistics_are_recalled_and_features_read_on_demand(

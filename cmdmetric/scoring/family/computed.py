@@ -13,7 +13,7 @@ from cmdmetric.metrics import Moments
 from cmdmetric.scoring.family.catalogue import measure
 from cmdmetric.scoring.family.metric import Given, Metric, Seen
 from cmdmetric.scoring.grouping import pairing_of
-from cmdmetric.scoring.statistics import identity_of
+from cmdmetric.scoring.statistics import digest_of, identity_of
 from cmdmetric.uncertainty import Measured, Value, apart
 
 
@@ -103,8 +103,6 @@ def _digest(seen: Seen) -> bytes:
     """Digest what a network beside CLIP makes of the sides, by sha256."""
     digest = hashlib.sha256(str(seen.apart).encode())
     for side in (seen.f, seen.r, seen.l):
-        arrays = (side.mean, side.cov) if isinstance(side, Moments) else (side,)
-        for array in arrays:
-            shape = "" if array is None else array.shape
-            digest.update(f"{shape}".encode() + (b"" if array is None else array.tobytes()))
+        for array in (side.mean, side.cov) if isinstance(side, Moments) else (side,):
+            digest.update(b"-" if array is None else digest_of(array))
     return digest.digest()
