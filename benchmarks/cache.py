@@ -159,7 +159,9 @@ def measure_memory(place: Path, images: int, models: dict[str, str | Path]) -> l
                 options = ("--no-cache",) if what == "no cache" else ("--cache-dir", cache)
                 code = SCORE
                 if "forgotten" in what:
-                    code = "from cmdmetric.cache import computed; computed.__version__ = 'x'; " + SCORE
+                    code = (
+                        "from cmdmetric.cache import computed; computed.__version__ = 'x'; " + SCORE
+                    )
                 made = run(code, folder, captions, "--real", real, "--model", model, *options)
                 peaks.append(made.peak)
             small, large = peaks

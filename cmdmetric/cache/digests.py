@@ -24,11 +24,16 @@ YOUNG_NS = 2 * 10**9
 MAPPED = (".npy", ".npz")
 
 
-def stamp_of(path: str | Path) -> str | None:
+def stamp_of(path: str | Path, read_only: dict[int, bool] | None = None) -> str | None:
     """What tells that a file is as it was: its size, times, inode and device.
 
     The time of the inode's change is among the times: a tool that sets back a file's own time
     leaves that one. The device tells one disk from another that is mounted at the same place.
+
+    Args:
+        path: The file.
+        read_only: Which devices are read-only, as far as was seen: for many files looked at in
+            one go. It is added to.
 
     Returns:
         None where there is no file, or where its times cannot be trusted: an array, which may be
@@ -39,11 +44,18 @@ def stamp_of(path: str | Path) -> str | None:
         return None
     try:
         stat = os.stat(path)
-        if hasattr(os, "statvfs") and os.statvfs(path).f_flag & os.ST_RDONLY:
+        seen = {} if read_only is None else read_only
+        if stat.st_dev not in seen:
+            seen[stat.st_dev] = _on_read_only(path)
+        if seen[stat.st_dev]:
             return None
     except OSError:
         return None
     return f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns} {stat.st_ino} {stat.st_dev}"
+
+
+def _on_read_only(path: str | Path) -> bool:
+    return hasattr(os, "statvfs") and bool(os.statvfs(path).f_flag & os.ST_RDONLY)
 
 
 def _is_text(file: tuple[str, str]) -> bool:
@@ -77,7 +89,8 @@ class Digests:
         """sha256 (32 bytes) of each file, None where it is not known or has changed."""
         named = [file for file in files if file is not None and _is_text(file)]
         stored = self._database.digests(named)
-        stamps = {path: stamp_of(path) for path in {path for path, _ in stored}}
+        devices: dict[int, bool] = {}
+        stamps = {path: stamp_of(path, devices) for path in {path for path, _ in stored}}
         found: list[bytes | None] = []
         for file in files:
             known = stored.get(file) if file is not None else None

@@ -24,6 +24,8 @@ class FeatureRows:
         self._file = cast(IO[bytes], tempfile.SpooledTemporaryFile(max_size=IN_MEMORY))  # noqa: SIM115
         self._d = 0
         self._n = 0
+        #: The row at which the file stands. A seek writes out what the file has buffered.
+        self._at = 0
 
     def __enter__(self) -> FeatureRows:
         return self
@@ -46,10 +48,12 @@ class FeatureRows:
             return
         self._d = features.shape[1]
         self._n = max(self._n, int(positions.max()) + 1)
-        runs = np.flatnonzero(np.diff(positions) != 1) + 1
-        for start, part in zip(np.append(0, runs).tolist(), np.split(features, runs), strict=True):
-            self._file.seek(int(positions[start]) * self._d * 4)
+        starts = [0, *(np.flatnonzero(np.diff(positions) != 1) + 1).tolist()]
+        for start, end in zip(starts, [*starts[1:], len(positions)], strict=True):
+            part = features[start:end]
+            self._seek(int(positions[start]))
             self._file.write(np.ascontiguousarray(part, np.float32).data)
+            self._at += len(part)
 
     def finish(self, dropped: list[int]) -> NDArray[np.float32]:
         """The rows as an array, without those at the positions `dropped`, in order.
@@ -71,9 +75,15 @@ class FeatureRows:
         return np.memmap(self._file, np.float32, "r", shape=(len(kept), self._d))
 
     def _read(self, row: int, count: int) -> NDArray[np.float32]:
-        self._file.seek(row * self._d * 4)
+        self._seek(row)
         content = self._file.read(count * self._d * 4)
+        self._at += count
         return np.frombuffer(content, np.float32).reshape(count, self._d)
+
+    def _seek(self, row: int) -> None:
+        if row != self._at:
+            self._file.seek(row * self._d * 4)
+            self._at = row
 
 
 class Features:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from functools import lru_cache
 
 #: Those that a message lists.
@@ -42,9 +41,14 @@ def formats() -> tuple[str, ...]:
     return tuple(form for form in Image.OPEN if form not in _NOT_DECODED)
 
 
+@lru_cache(maxsize=1)
+def _endings_to_compare() -> tuple[str, ...]:
+    return tuple(decoded_endings())
+
+
 def is_image_name(name: str) -> bool:
     """Whether a file of this relative name counts as an image: by its ending, and not hidden."""
-    if os.path.splitext(name)[1].lower() not in decoded_endings():
+    if not name.lower().endswith(_endings_to_compare()):
         return False
     if "/" not in name and "\\" not in name:
         return name[0] != "."

@@ -11,6 +11,7 @@ from typing import Any
 
 from cmdmetric.inputs.endings import IMAGE_ENDINGS
 
+_ENDINGS = tuple(IMAGE_ENDINGS)
 #: What T2I-CompBench writes behind the prompt that an image is named by.
 _COUNTED = re.compile(r"_[0-9]+$")
 #: What the released sampling codes of GR-GAN and DM-GAN add to the name of the real image.
@@ -38,7 +39,9 @@ def has_image_ending(name: Any) -> bool:
     >>> has_image_ending("a/cat.JPG"), has_image_ending("a cat.")
     (True, False)
     """
-    return isinstance(name, str) and _without_ending(_base(name)) != _base(name)
+    if not isinstance(name, str) or not name.lower().endswith(_ENDINGS):  # most captions
+        return False
+    return _without_ending(_base(name)) != _base(name)
 
 
 def _composed(name: str) -> str:

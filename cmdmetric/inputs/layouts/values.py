@@ -183,7 +183,6 @@ def _names_stand_in_values(data: Mapping[Any, Any], columns: Columns) -> bool:
         if columns.caption == columns.image:
             raise InputError(f"captions and images are not both the {columns.caption} of a mapping")
         return columns.caption == KEYS or columns.image == VALUES
-    keys = [has_image_ending(key) for key in data]
     values = [
         has_image_ending(name)
         for value in data.values()
@@ -191,7 +190,7 @@ def _names_stand_in_values(data: Mapping[Any, Any], columns: Columns) -> bool:
     ]
     if not any(values):
         return False
-    if all(values) and not any(keys):
+    if all(values) and not any(map(has_image_ending, data)):
         return True
     raise InputError(
         "a mapping leads from images to captions or from captions to images, and here names of "
