@@ -140,6 +140,40 @@ def bf16(weights: Path, captions: list[str], turns: int) -> list[Row]:
                 f"ours in fp32: {len(captions) / b:.0f}/s", ratio, "-")]  # fmt: skip
 
 
+def limits(weights: Path, turns: int) -> list[Row]:
+    """The network's arithmetic against that of one large product in the same type."""
+    rows = []
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 224, 224, 3), dtype=np.uint8)
+    of_network = len(pixels) * operations(tokens=50, width=768, layers=12, patch=32)
+    for dtype, kind, target in (("fp32", torch.float32, "0.92"), ("bf16", torch.bfloat16, "-")):
+        encoder = Encoder(f"{MODEL}-quickgelu", weights, device="cpu", dtype=dtype)
+        x, kernel = torch.randn(1600, 768).to(kind), torch.randn(3072, 768).to(kind)
+        of_product = 2 * len(x) * kernel.numel() * 100
+
+        def network(encoder: Encoder = encoder) -> object:
+            return [encoder.encode_pixels(part) for part in np.array_split(pixels, 2)]
+
+        def product(x: Tensor = x, kernel: Tensor = kernel) -> None:
+            with torch.inference_mode():
+                for _ in range(100):
+                    F.linear(x, kernel)
+
+        a, b, _ = race(network, product, turns)
+        speeds = of_network / a / 1e9, of_product / b / 1e9
+        rows.append(row(f"images in memory, {dtype}: {len(pixels) / a:.1f}/s",
+                        f"{speeds[0]:.0f} GFLOP/s", f"a large product: {speeds[1]:.0f} GFLOP/s",
+                        f"{speeds[0] / speeds[1]:.2f}", target))  # fmt: skip
+    return rows
+
+
+def operations(tokens: int, width: int, layers: int, patch: int) -> int:
+    """Of a vision transformer for one image, whose last layer is computed for one token alone."""
+    embedding = (tokens - 1) * width * 3 * patch**2
+    layer = tokens * 12 * width**2 + 2 * tokens**2 * width
+    last = tokens * 2 * width**2 + 10 * width**2
+    return 2 * (embedding + (layers - 1) * layer + last)
+
+
 class TorchFidelity(FeatureExtractorCLIP):
     """torch-fidelity's extractor on given weights, which it would else take from an archive."""
 
@@ -485,7 +519,7 @@ def training_steps(turns: int) -> list[Row]:
 @click.option("--threads", default=os.cpu_count(), show_default=True)
 @click.option("--clock", "kind", type=click.Choice(list(CLOCKS)), default="wall",
               show_default=True, help="processor: where others use the machine.")  # fmt: skip
-@click.option("--only", help="text, bf16, images, distances, family, words or step.")
+@click.option("--only", help="text, bf16, images, limits, distances, family, words or step.")
 def main(
     photos: Path,
     captions: Path,
@@ -512,6 +546,7 @@ def main(
             "step": lambda: training_steps(min(turns, 3)),
             "text": lambda: texts(weights, peer, sentences, turns),
             "images": lambda: images(weights, peer, photos, folder, number, turns),
+            "limits": lambda: limits(weights, turns),
             "bf16": lambda: bf16(weights, sentences, min(turns, 2)),
         }.items():
             if only in (None, topic):

@@ -237,6 +237,14 @@ def test_what_features_and_nameless_captions_cannot_give(
         metrics_named("vendy")
 
 
+@pytest.mark.parametrize(
+    "asked, nearest", [("cfred", "clip_cfid"), ("CFID", "clip_cfid"), ("inception_score", "is")]
+)
+def test_what_others_ask_for_has_a_nearest_metric(asked: str, nearest: str) -> None:
+    with pytest.raises(InputError, match=f"no metric '{asked.lower()}'; did you mean {nearest}[?]"):
+        metrics_named(asked)
+
+
 def test_all_is_lenient_and_nothing_else(scenes: Path, encoder: Encoder) -> None:
     with pytest.raises(InputError, match=r"^the weights of Inception are not at hand"):
         score(scenes, "fid,recall_at_k", encoder=encoder)

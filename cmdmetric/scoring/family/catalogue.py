@@ -58,6 +58,8 @@ METRICS: dict[str, Metric] = {
 
 #: What other tools call some of them.
 ALIASES = {"isc": "is", "prc": "prdc"}
+#: What is asked for by names that are no metrics here, and what comes nearest.
+_NEAREST = {"cfred": "clip_cfid", "cfid": "clip_cfid", "inception_score": "is", "mmd": "cmmd"}
 
 #: The metric that each number of the family is of.
 METRIC_OF: dict[str, Metric] = {
@@ -141,8 +143,10 @@ def metrics_named(metrics: str | Iterable[str]) -> tuple[tuple[Metric, ...], boo
         return tuple(found), True
     for name in wanted:
         if name not in METRICS and name not in QUANTITIES:
-            near = difflib.get_close_matches(name, METRICS, 1)
-            hint = f"; did you mean {near[0]}?" if near else "."
+            near = _NEAREST.get(name) or next(
+                iter(difflib.get_close_matches(name, METRICS, 1)), None
+            )
+            hint = f"; did you mean {near}?" if near else "."
             raise InputError(
                 f"no metric {name!r}{hint} There is {', '.join((*QUANTITIES, *METRICS))}, or all"
             )
