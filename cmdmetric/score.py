@@ -153,7 +153,7 @@ def cmd(
         sources = [source for source in (generated, captions, real) if source is not None]
         if all(isinstance(source, (str, os.PathLike)) for source in sources):
             findings = look_at(found, encoding)  # what is no file may be read only once
-        write_report(found, report, findings)
+        write_report(found, report, findings, cache=encoding.cache)
     return found.score
 
 

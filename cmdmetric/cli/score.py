@@ -296,5 +296,5 @@ def _scores(
     if report is not None:
         from cmdmetric.report import look_at, write_report
 
-        write_report(only, report, look_at(only, encoding), title)
+        write_report(only, report, look_at(only, encoding), title, encoding.cache)
     return content, lines

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import os
 import pickle
+import sys
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -77,13 +78,13 @@ class Inception:
         Raises:
             InputError: The weights cannot be had or read, or the device is unknown.
         """
-        from cmdmetric.encoders.device import choose_device
-
         if batch_size < 1:
             raise InputError(f"the batch size is {batch_size}, it must be at least 1")
-        self.device = choose_device(device)
         self.batch_size = batch_size
-        self.file = find_inception_weights(weights)
+        self.file = find_inception_weights(weights)  # before torch, which takes seconds to import
+        from cmdmetric.encoders.device import choose_device
+
+        self.device = choose_device(device)
         #: sha256 (hex) of the weights file; only with `SHA256` are scores the published ones.
         self.sha256 = digest(self.file)
         self._model = _build(self.file).to(self.device)
@@ -134,6 +135,16 @@ class Inception:
         return None
 
 
+def _torch_hub() -> Path:
+    """Torch's own cache, as `torch.hub.get_dir` tells it, where torch is not imported yet."""
+    if "torch" in sys.modules:
+        import torch
+
+        return Path(torch.hub.get_dir())
+    cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
+    return Path(os.environ.get("TORCH_HOME", os.path.join(cache, "torch"))).expanduser() / "hub"
+
+
 def find_inception_weights(weights: str | Path | None = None) -> Path:
     """The weights file: the one that is named, else torch's cache, else ours, else a download.
 
@@ -147,9 +158,7 @@ def find_inception_weights(weights: str | Path | None = None) -> Path:
         if not file.is_file():
             raise InputError(f"{weights}: no such weights file")
         return file
-    import torch
-
-    hub = Path(torch.hub.get_dir()) / "checkpoints"
+    hub = _torch_hub() / "checkpoints"
     ours = cache_folder() / "weights" / _NAMES[0]
     for candidate in (*(hub / name for name in _NAMES), ours):
         if os.path.isfile(candidate):

@@ -5,20 +5,22 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping, Sequence
 from importlib import metadata
+from typing import Any
 
 import numpy as np
 from scipy import linalg
 
 from cmdmetric import published
-from cmdmetric.metrics import Moments
+from cmdmetric.cache import FeatureCache, remembered
+from cmdmetric.metrics import CrossModelDistance, Moments
 from cmdmetric.preflight import Finding, by_severity
 from cmdmetric.report.data import Example, Published, ReportData, Spectrum
 from cmdmetric.report.hashes import content_hash
 from cmdmetric.report.projection import scale
 from cmdmetric.report.samples import clouds, copy_pairs, examples_of
 from cmdmetric.report.similarity import similarity as similarity_of, why_unpaired
-from cmdmetric.scoring import CMDScore, Copies, Side, as_samples, shares_of_images
-from cmdmetric.uncertainty import LEAST, SideLike, Step, growth
+from cmdmetric.scoring import CMDScore, Copies, Side, as_samples, identity_of, shares_of_images
+from cmdmetric.uncertainty import LEAST, Sample, SideLike, Step, growth
 
 NAMES = {"f": "generated images", "r": "real images", "l": "captions"}
 
@@ -34,12 +36,13 @@ def gather(
     seed: int = 0,
     copies: Copies | None = None,
     of_real: Mapping[str, float] | None = None,
+    cache: FeatureCache | None = None,
 ) -> ReportData:
     """The data of a report on three sides and their score.
 
     command: how it was called. findings: of a preflight check. seed: of the samples that are shown.
     copies: what is known of copies of training images. of_real: what real images score in place of
-    the generated ones, by the numbers' names.
+    the generated ones, by the numbers' names. cache: where what takes long is looked up and kept.
     """
     sides = {"f": f, "r": r, "l": l}
     missing: dict[str, str] = {}
@@ -53,7 +56,7 @@ def gather(
         missing["similarity"] = why_unpaired(f, l)
     steps: tuple[Step, ...] = ()
     if len(bare) < 3:
-        steps = growth(of_f, of_r, of_l, seed=seed)
+        steps = _growth(sides, samples, seed, cache)
     if len(steps) < 2:
         missing["growth"] = (
             f"It takes the features of at least one side, of {2 * LEAST} independent draws or more."
@@ -75,10 +78,34 @@ def gather(
         findings=_findings(score, findings),
         command=command,
         versions=versions(),
-        hashes=_hashes(score, sides),
+        hashes=_hashes(score, sides, cache),
         copies=() if copies is None else copy_pairs(copies, f),
         of_real=of_real or {},
         missing=missing,
+    )
+
+
+def _growth(
+    sides: Mapping[str, Side],
+    samples: Mapping[str, SideLike],
+    seed: int,
+    cache: FeatureCache | None,
+) -> tuple[Step, ...]:
+    """Give `growth` of the samples, from the cache where it is there."""
+
+    def compute() -> dict[str, Any]:
+        steps = growth(samples["f"], samples["r"], samples["l"], seed=seed)
+        return {"n": [step.n for step in steps], "distances": [step.distances for step in steps]}
+
+    sources: list[bytes | None] = []
+    if cache is not None:
+        sources = [b"%d" % seed, *(identity_of(side) for side in sides.values())]
+        groups = (x.groups if isinstance(x, Sample) else None for x in samples.values())
+        sources += [b"" if of is None else of.tobytes() for of in groups]
+    found = remembered(cache, "growth", sources, compute)
+    return tuple(
+        Step(n, tuple(CrossModelDistance(*each) for each in distances))
+        for n, distances in zip(found["n"], found["distances"], strict=True)
     )
 
 
@@ -150,13 +177,15 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _hashes(score: CMDScore, sides: Mapping[str, Side]) -> dict[str, str]:
+def _hashes(
+    score: CMDScore, sides: Mapping[str, Side], cache: FeatureCache | None
+) -> dict[str, str]:
     """sha256 of what the score was made of."""
     found = {}
     if score.weights:
         found["weights of the encoder"] = score.weights
     for key, side in sides.items():
-        digest = content_hash(side)
+        digest = content_hash(side, cache)
         if digest:
             found[NAMES[key]] = digest
     return found

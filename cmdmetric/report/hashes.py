@@ -6,28 +6,35 @@ import hashlib
 import os
 from pathlib import Path
 
+from cmdmetric.cache import FeatureCache
 from cmdmetric.files import sha256_of
 from cmdmetric.scoring import Side
 
 
-def content_hash(side: Side) -> str | None:
+def content_hash(side: Side, cache: FeatureCache | None = None) -> str | None:
     """sha256 (hex) of the file that a side was read from; of a folder, that of its images' list.
 
     The list has a line `<sha256>  <name>` for each image, by name (as bytes), which is what
     `sha256sum` prints: see FOLDER_COMMAND. None for what lies in memory or is a registered name.
+    The cache knows the digests of files that it has read.
     """
     if side.reference is not None:
         return None
     source = os.path.expanduser(side.source)
     if os.path.isfile(source):
-        return sha256_of(Path(source))
+        return sha256_of(Path(source)) if cache is None else cache.digests.sha256(Path(source))
     if side.names is None:
         return None
-    root = Path(source) if os.path.isdir(source) else Path()
+    root = os.path.abspath(source) if os.path.isdir(source) else os.getcwd()
+    files = sorted((os.fsencode(name), os.path.join(root, name)) for name in side.names)
+    known: list[bytes | None] = [None] * len(files)
+    if cache is not None:
+        known = cache.digests.known([(file, "") for _, file in files])
     total = hashlib.sha256()
     try:
-        for name, file in sorted((os.fsencode(name), root / name) for name in side.names):
-            total.update(sha256_of(file).encode("ascii") + b"  " + name + b"\n")
+        for (name, file), digest in zip(files, known, strict=True):
+            found = sha256_of(Path(file)) if digest is None else digest.hex()
+            total.update(found.encode("ascii") + b"  " + name + b"\n")
     except (OSError, ValueError):  # no files: members of an archive, pictures in memory
         return None
     return total.hexdigest()

@@ -38,6 +38,7 @@ def write_report(
     path: str | os.PathLike[str],
     findings: Sequence[Finding] = (),
     title: str | None = None,
+    cache: FeatureCache | None = None,
 ) -> None:
     """Write the report of a score and its sides; the file appears whole or not at all.
 
@@ -46,18 +47,20 @@ def write_report(
         path: Where the page is written.
         findings: Those of a look at the inputs (`look_at`).
         title: The page's title, by default what the generated images are called.
+        cache: Where what takes long is looked up and kept; None computes it.
 
     Raises:
         InputError: It cannot be written there, or matplotlib is not installed.
     """
     check_report(path)
-    of_real = values_of_real(
-        found.score.metrics, found.r, found.real_captions or found.l, found.seen
-    )
-    data = gather(
-        found.score, *found.sides, command=command(), findings=findings, copies=found.copies,
-        of_real=of_real,
-    )  # fmt: skip
+    with cache or contextlib.nullcontext():
+        of_real = values_of_real(
+            found.score.metrics, found.r, found.real_captions or found.l, found.seen, cache
+        )
+        data = gather(
+            found.score, *found.sides, command=command(), findings=findings, copies=found.copies,
+            of_real=of_real, cache=cache,
+        )  # fmt: skip
     write_page(render(data, title), path)
 
 

@@ -82,6 +82,7 @@ if TYPE_CHECKING:
     )
     from cmdmetric.scoring.statistics import (
         common_provenance as common_provenance,
+        identity_of as identity_of,
         score_of as score_of,
     )
     from cmdmetric.scoring.stored.merging import merge as merge
@@ -124,7 +125,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "result": "CMDScore run_record",
         "side": "Side Source",
         "signature": "Signature fields_of protocol_label",
-        "statistics": "common_provenance score_of",
+        "statistics": "common_provenance identity_of score_of",
         "stored_sets": "StoredSet",
         "stored.score_file": "SCHEMA read_json refuse_malformed",
         "stored.storing": "stored_set",

@@ -55,8 +55,8 @@ def family_of(
     known = None if keep else cache
     single = apart([given.drawn("f")])
     # Once for all metrics: pairing names and reading features take a while.
-    made_of = [] if known is None else _sources(given)
-    seen = {} if known is None else {name: _digest(seen) for name, seen in given.seen.items()}
+    made_of = [] if known is None else sources_of(given)
+    seen = {} if known is None else {name: digest_of_seen(x) for name, x in given.seen.items()}
 
     def compute() -> dict[str, Any]:
         numbers = measure(metric, given)
@@ -86,7 +86,7 @@ def family_of(
     return family
 
 
-def _sources(given: Given) -> list[bytes | None]:
+def sources_of(given: Given) -> list[bytes | None]:
     """Give what the numbers of all metrics follow from."""
     sides = [given.f, given.r, given.l, *([given.real_l] if given.real_l else [])]
     sources: list[bytes | None] = [identity_of(side) for side in sides]
@@ -99,7 +99,7 @@ def _sources(given: Given) -> list[bytes | None]:
     return sources
 
 
-def _digest(seen: Seen) -> bytes:
+def digest_of_seen(seen: Seen) -> bytes:
     """Digest what a network beside CLIP makes of the sides, by sha256."""
     digest = hashlib.sha256(str(seen.apart).encode())
     for side in (seen.f, seen.r, seen.l):

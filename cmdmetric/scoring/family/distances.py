@@ -27,7 +27,7 @@ from cmdmetric.uncertainty import Array, Drawn, Measured, apart, common_noise, n
 
 def fjd(given: Given) -> list[Measured]:
     """The Fréchet joint distance (DeVries et al. 2019) of images with their captions."""
-    f, r = Pairs.of_generated(given), Pairs.of_real(given)
+    r, f = Pairs.of_real(given), Pairs.of_generated(given)  # of the real ones more often none
     drawn = [given.drawn("f", f.rows), given.drawn("r", r.rows)]
     of_f, of_r = numbers_of_draws(drawn)
     found = fjd_influence(

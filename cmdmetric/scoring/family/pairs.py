@@ -197,11 +197,12 @@ CLIPSCORE_HESSEL = replace(
 
 def ref_clipscore(given: Given) -> list[Measured]:
     """RefCLIPScore (Hessel et al. 2021): captions are judged beside the others of their image."""
+    side, l = given.described()
+    if side.has_features and max(map(len, caption_rows(side, l)), default=0) == 1:
+        raise Unavailable("it takes several captions for an image, each has one")
     pairs = Pairs.of_generated(given)
     rows_of = np.split(np.arange(len(pairs.owner)), np.cumsum(np.bincount(pairs.owner))[:-1])
     several = [rows for rows in rows_of if len(rows) > 1]
-    if not several:
-        raise Unavailable("it takes several captions for an image, each has one")
     scores = []
     for start in range(0, len(several), _IMAGES):
         part = several[start : start + _IMAGES]
