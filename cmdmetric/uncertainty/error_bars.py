@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -269,16 +269,22 @@ def paired_difference(
     one = _Errors.of(Sides.of(f1, r, l), debiasing)
     two = _Errors.of(Sides.of(f2, r, l), debiasing)
     parts: dict[str, tuple[Sample, Array]] = {}
-    for key, errors, sign in ((1, one, 1), (2, two, -1)):
+    for key, errors, columns in ((1, one, slice(0, 3)), (2, two, slice(3, 6))):
         for name, sample in errors.samples.items():
             side = f"f{key}" if name == "f" else name
-            share = sign * errors.used.of[name] @ errors.weights / len(sample.features)
-            before = parts[side][1] if side in parts else np.zeros((len(share), 1))
             # Both scores have made their own view of a shared side; they are the same samples.
-            parts[side] = (sample, before + share[:, None])
-    sides = [sample.drawn for sample, _ in parts.values()]
-    sums = sums_by_draw(sides, [share for _, share in parts.values()])
-    variance = Variance.of_draws(sums[:, 0], min(numbers_of_draws(sides)))
+            _, shares = parts.setdefault(side, (sample, np.zeros((len(sample.features), 6))))
+            shares[:, columns] = errors.used.of[name] / len(sample.features)
+    drawn = [sample.drawn for sample, _ in parts.values()]
+    sums = sums_by_draw(drawn, [shares for _, shares in parts.values()])
+    fewest = min(numbers_of_draws(drawn))
+
+    def variance_of(first: Array, second: Array) -> Variance:
+        """Of a combination of the first generator's distances less one of the second's."""
+        # Column by column: what both scores have alike cancels to the last bit.
+        return Variance.of_draws(sums[:, :3] @ first - sums[:, 3:] @ second, fewest)
+
+    variance = variance_of(one.weights, two.weights)
     raw = one.raw.distances.cmd - two.raw.distances.cmd
     se, debiased = variance.standard_error, None
     if one.knows(_FR) and two.knows(_FR):
@@ -288,6 +294,9 @@ def paired_difference(
         gap = Gap(raw, None, se)
     else:
         gap = gap_of(raw, se, debiased, variance.freedom, scale=max(one.raw.distances))
+    if debiased is not None:
+        low, high = _bounds(one, two, variance_of)
+        gap = replace(gap, low=low, high=high)
     exchanged = _exchanged(parts, r, l) if {"f1", "f2"} <= parts.keys() else None
     return Difference(
         raw=raw,
@@ -302,6 +311,28 @@ def paired_difference(
         withheld=(one.withheld or two.withheld) if debiased is None else None,
         test=None if exchanged is None else "permutation",
     )
+
+
+def _bounds(
+    one: _Errors, two: _Errors, variance_of: Callable[[Array, Array], Variance]
+) -> tuple[float, float]:
+    """The interval of a difference of two CMDs, each the larger of two linear quantities.
+
+    It is the largest over those of the first of the smallest over those of the second, of bounds as
+    of the difference: as in `_Errors.folded`, that covers where an ITDis is near zero.
+    """
+    lows, highs = [], []
+    for first in one.branches:
+        of_first = []
+        for second in two.branches:
+            value = float(first @ one.used.distances - second @ two.used.distances)
+            variance = variance_of(first, second)
+            low, _ = variance.interval(value, of=1 + one.folds)
+            _, high = variance.interval(value, of=1 + two.folds)
+            of_first.append((low, high))
+        lows.append(min(low for low, _ in of_first))
+        highs.append(min(high for _, high in of_first))
+    return max(lows), max(highs)
 
 
 def _exchanged(parts: Mapping[str, tuple[Sample, Array]], r: SideLike, l: SideLike) -> float:
@@ -441,6 +472,17 @@ class _Errors:
         """(3,) the derivative of CMD by the distances."""
         return cmd_weights(self.signed_itdis)
 
+    @property
+    def branches(self) -> tuple[Array, Array]:
+        """The two linear quantities of which CMD is the larger, that one first."""
+        return self.weights, 2 * _FR - self.weights
+
+    @property
+    def folds(self) -> bool:
+        """Whether either branch may be the larger: two bounds then have a chance to be wrong."""
+        itdis = self.weights - _FR
+        return float(itdis @ self.used.distances) < 2 * self.variance(itdis).standard_error
+
     def variance(self, weights: Array) -> Variance:
         """Of a combination of the distances."""
         # With too few draws the second-order noise is not known well: it is left as it is.
@@ -493,13 +535,10 @@ class _Errors:
         variance = self.variance(base + itdis)
         if not self.knows(itdis):
             return Estimate(raw, None, variance.standard_error, None, None)
-        # Where either branch may be the larger, the larger lower bound has two chances to be wrong.
-        size = float(itdis @ self.used.distances)
-        close = size < 2 * self.variance(itdis).standard_error
         branches = [
             (self.variance(w), float(w @ self.used.distances)) for w in (base + itdis, base - itdis)
         ]
-        low = max(0.0, *(of.interval(value, of=1 + close)[0] for of, value in branches))
+        low = max(0.0, *(of.interval(value, of=1 + self.folds)[0] for of, value in branches))
         high = max(of.interval(max(0.0, value))[1] for of, value in branches)
         value = float((base + itdis) @ self.used.distances)
         return Estimate(raw, value, variance.standard_error, low, high)

@@ -500,6 +500,41 @@ def test_difference_is_of_the_scores_and_changes_its_sign() -> None:
     assert json.loads(json.dumps(there.to_dict()))["sides"] == ["generated", "real", "captions"]
 
 
+def test_the_interval_of_a_difference_holds_where_an_itdis_is_near_zero() -> None:
+    """Its truth is known: the first generator's ITDis is zero, the second's some standard errors.
+
+    An absolute value of noise is too large: the interval round it covered 92.5 % of these 200 sets,
+    missing 13 above and 2 below. Now 95 to 97.5 % (+- 1.5 %) of several seeds.
+    """
+    d, of = 6, np.repeat(np.arange(100), 3)
+    r, l = (Moments.from_statistics(np.full(d, x), np.eye(d)) for x in (0.0, 1.0))
+    aside = np.array([0.25, -0.25, 0, 0, 0, 0])
+    means = aside, np.full(d, -0.07)
+    truth = [
+        cross_model_distance(Moments.from_statistics(mean, np.eye(d)), r, l).cmd for mean in means
+    ]
+    rng = np.random.default_rng(2)
+    missed = {"above": 0, "below": 0}
+    for _ in range(200):
+        common = rng.standard_normal((100, d))
+        f1, f2 = (
+            Sample(mean + 0.8 * common[of] + 0.6 * rng.standard_normal((300, d)), of)
+            for mean in means
+        )
+        found = paired_difference(f1, f2, r, l)
+        assert found.low is not None and found.high is not None
+        missed["above"] += found.low > truth[0] - truth[1]
+        missed["below"] += found.high < truth[0] - truth[1]
+    assert sum(missed.values()) <= 0.06 * 200, missed
+    # Far from zero it is Student's round the debiased difference, but for skewness.
+    far = (
+        Sample(mean + rng.standard_normal((300, d)), np.arange(300))
+        for mean in (np.full(d, -0.5), np.full(d, -0.6))
+    )
+    found = paired_difference(*far, r, l)
+    assert found.high - found.low == pytest.approx(2 * 1.97 * found.standard_error, rel=0.05)
+
+
 def test_p_values_of_equal_generators_are_uniform() -> None:
     # Two generators of one distribution make each an image of the same latents, half in common.
     rng = np.random.default_rng(14)
