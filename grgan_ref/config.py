@@ -173,6 +173,7 @@ class TrainConfig:
     generator_rate: NonNegative = 2e-5
     discriminator_rate: NonNegative = 2e-5
     betas: tuple[Share, Share] = (0.5, 0.999)
+    discriminators_alone: CountOrZero = 0  # first steps that leave the generator as it is
     batch: Count = 8  # samples of a step, of all processes together
     accumulate: Count = 1  # parts that a process works through its samples of a step in
     epochs: Count = 300
@@ -240,6 +241,8 @@ class Config:
                 'model.refinement "plain" reads no text: use stages of kind I or J behind the first'
             )
         batch, parts = self.train.batch, self.train.accumulate
+        if parts > 1 and self.train.discriminators_alone:
+            raise GrganError("train.discriminators_alone and train.accumulate do not go together")
         if batch < 2:
             raise GrganError(f"train.batch is {batch}; mismatched pairs (and batch norm) need 2")
         if parts < 1 or batch % parts or batch < 2 * parts:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
         to_unit as to_unit,
         training_batches as training_batches,
     )
-    from grgan_ref.data.sources import open_data as open_data
+    from grgan_ref.data.sources import GROUP as GROUP, open_data as open_data
     from grgan_ref.data.text import Tokens as Tokens, clean as clean, tokenise as tokenise
 
 __getattr__, __dir__, __all__ = lazy_exports(
@@ -32,7 +32,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
             "Augmentation Batch CaptionedImages first_few middle_square to_uint8 to_unit "
             "training_batches"
         ),
-        "sources": "open_data",
+        "sources": "GROUP open_data",
         "text": "Tokens clean tokenise",
     },
 )

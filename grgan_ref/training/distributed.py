@@ -117,22 +117,23 @@ def gather(local: Tensor) -> Tensor:
     return _Gather.apply(local)
 
 
-def following(condition: Tensor) -> tuple[Tensor, float]:
+def following(condition: Tensor, apart: int = 1) -> tuple[Tensor, float]:
     """Return what follows each of this process's samples in the batch of all processes.
 
     Args:
-        condition: (B, E), without a gradient; the same B in all processes.
+        condition: (B, E), without a gradient; the same B, of at least `apart`, in all processes.
+        apart: How many places further.
 
     Returns:
-        (B, E), and in the last process (B - 1, E), since nothing follows its last sample; and the
-        factor by which the mean over them counts, so that the mean over the processes is the mean
-        over all N*B - 1 pairs.
+        (B, E), and in the last process (B - apart, E), since nothing follows its last samples; and
+        the factor by which the mean over them counts, so that the mean over the processes is the
+        mean over all N*B - apart pairs.
     """
-    processes, own = world_size(), condition[1:]
+    processes, own = world_size(), condition[apart:]
     if processes > 1:
-        firsts = gather(condition[:1])
-        own = torch.cat([own, firsts[rank() + 1 : rank() + 2]])
-    return own, len(own) * processes / (len(condition) * processes - 1)
+        firsts = gather(condition[:apart])
+        own = torch.cat([own, firsts[(rank() + 1) * apart : (rank() + 2) * apart]])
+    return own, len(own) * processes / (len(condition) * processes - apart)
 
 
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:

@@ -35,7 +35,7 @@ from grgan_ref.model import TextToImage
 from grgan_ref.networks import Generator, build_discriminators
 from grgan_ref.noise import noise
 from grgan_ref.training import distributed, ema
-from grgan_ref.training.gan_step import Batch as StepBatch, Models, gan_step
+from grgan_ref.training.gan_step import Batch as StepBatch, Models, discriminators_step, gan_step
 from grgan_ref.training.log import Log, write_grid
 from grgan_ref.training.monitor import Monitor
 from grgan_ref.training.scoring import Scorer
@@ -133,12 +133,19 @@ def train(
     steps = Steps("GAN", start, total, wanted=observer is not None)
     for step, batch in enumerate(steps.over(batches), start + 1):
         features = features_of(batch, step, matcher, config, device)
-        terms = gan_step(models, matcher, features, config)
-        ema.update(average, models.generator, options.ema)
+        if step == options.discriminators_alone + 1:  # the generator's losses come in
+            monitor.look()
+            monitor = Monitor()
+        if step <= options.discriminators_alone:
+            terms = discriminators_step(models, features, config)
+        else:
+            terms = gan_step(models, matcher, features, config)
+            ema.update(average, models.generator, options.ema)
         monitor.add(step, terms)
         if step == total or step % options.log_every == 0:
             losses = monitor.look()
-            steps.tell(step, generator=losses["generator"], discriminator=losses["discriminator_1"])
+            of = {"generator": "generator", "discriminator": "discriminator_1"}
+            steps.tell(step, **{name: losses[key] for name, key in of.items() if key in losses})
             if observer is not None:
                 observer.log.write(step, losses)
         if observer is not None:

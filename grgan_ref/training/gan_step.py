@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 
 from grgan_ref import losses
 from grgan_ref.config import Config, StageConfig
+from grgan_ref.data import GROUP
 from grgan_ref.matching import Matcher
 from grgan_ref.networks import Discriminator, Discriminators, Generator, GeneratorOutput
 from grgan_ref.training import distributed
@@ -91,22 +92,7 @@ def gan_step(models: Models, matcher: Matcher, batch: Batch, config: Config) -> 
     device = batch.z.device
     with _autocast(config, device):
         output = _generated(models.generator, batch)
-    result = {}
-    steps = zip(
-        config.model.stages, models.discriminators, models.discriminator_optimisers, strict=True
-    )
-    for k, (stage, discriminator, optimiser) in enumerate(steps):
-        with _autocast(config, device):
-            loss = discriminator_loss(
-                discriminator,
-                batch.images[k],
-                output.images[k].detach(),
-                condition_of(stage, batch, config.quirks.mean_word_over_padding),
-            )
-        norm = descend(loss, optimiser, discriminator.parameters())
-        result[f"discriminator_{k + 1}"] = loss.detach()
-        result[f"gradient_discriminator_{k + 1}"] = norm
-
+    result = _discriminators_step(models, batch, output.images, config)
     with _frozen(models.discriminators):
         terms = generator_losses(output, models.discriminators, matcher, batch, config)
         norm = descend(
@@ -114,6 +100,47 @@ def gan_step(models: Models, matcher: Matcher, batch: Batch, config: Config) -> 
         )
     result |= {name: term.detach() for name, term in terms.items()}
     return result | {"gradient_generator": norm}
+
+
+def discriminators_step(models: Models, batch: Batch, config: Config) -> dict[str, Tensor]:
+    """Update the discriminators alone, as `gan_step` does; the generator stays as it is.
+
+    New discriminators know nothing of the images of a generator that is trained already, and learn
+    too slowly to keep up with one that learns on.
+    """
+    with torch.no_grad(), _autocast(config, batch.z.device):
+        output = _generated(models.generator, batch)
+    return _discriminators_step(models, batch, output.images, config)
+
+
+def _discriminators_step(
+    models: Models, batch: Batch, fakes: Sequence[Tensor], config: Config
+) -> dict[str, Tensor]:
+    result = {}
+    steps = zip(
+        config.model.stages, models.discriminators, models.discriminator_optimisers, strict=True
+    )
+    for k, (stage, discriminator, optimiser) in enumerate(steps):
+        with _autocast(config, batch.z.device):
+            loss = discriminator_loss(
+                discriminator,
+                batch.images[k],
+                fakes[k].detach(),
+                condition_of(stage, batch, config.quirks.mean_word_over_padding),
+                _apart(config),
+            )
+        norm = descend(loss, optimiser, discriminator.parameters())
+        result[f"discriminator_{k + 1}"] = loss.detach()
+        result[f"gradient_discriminator_{k + 1}"] = norm
+    return result
+
+
+def _apart(config: Config) -> int:
+    """Return how far apart in a batch are the image and the text of a mismatched pair.
+
+    The scenes of a four differ in little: of another four the text fits worse.
+    """
+    return GROUP if config.data.hard_negatives else 1
 
 
 def accumulated_step(
@@ -145,7 +172,9 @@ def accumulated_step(
         ):
             with _autocast(config, device):
                 condition = condition_of(stage, part, config.quirks.mean_word_over_padding)
-                loss = discriminator_loss(discriminator, part.images[k], fakes[k], condition)
+                loss = discriminator_loss(
+                    discriminator, part.images[k], fakes[k], condition, _apart(config)
+                )
             (loss / number).backward()
             count({f"discriminator_{k + 1}": loss})
     for k, (discriminator, optimiser) in enumerate(
@@ -218,19 +247,24 @@ def condition_of(stage: StageConfig, batch: Batch, over_padding: bool) -> Tensor
 
 
 def discriminator_loss(
-    discriminator: Discriminator, real: Tensor, fake: Tensor, condition: Tensor | None
+    discriminator: Discriminator,
+    real: Tensor,
+    fake: Tensor,
+    condition: Tensor | None,
+    apart: int = 1,
 ) -> Tensor:
     """Judge real images against generated ones; with a condition also against mismatched pairs.
 
-    A mismatched pair is a real image with the condition of the next sample, so that the batch of
-    all processes has one pair fewer than samples. A discriminator of a J stage judges with and
-    without the condition, as in AttnGAN and DM-GAN.
+    A mismatched pair is a real image with the condition of the next sample, or of one some places
+    further, so that the batch of all processes has as many pairs fewer than samples. A
+    discriminator of a J stage judges with and without the condition, as in AttnGAN and DM-GAN.
 
     Args:
         discriminator: Of one stage.
         real: (B, 3, s, s).
         fake: (B, 3, s, s), without a gradient.
         condition: (B, E) or None, `condition_of`.
+        apart: How many places further.
 
     Returns:
         The loss, whose mean over the processes is that of the whole batch.
@@ -243,7 +277,7 @@ def discriminator_loss(
         return (as_real + as_fake) / 2
     as_real = losses.real_loss(discriminator.conditional(real_features, condition))
     as_fake = losses.fake_loss(discriminator.conditional(fake_features, condition))
-    others, share = distributed.following(condition)
+    others, share = distributed.following(condition, apart)
     mismatched = discriminator.conditional(real_features[: len(others)], others)
     mismatch = share * losses.fake_loss(mismatched)
     if discriminator.unconditional_logits is None:

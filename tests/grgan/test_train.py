@@ -13,7 +13,7 @@ from grgan_ref.config import Config
 from grgan_ref.files import read_model
 from grgan_ref.matching.itm import build_itm
 from grgan_ref.noise import noise
-from grgan_ref.training import ema
+from grgan_ref.training import distributed, ema
 from grgan_ref.training.gan import step_noise
 from grgan_ref.training.log import Log, read_log, write_grid
 from grgan_ref.training.monitor import Monitor
@@ -187,6 +187,34 @@ def test_a_training_goes_on_from_a_model(tmp_path):
     result = grgan(*train_arguments(tmp_path / "wider", *arguments, **wider))
     assert result.exit_code == 2
     assert "the generator to begin with" in result.stderr
+
+
+def test_discriminators_may_learn_alone_first(tmp_path):
+    alone = {"train__discriminators_alone": 2, "train__batch": 8, "data__hard_negatives": "true"}
+    train(tmp_path / "run", "--init", gan_run(), "--steps=3", **alone)
+    log = read_log(tmp_path / "run" / "metrics.jsonl")
+    assert [("generator" in line, "kl" in line) for line in log] == [(False, False)] * 2 + [
+        (True, True)
+    ]
+    assert all("discriminator_3" in line for line in log)
+    train(tmp_path / "short", "--init", gan_run(), "--steps=2", **alone)
+    ours, theirs = (
+        read_model(p / "model" / "generator.safetensors")[0]
+        for p in (tmp_path / "short", gan_run())
+    )
+    for key, value in theirs.items():
+        if "running" not in key and "batches" not in key:
+            torch.testing.assert_close(ours[key], value, rtol=0, atol=0, msg=key)
+    result = grgan(*train_arguments(tmp_path / "parts", train__accumulate=2, **alone))
+    assert result.exit_code == 2
+    assert "do not go together" in result.stderr
+
+
+def test_mismatched_pairs_are_some_places_apart():
+    condition = torch.arange(6.0)[:, None]
+    for apart in (1, 4):
+        others, share = distributed.following(condition, apart)
+        assert (others[:, 0].tolist(), share) == ([*range(apart, 6)], 1)
 
 
 # --- what a run leaves -----------------------------------------------------------------------
