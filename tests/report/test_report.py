@@ -233,6 +233,30 @@ def test_images_are_looked_at_once(
         findings()
 
 
+def test_a_second_report_is_the_same_and_draws_nothing_anew(
+    tmp_path: Path, small_example: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, captions = tmp_path / "generated", small_example / "captions.json"
+    shutil.copytree(small_example / "generated", folder)
+
+    def page(cache: Path | bool = tmp_path / "cache") -> str:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            cmd(folder, captions, model="scenes-toy", report=tmp_path / "r.html",
+                metrics="vendi,clipscore", cache=cache)  # fmt: skip
+        return (tmp_path / "r.html").read_text(encoding="utf-8")
+
+    first = page()
+    assert page(False) == first
+    for module, name in (("gather", "growth"), ("hashes", "sha256_of")):
+        monkeypatch.setattr(f"cmdmetric.report.{module}.{name}", None)
+    assert page() == first
+    another = sorted(folder.iterdir())[0]
+    another.write_bytes(sorted(folder.iterdir())[7].read_bytes())
+    with pytest.raises(TypeError, match="not callable"):
+        page()
+
+
 @pytest.mark.parametrize(
     ("target", "message"), [("absent/r.html", "is no folder"), ("folder", "it is a folder")]
 )
