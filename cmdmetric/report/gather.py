@@ -54,9 +54,10 @@ def gather(
     similarity = similarity_of(f, r, l)
     if similarity is None:
         missing["similarity"] = why_unpaired(f, l)
+    known = [] if cache is None else [identity_of(side) for side in sides.values()]
     steps: tuple[Step, ...] = ()
     if len(bare) < 3:
-        steps = _growth(sides, samples, seed, cache)
+        steps = _growth(samples, seed, known, cache)
     if len(steps) < 2:
         missing["growth"] = (
             f"It takes the features of at least one side, of {2 * LEAST} independent draws or more."
@@ -66,7 +67,12 @@ def gather(
         missing["examples"] = "The generated side is moments: which image did what is not in them."
     else:
         by = None if score.slices is None else score.slices.by
-        examples = examples_of(f, r, l, shares_of_images(f, r, l), similarity, by)
+
+        def compute() -> dict[str, Any]:
+            return {"shares": shares_of_images(f, r, l).tolist()}
+
+        shares = np.array(remembered(cache, "shares of images", known, compute)["shares"])
+        examples = examples_of(f, r, l, shares, similarity, by)
     return ReportData(
         score=score,
         published=comparable(score),
@@ -86,22 +92,20 @@ def gather(
 
 
 def _growth(
-    sides: Mapping[str, Side],
     samples: Mapping[str, SideLike],
     seed: int,
+    known: list[bytes | None],
     cache: FeatureCache | None,
 ) -> tuple[Step, ...]:
-    """Give `growth` of the samples, from the cache where it is there."""
+    """Give `growth` of the samples, whose sides are known by that, from the cache where it is."""
 
     def compute() -> dict[str, Any]:
         steps = growth(samples["f"], samples["r"], samples["l"], seed=seed)
         return {"n": [step.n for step in steps], "distances": [step.distances for step in steps]}
 
-    sources: list[bytes | None] = []
-    if cache is not None:
-        sources = [b"%d" % seed, *(identity_of(side) for side in sides.values())]
-        groups = (x.groups if isinstance(x, Sample) else None for x in samples.values())
-        sources += [b"" if of is None else of.tobytes() for of in groups]
+    groups = (x.groups if isinstance(x, Sample) else None for x in samples.values())
+    drawn = [b"" if of is None else of.tobytes() for of in groups]
+    sources = [b"%d" % seed, *known, *drawn]
     found = remembered(cache, "growth", sources, compute)
     return tuple(
         Step(n, tuple(CrossModelDistance(*each) for each in distances))

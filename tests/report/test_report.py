@@ -248,7 +248,11 @@ def test_a_second_report_is_the_same_and_draws_nothing_anew(
 
     first = page()
     assert page(False) == first
-    for module, name in (("gather", "growth"), ("hashes", "sha256_of")):
+    for module, name in (
+        ("gather", "growth"),
+        ("gather", "shares_of_images"),
+        ("hashes", "sha256_of"),
+    ):
         monkeypatch.setattr(f"cmdmetric.report.{module}.{name}", None)
     assert page() == first
     another = sorted(folder.iterdir())[0]
