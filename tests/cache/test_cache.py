@@ -330,7 +330,7 @@ def test_the_score_is_the_same_to_the_bit(small_example: Path) -> None:
 
 
 def test_features_that_came_by_no_encoder_are_known_by_themselves(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Stored sets and arrays: the numbers of the same ones are recalled, of others computed."""
     rng = np.random.default_rng(0)
@@ -351,8 +351,8 @@ def test_features_that_came_by_no_encoder_are_known_by_themselves(
     first = scored(f)
     assert scored(f) == first
     assert computed == 1
-    np.savez("kept.npz", features=f)
-    assert scored("kept.npz")["cmd"] == first["cmd"]
+    np.savez(tmp_path / "kept.npz", features=f)
+    assert scored(tmp_path / "kept.npz")["cmd"] == first["cmd"]
     assert computed == 1  # the same features by another way
     for other in (f[::-1], f.astype(np.float64), np.where(np.arange(64) == 3, f * 1.01, f)):
         before = computed
