@@ -133,7 +133,7 @@ def train(
     steps = Steps("GAN", start, total, wanted=observer is not None)
     for step, batch in enumerate(steps.over(batches), start + 1):
         features = features_of(batch, step, matcher, config, device)
-        if step == options.discriminators_alone + 1:  # the generator's losses come in
+        if 0 < options.discriminators_alone == step - 1:  # the generator's losses come in
             monitor.look()
             monitor = Monitor()
         if step <= options.discriminators_alone:
@@ -144,8 +144,8 @@ def train(
         monitor.add(step, terms)
         if step == total or step % options.log_every == 0:
             losses = monitor.look()
-            of = {"generator": "generator", "discriminator": "discriminator_1"}
-            steps.tell(step, **{name: losses[key] for name, key in of.items() if key in losses})
+            shown = (name for name in ("generator", "discriminator_1") if name in losses)
+            steps.tell(step, **{name.removesuffix("_1"): losses[name] for name in shown})
             if observer is not None:
                 observer.log.write(step, losses)
         if observer is not None:
@@ -265,6 +265,12 @@ def run_batches(
         raise GrganError(
             f"train.batch {options.batch} gives each of {processes} processes {own} samples, which "
             f"do not make train.accumulate = {parts} parts of at least 2 and equal size"
+        )
+    if data.group > 1 and own // parts <= data.group:
+        raise GrganError(
+            f"train.batch {options.batch} leaves {own // parts} samples that a process works "
+            "through at once: with hard negatives mismatched pairs are of another "
+            f"{data.group}, which takes {2 * data.group}. Raise train.batch (--set)"
         )
     sizes = tuple(stage.size for stage in config.model.stages)
     return training_batches(

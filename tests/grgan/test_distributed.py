@@ -75,7 +75,10 @@ def one_of_two(rank, ports, folder, training):
     loss = contrastive(net, x, words, lengths)
     loss.backward()
     distributed.average_gradients(net.parameters())
+    others, share = distributed.following(torch.arange(6.0)[:, None] + 6 * rank, 4)
     result = {
+        "others": others[:, 0],
+        "share": torch.tensor(share),
         "loss": loss.detach(),
         "mean": distributed.average(torch.tensor(float(rank))),
         **{name: p.grad for name, p in net.named_parameters()},
@@ -124,6 +127,14 @@ def test_gathered_losses_have_the_gradients_of_one_process(two):
         for name, parameter in net.named_parameters():
             torch.testing.assert_close(result[name], parameter.grad, rtol=1e-10, atol=1e-12)
         assert float(result["mean"]) == 0.5
+
+
+@pytest.mark.slow
+def test_mismatched_pairs_go_over_the_processes(two):
+    found = [torch.load(two / f"{rank}.pt", weights_only=True) for rank in range(2)]
+    assert torch.cat([each["others"] for each in found]).tolist() == [*range(4, 12)]
+    # The mean over the processes of 6 and of 2 pairs is that of all 8.
+    assert [float(each["share"]) for each in found] == [6 * 2 / 8, 2 * 2 / 8]
 
 
 def test_gan_training_resumes_to_the_same_numbers(two):

@@ -210,6 +210,15 @@ def test_discriminators_may_learn_alone_first(tmp_path):
     assert "do not go together" in result.stderr
 
 
+@pytest.mark.parametrize("more", [{"train__batch": 4}, {"train__batch": 8, "train__accumulate": 2}])
+def test_hard_negatives_take_a_batch_of_two_fours(tmp_path, more):
+    arguments = train_arguments(tmp_path / "run", data__hard_negatives="true", **more)
+    result = grgan(*arguments)
+    assert result.exit_code == 2
+    assert "leaves 4 samples" in result.stderr
+    assert "which takes 8" in result.stderr
+
+
 def test_mismatched_pairs_are_some_places_apart():
     condition = torch.arange(6.0)[:, None]
     for apart in (1, 4):
