@@ -25,13 +25,13 @@ def content_hash(side: Side, cache: FeatureCache | None = None) -> str | None:
         return sha256_of(Path(source)) if cache is None else cache.digests.sha256(Path(source))
     if side.names is None:
         return None
-    root = os.path.abspath(source) if os.path.isdir(source) else os.getcwd()
-    files = sorted((os.fsencode(name), os.path.join(root, name)) for name in side.names)
-    known: list[bytes | None] = [None] * len(files)
-    if cache is not None:
-        known = cache.digests.known([(file, "") for _, file in files])
     total = hashlib.sha256()
     try:
+        root = os.path.abspath(source if os.path.isdir(source) else "")
+        files = sorted((os.fsencode(name), os.path.join(root, name)) for name in side.names)
+        known: list[bytes | None] = [None] * len(files)
+        if cache is not None:
+            known = cache.digests.known([(file, "") for _, file in files])
         for (name, file), digest in zip(files, known, strict=True):
             found = sha256_of(Path(file)) if digest is None else digest.hex()
             total.update(found.encode("ascii") + b"  " + name + b"\n")

@@ -146,9 +146,9 @@ def _is_one_vector(side: Side) -> bool:
 
 def identity_of(side: Side) -> bytes | None:
     """Tell what the numbers of a side follow from; None where that is not known."""
-    if side.identity is not None:
-        return side.identity
     features, moments = side.features, side.moments
+    if features is not None and side.identity is not None:
+        return side.identity
     made_of = f"{moments.n} ".encode() + moments.mean.tobytes() + moments.cov.tobytes()
     if features is None:
         return made_of

@@ -321,18 +321,16 @@ def _bounds(
     It is the largest over those of the first of the smallest over those of the second, of bounds as
     of the difference: as in `_Errors.folded`, that covers where an ITDis is near zero.
     """
-    lows, highs = [], []
-    for first in one.branches:
-        of_first = []
-        for second in two.branches:
+    chances = 1 + one.folds, 1 + two.folds
+    bounds = np.empty((2, 2, 2))  # by the branch of the first and of the second: low, high
+    for i, first in enumerate(one.branches):
+        for j, second in enumerate(two.branches):
             value = float(first @ one.used.distances - second @ two.used.distances)
             variance = variance_of(first, second)
-            low, _ = variance.interval(value, of=1 + one.folds)
-            _, high = variance.interval(value, of=1 + two.folds)
-            of_first.append((low, high))
-        lows.append(min(low for low, _ in of_first))
-        highs.append(min(high for _, high in of_first))
-    return max(lows), max(highs)
+            for end, of in enumerate(chances):
+                bounds[i, j, end] = variance.interval(value, of=of)[end]
+    low, high = bounds.min(axis=1).max(axis=0)
+    return float(low), float(high)
 
 
 def _exchanged(parts: Mapping[str, tuple[Sample, Array]], r: SideLike, l: SideLike) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import pickle
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -194,6 +195,23 @@ def test_weights_of_another_network(tmp_path: Path) -> None:
         torch.save(state, tmp_path / name)
         with pytest.raises(InputError, match="do not fit torch-fidelity's Inception"):
             Inception(tmp_path / name, device="cpu")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"XDG_CACHE_HOME": "/somewhere"}, {"XDG_CACHE_HOME": ""}, {"TORCH_HOME": "~/of torch"}],
+)
+def test_torchs_cache_is_found_without_torch(
+    settings: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("TORCH_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    told_by_torch = Path(torch.hub.get_dir())
+    monkeypatch.delitem(sys.modules, "torch")
+    assert module._torch_hub() == told_by_torch
+    assert "torch" not in sys.modules
 
 
 def test_where_weights_are_looked_for(

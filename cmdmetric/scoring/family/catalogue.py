@@ -143,10 +143,9 @@ def metrics_named(metrics: str | Iterable[str]) -> tuple[tuple[Metric, ...], boo
         return tuple(found), True
     for name in wanted:
         if name not in METRICS and name not in QUANTITIES:
-            near = _NEAREST.get(name) or next(
-                iter(difflib.get_close_matches(name, METRICS, 1)), None
-            )
-            hint = f"; did you mean {near}?" if near else "."
+            known = [_NEAREST[name]] if name in _NEAREST else []
+            near = known or difflib.get_close_matches(name, METRICS, 1)
+            hint = f"; did you mean {near[0]}?" if near else "."
             raise InputError(
                 f"no metric {name!r}{hint} There is {', '.join((*QUANTITIES, *METRICS))}, or all"
             )

@@ -27,7 +27,8 @@ from cmdmetric.uncertainty import Array, Drawn, Measured, apart, common_noise, n
 
 def fjd(given: Given) -> list[Measured]:
     """The Fréchet joint distance (DeVries et al. 2019) of images with their captions."""
-    r, f = Pairs.of_real(given), Pairs.of_generated(given)  # of the real ones more often none
+    # The real images first: they are more often without captions, which is told sooner so.
+    r, f = Pairs.of_real(given), Pairs.of_generated(given)
     drawn = [given.drawn("f", f.rows), given.drawn("r", r.rows)]
     of_f, of_r = numbers_of_draws(drawn)
     found = fjd_influence(
