@@ -43,9 +43,8 @@ def digests_of(values: Iterable[bytes]) -> Contents:
 
 def digests_of_rows(features: NDArray[np.generic]) -> Contents:
     """The digests (n, 16) of features (n, d) as they were given, in little-endian float64."""
-    return np.concatenate(
-        [digests_of(row.tobytes() for row in block.astype("<f8")) for block in blocks_of(features)]
-    )
+    blocks = (block.astype("<f8") for block in blocks_of(features))
+    return digests_of(row.tobytes() for block in blocks for row in block)
 
 
 def digest_of_set(contents: Contents) -> str:

@@ -259,7 +259,7 @@ def _read_numpy(path: str) -> Side | None:
             f"{path} is shard {shard} of a set and no set of its own: put all {shard.count} "
             "together first (cmdmetric merge)"
         )
-    if stored.moments is None:
+    if stored.moments is None or stored.n == 0:
         raise InputError(f"{path} holds no sample")
     contents = stored.contents
     if contents is None and stored.features is not None:
@@ -282,6 +282,8 @@ def _read_numpy(path: str) -> Side | None:
 
 
 def _of_features(features: NDArray[Any], source: str) -> Side:
+    if not len(features):
+        raise InputError("the features are of no sample")
     made = Moments.from_features(features)
     return Side(made, source, features=features, contents=digests_of_rows(features))
 

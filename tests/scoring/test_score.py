@@ -363,3 +363,18 @@ def test_an_unknown_option_is_named() -> None:
 
 def test_every_option_has_a_default() -> None:
     assert list(DEFAULTS) == list(EncodingOptions.__annotations__)
+
+
+@pytest.mark.parametrize("form", ["array", "kept.npy", "kept.npz"])
+@pytest.mark.parametrize("side", range(3))
+def test_features_of_no_sample_are_refused(form: str, side: int, tmp_path: Path) -> None:
+    nothing: object = np.zeros((0, 64))
+    if form == "kept.npy":
+        np.save(tmp_path / form, nothing)
+    elif form == "kept.npz":
+        np.savez(tmp_path / form, features=nothing)
+    sides = [np.random.default_rng(0).standard_normal((150, 64)) for _ in range(3)]
+    sides[side] = nothing if form == "array" else tmp_path / form
+    with pytest.raises(InputError, match="no sample") as told:
+        cmd(*sides)
+    assert form == "array" or str(tmp_path / form) in str(told.value)
