@@ -23,16 +23,17 @@ if TYPE_CHECKING:
         memorisation as memorisation,
     )
     from cmdmetric.metrics.distance_influence import (
-        ENOUGH as ENOUGH,
         Aligned as Aligned,
         DistanceInfluence as DistanceInfluence,
         End as End,
         aligned_influence as aligned_influence,
+        centred as centred,
         curvature as curvature,
         frechet_influence as frechet_influence,
         harmonic as harmonic,
         influence_of_form as influence_of_form,
         influence_of_gap as influence_of_gap,
+        is_enough as is_enough,
         quadratic as quadratic,
     )
     from cmdmetric.metrics.fid import DIMENSIONS as DIMENSIONS, fid_influence as fid_influence
@@ -105,9 +106,9 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "cmd": "CrossModelDistance QUANTITIES cross_model_distance",
         "copies": "Memorisation memorisation",
         "distance_influence": (
-            "ENOUGH Aligned DistanceInfluence End aligned_influence curvature "
+            "Aligned DistanceInfluence End aligned_influence centred curvature "
             "frechet_influence harmonic "
-            "influence_of_form influence_of_gap quadratic"
+            "influence_of_form influence_of_gap is_enough quadratic"
         ),
         "fid": "DIMENSIONS fid_influence",
         "joint.fjd": "caption_scale fjd_influence",

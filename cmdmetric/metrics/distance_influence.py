@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol
@@ -25,11 +26,15 @@ ENOUGH = 1e-4
 
 
 class _Gaussian(NamedTuple):
-    """mean (d,), root R (k, d) with R^T R = cov, and its pseudo-inverse, transposed (k, d)."""
+    """mean (d,), root R (k, d) with R^T R = cov, and its pseudo-inverse, transposed (k, d).
+
+    The rows of both are the principal axes, and variances (k,) what the distribution has in them.
+    """
 
     mean: Array
     root: Array
     inverse: Array
+    variances: Array
 
     @classmethod
     def of(cls, moments: Moments) -> _Gaussian:
@@ -43,7 +48,7 @@ class _Gaussian(NamedTuple):
         if not kept.any():  # a collapsed set: no direction in which anything could be moved
             kept[-1:], values = True, np.maximum(values, np.finfo(np.float64).tiny)
         root = np.sqrt(values[kept])[:, None]
-        return cls(moments.mean, root * vectors.T[kept], vectors.T[kept] / root)
+        return cls(moments.mean, root * vectors.T[kept], vectors.T[kept] / root, values[kept])
 
 
 class Rows(Protocol):
@@ -145,11 +150,9 @@ class Aligned:
 
     def second_order_of_means(self, per_a: float, per_b: float) -> float:
         """The part of `second_order` that the noise of the means has, in |mean_a - mean_b|^2."""
-        one, two = self.a.gaussian, self.b.gaussian
-        covs = per_a * np.sum((one.root @ one.root.T) ** 2) * per_a
-        covs += 2 * per_a * per_b * np.sum(self.s**2)
-        covs += per_b * np.sum((two.root @ two.root.T) ** 2) * per_b
-        return float(2 * covs)
+        one, two = (np.sum(end.gaussian.variances**2) for end in (self.a, self.b))
+        both = np.sum(self.s**2)
+        return float(2 * (per_a * one * per_a + 2 * per_a * per_b * both + per_b * two * per_b))
 
 
 def frechet_influence(a: End, b: End) -> DistanceInfluence:
@@ -213,20 +216,55 @@ def influence_of_form(end: End, form: Array, gap: Array) -> Array:
     form (d, d) is symmetric, gap (d,).
     """
     assert end.rows is not None
-    features, mean = end.rows, end.gaussian.mean
-    n = len(features)
-    found = np.empty(n)
-    for start in range(0, n, _ROWS):
-        rows = features[start : start + _ROWS] - mean
-        excess = quadratic(rows.astype(form.dtype, copy=False), form)
-        found[start : start + _ROWS] = rows @ (2 * gap) + excess * (n / (n - 1))
-        if start == 0 and n > _ROWS:  # float32 is twice as fast; is it enough for the others?
-            with np.errstate(over="ignore", invalid="ignore"):
-                rough = quadratic(rows.astype(np.float32), form.astype(np.float32))
-                if np.abs(rough - excess).max() < ENOUGH * found[:_ROWS].std():
-                    form = form.astype(np.float32)
-        release(features)
+    n = len(end.rows)
+    form, gap = form * (n / (n - 1)), 2 * gap
+
+    def moved(rows: NDArray[Any]) -> NDArray[Any]:
+        kind = rows.dtype
+        return rows @ gap.astype(kind) + quadratic(rows, form.astype(kind, copy=False))
+
+    found = by_blocks(end.rows, end.gaussian.mean, moved)
     return found - found.mean()
+
+
+def by_blocks(
+    features: Rows, mean: Array, numbers: Callable[[NDArray[Any]], NDArray[Any]]
+) -> Array:
+    """(n,) a number of each row, found from blocks of them, in the precision that it takes.
+
+    Single precision is twice as fast. The first block is found in both, and the others in single
+    precision where that `is_enough`.
+
+    Args:
+        features: (n, d).
+        mean: (d,) what is taken off every row first.
+        numbers: takes centred rows (k, d) to their numbers (k,), in the precision of the rows.
+    """
+    found = np.empty(len(features))
+    kind: type[np.floating[Any]] = np.float64
+    for start in range(0, len(found), _ROWS):
+        rows = features[start : start + _ROWS]
+        found[start : start + _ROWS] = numbers(centred(rows, mean, kind))
+        if start == 0 and len(found) > _ROWS:
+            with np.errstate(over="ignore", invalid="ignore"):
+                if is_enough(numbers(centred(rows, mean, np.float32)), found[:_ROWS]):
+                    kind = np.float32
+        release(features)
+    return found
+
+
+def is_enough(rough: NDArray[Any], exact: Array) -> bool:
+    """Whether numbers in single precision are as near to the exact ones as any use of them asks."""
+    return bool(np.abs(rough - exact).max() < ENOUGH * exact.std())
+
+
+def centred(
+    rows: NDArray[Any], mean: Array, kind: type[np.floating[Any]] = np.float64
+) -> NDArray[Any]:
+    """(n, d) rows less a mean (d,), in a precision."""
+    if kind is np.float32 and rows.dtype == np.float32:
+        return rows - mean.astype(np.float32)
+    return (rows - mean).astype(kind, copy=False)
 
 
 def quadratic(rows: NDArray[Any], form: NDArray[Any]) -> NDArray[Any]:

@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from cmdmetric.metrics import Moments
+from cmdmetric.metrics import Moments, centred
 from cmdmetric.uncertainty.draws import Array, units
 from cmdmetric.uncertainty.influence import Sample
 
@@ -38,7 +38,7 @@ _SAME = 1e-5
 #: Rows of two sides that go together are told by a sum so many standard deviations above chance.
 _ABOVE_CHANCE = 6.0
 #: Neighbours that a sample is held beside.
-_OTHERS = 16
+_OTHERS = 64
 #: Rows that are looked at together.
 _ROWS = 2048
 
@@ -91,29 +91,38 @@ def _repeated(
     """How many of the samples x (n, d) are the same as one of y (m, d) of another draw.
 
     Samples that are the same are beside each other in the order of any one number of theirs: here
-    of their length along a random direction. In one dimension they are so by chance.
+    of their length along a random direction. A second direction leaves hardly any but these, and
+    they are held beside each other whole. In one dimension samples are the same by chance.
     """
     if x.shape[1] < 2:
         return 0
-    way: Array = np.random.default_rng(0).standard_normal((x.shape[1],))
-    along_x, along_y = _along(x, way), _along(y, way)
-    near = float(_SAME * min(along_x.std(), along_y.std()))
-    order = np.argsort(along_y, kind="stable")
-    start = np.searchsorted(along_y[order], along_x - near, "left")
-    stop = np.searchsorted(along_y[order], along_x + near, "right")
-    found = 0
-    for i in np.flatnonzero(stop > start):
-        others = order[start[i] : stop[i]]
-        others = others[units_of_y[others] != units_of_x[i]][:_OTHERS]
-        apart = np.abs(y[others].astype(np.float64) - x[i])
-        found += bool((apart <= near).all(axis=1).any())
-    return found
+    ways: Array = np.random.default_rng(0).standard_normal((x.shape[1], 2))
+    along_x, along_y = _along(x, ways), _along(y, ways)
+    near = _SAME * np.minimum(along_x.std(axis=0), along_y.std(axis=0))
+    order = np.argsort(along_y[:, 0], kind="stable")
+    ordered = along_y[order, 0]
+    start = np.searchsorted(ordered, along_x[:, 0] - near[0], "left")
+    stop = np.searchsorted(ordered, along_x[:, 0] + near[0], "right")
+    same = np.zeros(len(x), bool)
+    left = np.flatnonzero(start < stop)
+    for _ in range(_OTHERS):
+        there = order[start[left]]
+        beside = np.abs(along_y[there, 1] - along_x[left, 1]) <= near[1]
+        beside &= units_of_y[there] != units_of_x[left]
+        one, two = left[beside], there[beside]
+        for block in range(0, len(one), _ROWS):
+            some = slice(block, block + _ROWS)
+            apart = np.abs(y[two[some]].astype(np.float64) - x[one[some]])
+            same[one[some]] = (apart <= near[0]).all(axis=1)
+        start[left] += 1
+        left = left[(start[left] < stop[left]) & ~same[left]]
+    return int(same.sum())
 
 
-def _along(rows: NDArray[Any], way: Array) -> Array:
-    """(n,) the lengths of rows (n, d) along a way (d,)."""
+def _along(rows: NDArray[Any], ways: Array) -> Array:
+    """(n, k) the lengths of rows (n, d) along ways (d, k)."""
     blocks = range(0, len(rows), _ROWS)
-    parts = [rows[start : start + _ROWS].astype(np.float64) @ way for start in blocks]
+    parts = [rows[start : start + _ROWS].astype(np.float64) @ ways for start in blocks]
     return np.concatenate(parts)
 
 
@@ -137,8 +146,12 @@ def _above_chance(one: Sample, two: Sample) -> float:
     )
     total = 0.0
     for start in range(0, n, _ROWS):
-        a = one.features[start : start + _ROWS] - one.moments.mean
-        b = two.features[start * many : (start + len(a)) * many]
-        total += float(np.vdot(a, b.reshape(len(a), many, -1).mean(axis=1) - means.mean))
+        a, b = one.features[start : start + _ROWS], two.features[start * many :][: _ROWS * many]
+        if many > 1:
+            b = b.reshape(len(a), many, -1).mean(axis=1, dtype=np.float64)
+        # In the precision of the features: what it loses is far less than one of the deviations.
+        kind = np.promote_types(np.promote_types(a.dtype, b.dtype), np.float32).type
+        a, b = centred(a, one.moments.mean, kind), centred(b, means.mean, kind)
+        total += float(np.einsum("nd,nd->n", a, b).sum(dtype=np.float64))
     chance = float(np.vdot(one.moments.cov, means.cov))
     return total / np.sqrt((n - 1) * chance) if chance > 0 else 0.0

@@ -19,12 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmdmetric.metrics import (
-    ENOUGH,
     Aligned,
     End,
+    centred,
     curvature,
     harmonic,
     influence_of_form,
+    is_enough,
     quadratic,
 )
 from cmdmetric.uncertainty.draws import Array
@@ -81,10 +82,11 @@ class Sampled:
     def __len__(self) -> int:
         return len(self.features)
 
-    def centred(self, rows: NDArray[np.intp]) -> Array:
+    def centred(
+        self, rows: NDArray[np.intp] | slice, kind: type[np.floating[Any]] = np.float64
+    ) -> NDArray[Any]:
         """(k, d) the features of some samples, less the mean."""
-        found: Array = self.features[rows] - self.end.gaussian.mean
-        return found
+        return centred(self.features[rows], self.end.gaussian.mean, kind)
 
     @cached_property
     def weights(self) -> Array:
@@ -108,6 +110,8 @@ class Sampled:
     @cached_property
     def noise_of_mean(self) -> float:
         """The mean squared distance of the set's mean from its distribution's."""
+        if self._apart:
+            return float(self.end.gaussian.variances.sum()) / len(self)
         total = 0.0
         for places, size in self.draws():
             rows = self.centred(places)
@@ -179,7 +183,7 @@ class Sampled:
         draw = np.bincount(self.units, of) / np.maximum(1, np.bincount(self.units))
         return draw[self.units]
 
-    def lengthened(self, white: Array) -> Array:
+    def lengthened(self, white: NDArray[Any]) -> NDArray[Any]:
         """Whitened samples (k, d), less what each has done to the metric that it is measured in.
 
         A sample of leverage h is shorter in the metric of a set that it is part of than in that of
@@ -189,9 +193,9 @@ class Sampled:
         1 / (1 - h) leaves the least bias.
         """
         leverage = np.einsum("nd,nd->n", white, white) / (len(self) - 1)
-        longer = (self._inside / (1 - np.minimum(leverage, 1 - 1e-9))) ** TAKEN
-        found: Array = white * longer[:, None]
-        return found
+        # In double precision: in single nothing lies between 1 and 1 - 1e-8.
+        longer = (self._inside / (1 - np.minimum(leverage.astype(np.float64), 1 - 1e-9))) ** TAKEN
+        return white * longer.astype(white.dtype)[:, None]
 
     @cached_property
     def _inside(self) -> float:
@@ -206,23 +210,44 @@ class Sampled:
     def leverages(self) -> Array:
         """(n,) the leverages of the samples; of a draw of several the eigenvalues of theirs."""
         found = np.empty(len(self))
-        whiten = self.end.gaussian.inverse.T / np.sqrt(len(self) - 1)
-        quick: NDArray[Any] | None = None  # the same for single samples, once it is known
-        for rows, size in self.draws():
-            centred = self.centred(rows)
-            if size > 1:
-                white = (centred @ whiten).reshape(-1, size, whiten.shape[1])
-                found[rows] = _eigenvalues(white).ravel()
-            elif quick is not None:
-                found[rows] = _lengths(centred, quick)
-            else:
-                found[rows] = _lengths(centred, whiten)
-                with np.errstate(over="ignore", invalid="ignore"):
-                    quick = whiten.astype(np.float32)  # is it enough for the others?
-                    rough = _lengths(centred, quick)
-                if not np.abs(rough - found[rows]).max() < ENOUGH * found[rows].std():
-                    quick = whiten
-        return np.clip(found, 0.0, 1 - 1e-9)
+        if self._apart:
+            for start in range(0, len(self), _ROWS):
+                rows = slice(start, start + _ROWS)
+                found[rows] = self._lengths(rows, self.whitens_in)
+        else:
+            whiten = self.end.gaussian.inverse.T
+            for places, size in self.draws():
+                white = (self.centred(places) @ whiten).reshape(-1, size, whiten.shape[1])
+                found[places] = _eigenvalues(white).ravel()
+        return np.clip(found / (len(self) - 1), 0.0, 1 - 1e-9)
+
+    @cached_property
+    def whitens_in(self) -> type[np.floating[Any]]:
+        """The precision in which whitened samples are found: single where that is enough."""
+        first = slice(0, _ROWS)
+        if len(self) <= _ROWS:
+            return np.float64
+        with np.errstate(over="ignore", invalid="ignore"):
+            rough = self._lengths(first, np.float32)
+            return np.float32 if is_enough(rough, self._lengths(first, np.float64)) else np.float64
+
+    def _lengths(self, rows: slice, kind: type[np.floating[Any]]) -> NDArray[Any]:
+        """(k,) the squared lengths of whitened samples."""
+        centred = self.centred(rows, kind)
+        if kind is np.float32:  # half the products, where what they lose does not count
+            return quadratic(centred, self._precision_matrix)
+        white = centred @ self.end.gaussian.inverse.T
+        return np.einsum("nd,nd->n", white, white)
+
+    @cached_property
+    def _precision_matrix(self) -> NDArray[np.float32]:
+        whiten = self.end.gaussian.inverse
+        return (whiten.T @ whiten).astype(np.float32)
+
+    @cached_property
+    def _apart(self) -> bool:
+        """Whether every sample is a draw of its own."""
+        return len(np.unique(self.units)) == len(self)
 
     def draws(self) -> Iterator[tuple[NDArray[np.intp], int]]:
         """Places (m k,) of samples, those of one draw in a row, and the samples k of each draw."""
@@ -377,19 +402,14 @@ def _kurtosis(side: Sampled, moved: Array, s: Array) -> float:
         moved: (k, d) takes a centred sample to y.
         s: (k,) the singular values that the distance is made of.
     """
-    rows = np.arange(0, len(side), 1 + len(side) // _SOME)
-    squares = (side.centred(rows) @ moved.T) ** 2 - 1
+    some = slice(0, None, 1 + len(side) // _SOME)
+    kind = side.whitens_in
+    squares = (side.centred(some, kind) @ moved.T.astype(kind)) ** 2 - 1
     weights = harmonic(s)
     weights /= weights.max()
     # A mean of many: the rounding of single precision averages out of it.
     found = quadratic(squares.astype(np.float32), weights.astype(np.float32))
     return float(found.mean(dtype=np.float64) / (2 * np.trace(weights)))
-
-
-def _lengths(rows: Array, whiten: NDArray[Any]) -> NDArray[Any]:
-    """(k,) the squared lengths of samples (k, d) that are whitened in the matrix's precision."""
-    white = rows.astype(whiten.dtype, copy=False) @ whiten
-    return np.einsum("nd,nd->n", white, white)
 
 
 def _eigenvalues(draws: Array) -> Array:
@@ -412,19 +432,24 @@ def _shared(pair: Aligned, a: Sampled, b: Sampled) -> tuple[float, float]:
     |noise of mean_a - noise of mean_b|^2 and, in the coordinates where both covariances are
     diag(s), of sum_jk (A - B)_jk^2 / (s_j + s_k) / 2 for their noises A and B.
     """
-    s = pair.s
-    weights = harmonic(s)
+    kind = np.promote_types(a.whitens_in, b.whitens_in).type
+    weights = harmonic(pair.s)
+    scale = float(weights.max()) or 1.0
+    weights, s = (weights / scale).astype(kind), (pair.s / scale).astype(kind)
     of_a, of_b = _pairs(a.units, b.units)
     to_a, to_b = (
-        (basis @ side.end.gaussian.inverse).T for basis, side in ((pair.left.T, a), (pair.right, b))
+        (basis @ side.end.gaussian.inverse).T.astype(kind)
+        for basis, side in ((pair.left.T, a), (pair.right, b))
     )
     means = covs = 0.0
     for start in range(0, len(of_a), _ROWS):
-        x, y = a.centred(of_a[start : start + _ROWS]), b.centred(of_b[start : start + _ROWS])
+        x = a.centred(of_a[start : start + _ROWS], kind)
+        y = b.centred(of_b[start : start + _ROWS], kind)
         g, h = a.lengthened(x @ to_a), b.lengthened(y @ to_b)
-        means -= 2 * float(np.sum(x * y))
-        covs -= float(quadratic(g * h, weights).sum())
-        covs += float(((g**2 + h**2 - 1) @ s).sum()) / 2
+        means -= 2 * float(np.einsum("nd,nd->n", x, y).sum(dtype=np.float64))
+        covs -= float(quadratic(g * h, weights).sum(dtype=np.float64))
+        covs += float(((g**2 + h**2 - 1) @ s).sum(dtype=np.float64)) / 2
+    covs *= scale
     pairs = len(a) * len(b)
     return means / pairs, covs / pairs
 

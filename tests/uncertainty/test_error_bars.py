@@ -13,6 +13,7 @@ from cmdmetric import InputError, Moments, cross_model_distance, frechet_distanc
 from cmdmetric.inputs.captions import Captions
 from cmdmetric.inputs.pairing import pair
 from cmdmetric.metrics.distance_influence import End, quadratic
+from cmdmetric.uncertainty.alike import _repeated
 from cmdmetric.uncertainty.draws import groups_of_images
 from cmdmetric.uncertainty.error_bars import Uncertainty, paired_difference, uncertainty
 from cmdmetric.uncertainty.excess import Sampled, spectral_trace
@@ -202,6 +203,17 @@ def test_what_goes_together_untold_has_no_interval() -> None:
     groups = np.arange(300)
     told = {name: Sample(near[name], groups) for name in ("f", "r")}
     assert uncertainty(told["f"], told["r"], sides["l"]).withheld is None
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(8, 60), st.integers(8, 60), st.integers(2, 4))
+def test_repeated_samples_are_found_as_by_looking_at_all_pairs(
+    seed: int, n: int, m: int, d: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    x, y = (rng.integers(0, 3, (k, d)).astype(np.float32) for k in (n, m))
+    of_x, of_y = rng.integers(0, 5, n), rng.integers(0, 5, m)
+    same = (x[:, None] == y).all(axis=2) & (of_x[:, None] != of_y)
+    assert _repeated(x, of_x, y, of_y) == same.any(axis=1).sum()
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1])
@@ -616,10 +628,31 @@ def test_leverages_of_many_samples_are_those_of_float64(
         return Sampled(End(Moments.from_features(x), x), x, np.arange(5000)).leverages
 
     found = leverages()
-    monkeypatch.setattr("cmdmetric.uncertainty.excess.ENOUGH", -1.0)  # never
+    monkeypatch.setattr("cmdmetric.metrics.distance_influence.ENOUGH", -1.0)  # never
     exact = leverages()
     assert np.abs(found - exact).max() <= 3e-4 * exact.std()
     assert np.any(found != exact) == (spread == 1.0)
+
+
+def test_error_bars_of_many_pairs_are_those_of_float64(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Images with their captions and real ones: what is shared, and fourth moments, in float32.
+
+    Of sums over thousands of samples single precision keeps six digits.
+    """
+    rng = np.random.default_rng(2)
+    drawn = rng.standard_normal((4000, 32))
+    f, r, l = (
+        Sample((drawn + rng.standard_normal((4000, 32)) + place).astype(np.float32), groups)
+        for place, groups in ((0.1, np.arange(4000)), (0, None), (1, np.arange(4000)))
+    )
+    found = uncertainty(f, r, l)
+    monkeypatch.setattr("cmdmetric.metrics.distance_influence.ENOUGH", -1.0)  # never
+    exact = uncertainty(f, r, l)
+    for name in ("cmd", "dis_fr", "dis_fl", "dis_rl"):
+        one, two = getattr(found, name), getattr(exact, name)
+        assert one.debiased == pytest.approx(two.debiased, abs=1e-4 * two.standard_error)
+        assert one.standard_error == pytest.approx(two.standard_error, rel=1e-4)
+    assert found != exact
 
 
 def test_parts_of_means_and_covariances_add_up_and_are_right_on_average() -> None:
