@@ -103,13 +103,14 @@ class Variance:
 
     def _bound(self, value: float, t: float, square: bool, cautious: bool) -> float:
         """The true value that would be t standard errors below the one found."""
-        if not square:
+        size = max(value, math.sqrt(self.noise))
+        if not square or size <= 0:  # a set beside itself: there is nothing to be proportional to
             return value - t * self.standard_error
         measured, rate, taken = self.measured, 0.0, self.counted - (cautious and t < 0)
         if t < 0:  # where a distance happens to be low, its variance does: three standard errors
             measured *= 1 + min(0.3, 3 * math.sqrt(2 / self.freedom))
         if self.noise < measured / taken:
-            rate = (measured - taken * self.noise) / max(value, math.sqrt(self.noise))
+            rate = (measured - taken * self.noise) / size
         noise = min(self.noise, measured)
         inner = rate * value + noise + self.chance + t * t * rate * rate / 4
         found = value + t * t * rate / 2 - t * math.sqrt(max(0.0, inner))

@@ -33,6 +33,7 @@ from cmdmetric.scoring.grouping import groups_of
 from cmdmetric.scoring.side import Side
 from cmdmetric.uncertainty.draws import Drawn, sections
 from cmdmetric.uncertainty.estimate import Measured, gap, gap_of
+from cmdmetric.uncertainty.interval import Variance
 from tests.support.scores import measure
 
 Array = np.ndarray
@@ -539,3 +540,10 @@ def test_sections_are_even() -> None:
     counts = np.bincount(sections(Drawn(8000), 8, 3), minlength=8)
     assert abs(counts - 1000).max() < 5 * np.sqrt(1000)
     assert (sections(Drawn(8000), 8, 3) != sections(Drawn(8000), 8, 4)).mean() > 0.8
+
+
+@pytest.mark.parametrize("value", [0.0, -1e-18])
+def test_a_set_beside_itself_has_an_interval_round_zero(value: float) -> None:
+    """Its distance is rounding, without second-order noise: all pairs of images cancel."""
+    low, high = Variance(measured=1e-30, freedom=100).interval(value, square=True)
+    assert low == 0 <= high < 1e-14
