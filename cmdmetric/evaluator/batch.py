@@ -22,7 +22,7 @@ from cmdmetric.features import (
     split_records,
 )
 from cmdmetric.inputs import Captions, open_images, read_captions
-from cmdmetric.metrics import Moments
+from cmdmetric.metrics import Elsewhere, Moments
 from cmdmetric.scoring import Side, Source
 
 
@@ -70,10 +70,15 @@ class Batch:
 
     def image_side(self, encoder: Encoder | LazyEncoder) -> Side:
         """The images as one side of a score, each with a name of its own."""
+        made = Moments.from_features(self.images, encoder.provenance("image", IMAGES))
+        return self.images_as(made, self.images)
+
+    def images_as(self, moments: Moments, features: NDArray[np.float32] | Elsewhere) -> Side:
+        """`image_side` of images whose moments are known, and whose features may be elsewhere."""
         return Side(
-            Moments.from_features(self.images, encoder.provenance("image", IMAGES)),
+            moments,
             IMAGES,
-            features=self.images,
+            features=features,
             names=tuple(map(_name, range(len(self.images)))),
             contents=self.contents,
             looks=self.looks,
@@ -81,10 +86,15 @@ class Batch:
 
     def caption_side(self, encoder: Encoder | LazyEncoder) -> Side:
         """The captions as one side of a score, each with the name of its image."""
+        made = Moments.from_features(self.captions, encoder.provenance("text", CAPTIONS))
+        return self.captions_as(made, self.captions)
+
+    def captions_as(self, moments: Moments, features: NDArray[np.float32] | Elsewhere) -> Side:
+        """`caption_side` of captions whose moments are known; features may be elsewhere."""
         return Side(
-            Moments.from_features(self.captions, encoder.provenance("text", CAPTIONS)),
+            moments,
             CAPTIONS,
-            features=self.captions,
+            features=features,
             texts=Captions(self.texts, tuple(map(_name, self.owner)), CAPTIONS),
             kept=self.kept,
             truncated=self.truncated,

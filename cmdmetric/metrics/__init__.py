@@ -36,6 +36,14 @@ if TYPE_CHECKING:
         is_enough as is_enough,
         quadratic as quadratic,
     )
+    from cmdmetric.metrics.elsewhere import (
+        Block as Block,
+        Elsewhere as Elsewhere,
+        Rows as Rows,
+        blockwise as blockwise,
+        row_by_row as row_by_row,
+        slices as slices,
+    )
     from cmdmetric.metrics.fid import DIMENSIONS as DIMENSIONS, fid_influence as fid_influence
     from cmdmetric.metrics.frechet import frechet_distance as frechet_distance
     from cmdmetric.metrics.inception import (
@@ -110,6 +118,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
             "frechet_influence harmonic "
             "influence_of_form influence_of_gap is_enough quadratic"
         ),
+        "elsewhere": "Block Elsewhere Rows blockwise row_by_row slices",
         "fid": "DIMENSIONS fid_influence",
         "joint.fjd": "caption_scale fjd_influence",
         "frechet": "frechet_distance",

@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cmdmetric.errors import InputError
-from cmdmetric.files import release
+from cmdmetric.metrics.elsewhere import Elsewhere, Rows, blockwise, row_by_row, slices
 from cmdmetric.metrics.frechet import frechet_distance
 from cmdmetric.metrics.moments import Moments
 
 Array = NDArray[np.float64]
 
-#: Rows of features that are transformed at once: keeps the temporary in the processor's cache.
-_ROWS = 2048
 #: Columns of a quadratic form that are applied at once.
 _COLUMNS = 64
 #: Error of a sample's influence, in standard deviations of influences, that changes no error bar.
@@ -51,14 +49,6 @@ class _Gaussian(NamedTuple):
         return cls(moments.mean, root * vectors.T[kept], vectors.T[kept] / root, values[kept])
 
 
-class Rows(Protocol):
-    """The features (n, d) of one side, as far as they are read here: slice by slice."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, rows: slice, /) -> NDArray[Any]: ...
-
-
 @dataclass(frozen=True, eq=False)
 class End:
     """One end of a distance: its moments and, where its sampling counts, its features.
@@ -70,7 +60,7 @@ class End:
     """
 
     moments: Moments
-    rows: Rows | None = None
+    rows: Rows | Elsewhere | None = None
     draws: int | None = None
 
     @cached_property
@@ -203,10 +193,8 @@ def aligned_influence(pair: Aligned, *, of_samples: bool = True) -> DistanceInfl
 def influence_of_gap(end: End, gap: Array) -> Array:
     """(n,) 2 y.gap of the centred features y of an end: what each does to |gap|^2, gap (d,)."""
     assert end.rows is not None
-    found = np.empty(len(end.rows))
-    for start in range(0, len(found), _ROWS):
-        found[start : start + _ROWS] = end.rows[start : start + _ROWS] @ (2 * gap)
-        release(end.rows)
+    twice = 2 * gap
+    found = row_by_row(lambda rows: rows @ twice, end.rows)
     return found - found.mean()
 
 
@@ -223,34 +211,37 @@ def influence_of_form(end: End, form: Array, gap: Array) -> Array:
         kind = rows.dtype
         return rows @ gap.astype(kind) + quadratic(rows, form.astype(kind, copy=False))
 
-    found = by_blocks(end.rows, end.gaussian.mean, moved)
+    found = number_of_rows(moved, end.rows, end.gaussian.mean)
     return found - found.mean()
 
 
-def by_blocks(
-    features: Rows, mean: Array, numbers: Callable[[NDArray[Any]], NDArray[Any]]
+def number_of_rows(
+    function: Callable[[NDArray[Any]], NDArray[Any]], features: Rows | Elsewhere, mean: Array
 ) -> Array:
-    """(n,) a number of each row, found from blocks of them, in the precision that it takes.
+    """(n,) a number of each row, in the precision that it takes.
 
     Single precision is twice as fast. The first block is found in both, and the others in single
     precision where that `is_enough`.
 
     Args:
+        function: It takes centred rows (k, d) to their numbers (k,), in the precision of the rows.
         features: (n, d).
         mean: (d,) what is taken off every row first.
-        numbers: takes centred rows (k, d) to their numbers (k,), in the precision of the rows.
     """
-    found = np.empty(len(features))
-    kind: type[np.floating[Any]] = np.float64
-    for start in range(0, len(found), _ROWS):
-        rows = features[start : start + _ROWS]
-        found[start : start + _ROWS] = numbers(centred(rows, mean, kind))
-        if start == 0 and len(found) > _ROWS:
-            with np.errstate(over="ignore", invalid="ignore"):
-                if is_enough(numbers(centred(rows, mean, np.float32)), found[:_ROWS]):
-                    kind = np.float32
-        release(features)
-    return found
+
+    def exact(rows: NDArray[Any]) -> NDArray[Any]:
+        return function(centred(rows, mean))
+
+    def rough(rows: NDArray[Any]) -> NDArray[Any]:
+        with np.errstate(over="ignore", invalid="ignore"):
+            return function(centred(rows, mean, np.float32))
+
+    first, *others = slices(len(features))
+    if not others:
+        return row_by_row(exact, features)
+    [(found, quick)] = blockwise(lambda rows: (exact(rows), rough(rows)), [first], features)
+    rest = blockwise(rough if is_enough(quick, found) else exact, others, features)
+    return np.concatenate([found, *rest])
 
 
 def is_enough(rough: NDArray[Any], exact: Array) -> bool:

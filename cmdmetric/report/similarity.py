@@ -61,12 +61,12 @@ def _own_cosines(
 
 def _cosines(images: Side, l: Side, rows: NDArray[np.intp], texts: NDArray[np.intp]) -> Array:
     """(k,) the cosine of image rows[i] with caption texts[i]."""
-    of_images, of_texts = images.features, l.features
-    assert of_images is not None and of_texts is not None
+    assert images.features is not None and l.features is not None
+    of_images, of_texts = np.asanyarray(images.features), np.asanyarray(l.features)
     found = np.empty(len(rows))
     for part in blocks(len(rows), 8 * BLOCK):
         x = unit(np.asarray(of_images[rows[part]], dtype=np.float64), "images")
         y = unit(np.asarray(of_texts[texts[part]], dtype=np.float64), "captions")
         found[part] = np.einsum("nd,nd->n", x, y)
-        release(np.asanyarray(of_texts))
+        release(of_texts)
     return found

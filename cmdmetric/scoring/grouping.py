@@ -186,4 +186,4 @@ def as_sample(side: Side, groups: NDArray[Any] | None) -> SideLike:
     """Make a sample of a side's features, or take its moments where it has none."""
     if side.features is None:
         return side.moments
-    return Sample(np.asanyarray(side.features), groups, side.moments)
+    return Sample(side.features, groups, side.moments)

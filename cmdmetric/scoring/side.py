@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cmdmetric.features import Contents, Features, Looks
 from cmdmetric.inputs import Captions, ImageSet
-from cmdmetric.metrics import Moments
+from cmdmetric.metrics import Elsewhere, Moments
 
 #: What a user may name as images or captions: see `cmdmetric.inputs.images.open_images`,
 #: `cmdmetric.inputs.captions.read_captions`, and `cmdmetric.scoring.stored_sets.read_stored` for
@@ -29,7 +29,7 @@ class Side:
     #: The name of a registered reference, which then stands in the signature.
     reference: str | None = None
     #: (n, d), what the moments were made of; None where only moments were given.
-    features: Features | NDArray[Any] | None = None
+    features: Features | NDArray[Any] | Elsewhere | None = None
     #: Image files, in order; None where only moments or features were given.
     names: tuple[str, ...] | None = None
     #: The places of the images in a list, where they pair with captions by these.

@@ -13,7 +13,15 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from cmdmetric.metrics import Moments, centred
+from cmdmetric.metrics import (
+    Elsewhere,
+    Moments,
+    blockwise,
+    centred,
+    quadratic,
+    row_by_row,
+    slices,
+)
 from cmdmetric.uncertainty.draws import Array, units
 from cmdmetric.uncertainty.influence import Sample
 
@@ -39,8 +47,6 @@ _SAME = 1e-5
 _ABOVE_CHANCE = 6.0
 #: Neighbours that a sample is held beside.
 _OTHERS = 64
-#: Rows that are looked at together.
-_ROWS = 2048
 
 
 def is_collapsed(moments: Moments) -> bool:
@@ -83,9 +89,9 @@ def why_dependent(samples: Mapping[str, Sample]) -> str | None:
 
 
 def _repeated(
-    x: NDArray[Any],
+    x: NDArray[Any] | Elsewhere,
     units_of_x: NDArray[np.intp],
-    y: NDArray[Any],
+    y: NDArray[Any] | Elsewhere,
     units_of_y: NDArray[np.intp],
 ) -> int:
     """How many of the samples x (n, d) are the same as one of y (m, d) of another draw.
@@ -103,6 +109,11 @@ def _repeated(
     ordered = along_y[order, 0]
     start = np.searchsorted(ordered, along_x[:, 0] - near[0], "left")
     stop = np.searchsorted(ordered, along_x[:, 0] + near[0], "right")
+
+    def are_same(x: NDArray[Any], y: NDArray[Any]) -> NDArray[np.bool_]:
+        found: NDArray[np.bool_] = (np.abs(y.astype(np.float64) - x) <= near[0]).all(axis=1)
+        return found
+
     same = np.zeros(len(x), bool)
     left = np.flatnonzero(start < stop)
     for _ in range(_OTHERS):
@@ -110,20 +121,17 @@ def _repeated(
         beside = np.abs(along_y[there, 1] - along_x[left, 1]) <= near[1]
         beside &= units_of_y[there] != units_of_x[left]
         one, two = left[beside], there[beside]
-        for block in range(0, len(one), _ROWS):
-            some = slice(block, block + _ROWS)
-            apart = np.abs(y[two[some]].astype(np.float64) - x[one[some]])
-            same[one[some]] = (apart <= near[0]).all(axis=1)
+        blocks = [(one[rows], two[rows]) for (rows,) in slices(len(one))]
+        for (places, _), found in zip(blocks, blockwise(are_same, blocks, x, y), strict=True):
+            same[places] = found
         start[left] += 1
         left = left[(start[left] < stop[left]) & ~same[left]]
     return int(same.sum())
 
 
-def _along(rows: NDArray[Any], ways: Array) -> Array:
+def _along(rows: NDArray[Any] | Elsewhere, ways: Array) -> Array:
     """(n, k) the lengths of rows (n, d) along ways (d, k)."""
-    blocks = range(0, len(rows), _ROWS)
-    parts = [rows[start : start + _ROWS].astype(np.float64) @ ways for start in blocks]
-    return np.concatenate(parts)
+    return row_by_row(lambda rows: rows.astype(np.float64) @ ways, rows)
 
 
 def _above_chance(one: Sample, two: Sample) -> float:
@@ -138,20 +146,20 @@ def _above_chance(one: Sample, two: Sample) -> float:
     n, many = len(one.features), len(two.features) // len(one.features)
     if n * many != len(two.features):
         return 0.0
-    # The spread of the means of rows that go together is no smaller for being means.
-    means = (
-        Moments.from_features(two.features.reshape(n, many, -1).mean(axis=1))
-        if many > 1
-        else two.moments
-    )
-    total = 0.0
-    for start in range(0, n, _ROWS):
-        a, b = one.features[start : start + _ROWS], two.features[start * many :][: _ROWS * many]
+    mean_a, mean_b, cov = one.moments.mean, two.moments.mean, one.moments.cov
+
+    def alike(a: NDArray[Any], b: NDArray[Any]) -> tuple[float, float]:
         if many > 1:
             b = b.reshape(len(a), many, -1).mean(axis=1, dtype=np.float64)
         # In the precision of the features: what it loses is far less than one of the deviations.
         kind = np.promote_types(np.promote_types(a.dtype, b.dtype), np.float32).type
-        a, b = centred(a, one.moments.mean, kind), centred(b, means.mean, kind)
-        total += float(np.einsum("nd,nd->n", a, b).sum(dtype=np.float64))
-    chance = float(np.vdot(one.moments.cov, means.cov))
+        a, b = centred(a, mean_a, kind), centred(b, mean_b, kind)
+        total = float(np.einsum("nd,nd->n", a, b).sum(dtype=np.float64))
+        # The spread of the means of rows that go together is no smaller for being means.
+        return total, float(quadratic(b, cov).sum()) if many > 1 else 0.0
+
+    blocks = [(rows, slice(rows.start * many, rows.stop * many)) for (rows,) in slices(n)]
+    parts = list(blockwise(alike, blocks, one.features, two.features))
+    total, spread = (sum(of) for of in zip(*parts, strict=True))
+    chance = spread / (n - 1) if many > 1 else float(np.vdot(cov, two.moments.cov))
     return total / np.sqrt((n - 1) * chance) if chance > 0 else 0.0

@@ -10,7 +10,7 @@ Gaussian distributions", EUSIPCO 2019). `spectral_trace` has the formula.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -18,15 +18,20 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from cmdmetric.files import ROWS
 from cmdmetric.metrics import (
     Aligned,
+    Elsewhere,
     End,
+    blockwise,
     centred,
     curvature,
     harmonic,
     influence_of_form,
     is_enough,
     quadratic,
+    row_by_row,
+    slices,
 )
 from cmdmetric.uncertainty.draws import Array
 
@@ -51,7 +56,7 @@ _HEAVY, _SHOWN = 1.6, 2.3
 #: worst intervals, and nothing heavier than a Gaussian has one.
 _TELLING, _HEAVY_OF_FEW = 64, 0.2
 
-#: The power of `Sampled.lengthened`.
+#: The power of `_lengthened`.
 TAKEN = 0.2
 
 #: The integral of `spectral_trace`: steps of the logarithm, and how far beyond the eigenvalues. The
@@ -59,8 +64,6 @@ TAKEN = 0.2
 _STEP, _BEYOND = 0.5, 60.0
 #: Sample weights are taken as so many classes of equal weight.
 _CLASSES = 256
-#: Rows of features that are looked at together.
-_ROWS = 2048
 #: Rows that fourth moments are found from.
 _SOME = 4096
 
@@ -76,17 +79,11 @@ class Sampled:
     """
 
     end: End
-    features: NDArray[Any]
+    features: NDArray[Any] | Elsewhere
     units: NDArray[np.intp]
 
     def __len__(self) -> int:
         return len(self.features)
-
-    def centred(
-        self, rows: NDArray[np.intp] | slice, kind: type[np.floating[Any]] = np.float64
-    ) -> NDArray[Any]:
-        """(k, d) the features of some samples, less the mean."""
-        return centred(self.features[rows], self.end.gaussian.mean, kind)
 
     @cached_property
     def weights(self) -> Array:
@@ -112,10 +109,12 @@ class Sampled:
         """The mean squared distance of the set's mean from its distribution's."""
         if self._apart:
             return float(self.end.gaussian.variances.sum()) / len(self)
-        total = 0.0
-        for places, size in self.draws():
-            rows = self.centred(places)
-            total += float(np.sum(rows.reshape(-1, size, rows.shape[1]).sum(axis=1) ** 2))
+        mean = self.end.gaussian.mean
+
+        def squares(rows: NDArray[Any], size: int) -> float:
+            return float(np.sum((rows - mean).reshape(-1, size, len(mean)).sum(axis=1) ** 2))
+
+        total = sum(blockwise(squares, self.draws(), self.features))
         count = len(np.unique(self.units))
         return total / len(self) ** 2 * count / (count - 1)
 
@@ -183,22 +182,8 @@ class Sampled:
         draw = np.bincount(self.units, of) / np.maximum(1, np.bincount(self.units))
         return draw[self.units]
 
-    def lengthened(self, white: NDArray[Any]) -> NDArray[Any]:
-        """Whitened samples (k, d), less what each has done to the metric that it is measured in.
-
-        A sample of leverage h is shorter in the metric of a set that it is part of than in that of
-        the other samples, by the root of 1 - h. Left as it is, what samples at both ends share
-        comes out too small where tails are heavy; with all of that root it comes out too large and
-        hangs on a few samples. In simulations of Student's t of 6 degrees the power TAKEN of
-        1 / (1 - h) leaves the least bias.
-        """
-        leverage = np.einsum("nd,nd->n", white, white) / (len(self) - 1)
-        # In double precision: in single nothing lies between 1 and 1 - 1e-8.
-        longer = (self._inside / (1 - np.minimum(leverage.astype(np.float64), 1 - 1e-9))) ** TAKEN
-        return white * longer.astype(white.dtype)[:, None]
-
     @cached_property
-    def _inside(self) -> float:
+    def inside(self) -> float:
         """The mean leverage over the mean of what leverages would be in the set without each.
 
         It is 1 for samples that are all the same.
@@ -209,40 +194,35 @@ class Sampled:
     @cached_property
     def leverages(self) -> Array:
         """(n,) the leverages of the samples; of a draw of several the eigenvalues of theirs."""
-        found = np.empty(len(self))
         if self._apart:
-            for start in range(0, len(self), _ROWS):
-                rows = slice(start, start + _ROWS)
-                found[rows] = self._lengths(rows, self.whitens_in)
+            found = row_by_row(_lengths(self.end, self.whitens_in), self.features)
         else:
-            whiten = self.end.gaussian.inverse.T
-            for places, size in self.draws():
-                white = (self.centred(places) @ whiten).reshape(-1, size, whiten.shape[1])
-                found[places] = _eigenvalues(white).ravel()
-        return np.clip(found / (len(self) - 1), 0.0, 1 - 1e-9)
+            mean, whiten = self.end.gaussian.mean, self.end.gaussian.inverse.T
+
+            def spectra(rows: NDArray[Any], size: int) -> Array:
+                white = centred(rows, mean) @ whiten
+                return _eigenvalues(white.reshape(-1, size, whiten.shape[1])).ravel()
+
+            found, draws = np.empty(len(self)), list(self.draws())
+            of_draws = blockwise(spectra, draws, self.features)
+            for (places, _), of in zip(draws, of_draws, strict=True):
+                found[places] = of
+        return np.clip(found.astype(np.float64) / (len(self) - 1), 0.0, 1 - 1e-9)
 
     @cached_property
     def whitens_in(self) -> type[np.floating[Any]]:
         """The precision in which whitened samples are found: single where that is enough."""
-        first = slice(0, _ROWS)
-        if len(self) <= _ROWS:
+        first, *others = slices(len(self))
+        if not others:
             return np.float64
-        with np.errstate(over="ignore", invalid="ignore"):
-            rough = self._lengths(first, np.float32)
-            return np.float32 if is_enough(rough, self._lengths(first, np.float64)) else np.float64
+        exact, rough = _lengths(self.end, np.float64), _lengths(self.end, np.float32)
 
-    def _lengths(self, rows: slice, kind: type[np.floating[Any]]) -> NDArray[Any]:
-        """(k,) the squared lengths of whitened samples."""
-        centred = self.centred(rows, kind)
-        if kind is np.float32:  # half the products, where what they lose does not count
-            return quadratic(centred, self._precision_matrix)
-        white = centred @ self.end.gaussian.inverse.T
-        return np.einsum("nd,nd->n", white, white)
+        def both(rows: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+            with np.errstate(over="ignore", invalid="ignore"):
+                return rough(rows), exact(rows)
 
-    @cached_property
-    def _precision_matrix(self) -> NDArray[np.float32]:
-        whiten = self.end.gaussian.inverse
-        return (whiten.T @ whiten).astype(np.float32)
+        [found] = blockwise(both, [first], self.features)
+        return np.float32 if is_enough(*found) else np.float64
 
     @cached_property
     def _apart(self) -> bool:
@@ -255,7 +235,7 @@ class Sampled:
         _, start, count = np.unique(self.units[order], return_index=True, return_counts=True)
         for size in np.unique(count):
             places = start[count == size][:, None] + np.arange(size)
-            step = max(1, _ROWS // int(size))
+            step = max(1, ROWS // int(size))
             for block in range(0, len(places), step):
                 yield order[places[block : block + step].ravel()], int(size)
 
@@ -402,14 +382,34 @@ def _kurtosis(side: Sampled, moved: Array, s: Array) -> float:
         moved: (k, d) takes a centred sample to y.
         s: (k,) the singular values that the distance is made of.
     """
-    some = slice(0, None, 1 + len(side) // _SOME)
-    kind = side.whitens_in
-    squares = (side.centred(some, kind) @ moved.T.astype(kind)) ** 2 - 1
-    weights = harmonic(s)
+    mean, kind = side.end.gaussian.mean, side.whitens_in
+    to_y, weights = moved.T.astype(kind), harmonic(s)
     weights /= weights.max()
-    # A mean of many: the rounding of single precision averages out of it.
-    found = quadratic(squares.astype(np.float32), weights.astype(np.float32))
-    return float(found.mean(dtype=np.float64) / (2 * np.trace(weights)))
+    single = weights.astype(np.float32)
+
+    def fourth(rows: NDArray[Any]) -> float:
+        squares = (centred(rows, mean, kind) @ to_y) ** 2 - 1
+        # A mean of many: the rounding of single precision averages out of it.
+        return float(quadratic(squares.astype(np.float32), single).mean(dtype=np.float64))
+
+    some = slice(0, len(side), 1 + len(side) // _SOME)
+    [found] = blockwise(fourth, [(some,)], side.features)
+    return float(found / (2 * np.trace(weights)))
+
+
+def _lengths(end: End, kind: type[np.floating[Any]]) -> Callable[[NDArray[Any]], NDArray[Any]]:
+    """What takes samples (k, d) to their squared lengths (k,), whitened, in a precision."""
+    mean, whiten = end.gaussian.mean, end.gaussian.inverse
+    if kind is np.float64:
+
+        def exact(rows: NDArray[Any]) -> NDArray[Any]:
+            white = centred(rows, mean) @ whiten.T
+            return np.einsum("nd,nd->n", white, white)
+
+        return exact
+    # Half the products, where what they lose does not count.
+    form = (whiten.T @ whiten).astype(np.float32)
+    return lambda rows: quadratic(centred(rows, mean, np.float32), form)
 
 
 def _eigenvalues(draws: Array) -> Array:
@@ -441,17 +441,43 @@ def _shared(pair: Aligned, a: Sampled, b: Sampled) -> tuple[float, float]:
         (basis @ side.end.gaussian.inverse).T.astype(kind)
         for basis, side in ((pair.left.T, a), (pair.right, b))
     )
-    means = covs = 0.0
-    for start in range(0, len(of_a), _ROWS):
-        x = a.centred(of_a[start : start + _ROWS], kind)
-        y = b.centred(of_b[start : start + _ROWS], kind)
-        g, h = a.lengthened(x @ to_a), b.lengthened(y @ to_b)
-        means -= 2 * float(np.einsum("nd,nd->n", x, y).sum(dtype=np.float64))
-        covs -= float(quadratic(g * h, weights).sum(dtype=np.float64))
-        covs += float(((g**2 + h**2 - 1) @ s).sum(dtype=np.float64)) / 2
-    covs *= scale
+    mean_a, mean_b = a.end.gaussian.mean, b.end.gaussian.mean
+    longer_a, longer_b = ((len(side) - 1, side.inside) for side in (a, b))
+
+    def common(x: NDArray[Any], y: NDArray[Any]) -> Array:
+        x, y = centred(x, mean_a, kind), centred(y, mean_b, kind)
+        g, h = _lengthened(x @ to_a, *longer_a), _lengthened(y @ to_b, *longer_b)
+        together, crossed = np.einsum("nd,nd->n", x, y), quadratic(g * h, weights)
+        of_both = np.stack([together, crossed, (g**2 + h**2 - 1) @ s])
+        return of_both.sum(axis=1, dtype=np.float64)
+
+    starts = range(0, len(of_a), ROWS)
+    blocks = [(of_a[start : start + ROWS], of_b[start : start + ROWS]) for start in starts]
+    parts = np.array(list(blockwise(common, blocks, a.features, b.features)))
+    together, crossed, own = parts.sum(axis=0)
+    means, covs = -2 * float(together), scale * float(own / 2 - crossed)
     pairs = len(a) * len(b)
     return means / pairs, covs / pairs
+
+
+def _lengthened(white: NDArray[Any], freedom: int, inside: float) -> NDArray[Any]:
+    """Whitened samples (k, d), less what each has done to the metric that it is measured in.
+
+    A sample of leverage h is shorter in the metric of a set that it is part of than in that of
+    the other samples, by the root of 1 - h. Left as it is, what samples at both ends share comes
+    out too small where tails are heavy; with all of that root it comes out too large and hangs on
+    a few samples. In simulations of Student's t of 6 degrees the power TAKEN of 1 / (1 - h) leaves
+    the least bias.
+
+    Args:
+        white: The samples.
+        freedom: The number of the set's samples, less one.
+        inside: `Sampled.inside` of the set.
+    """
+    leverage = np.einsum("nd,nd->n", white, white) / freedom
+    # In double precision: in single nothing lies between 1 and 1 - 1e-8.
+    longer = (inside / (1 - np.minimum(leverage.astype(np.float64), 1 - 1e-9))) ** TAKEN
+    return white * longer.astype(white.dtype)[:, None]
 
 
 def _pairs(a: NDArray[np.intp], b: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

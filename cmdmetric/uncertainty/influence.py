@@ -14,6 +14,7 @@ from cmdmetric.metrics import (
     Aligned,
     CrossModelDistance,
     DistanceInfluence,
+    Elsewhere,
     End,
     Moments,
     aligned_influence,
@@ -30,7 +31,7 @@ class Sample:
     """One side whose features are at hand.
 
     Args:
-        features: (n, d), any real dtype.
+        features: (n, d), any real dtype; or such as are elsewhere, with their moments.
         groups: (n,) integers or strings, or None, as in `cmdmetric.uncertainty.draws.Drawn`.
         moments: those of the features, where they are already there.
 
@@ -40,10 +41,15 @@ class Sample:
     """
 
     def __init__(
-        self, features: ArrayLike, groups: ArrayLike | None = None, moments: Moments | None = None
+        self,
+        features: ArrayLike | Elsewhere,
+        groups: ArrayLike | None = None,
+        moments: Moments | None = None,
     ) -> None:
-        features = np.asanyarray(features)  # a memory map stays one
-        moments = Moments.from_features(features) if moments is None else moments
+        if not isinstance(features, Elsewhere):
+            features = np.asanyarray(features)  # a memory map stays one
+        if moments is None:
+            moments = Moments.from_features(features)
         if features.shape != (moments.n, moments.d):
             raise InputError(f"features of shape {features.shape} do not belong to {moments}")
         if len(features) < 2:
@@ -54,7 +60,7 @@ class Sample:
                 raise InputError(
                     f"{len(features)} samples need as many groups, not shape {groups.shape}"
                 )
-        self.features: Final[NDArray[Any]] = features
+        self.features: Final[NDArray[Any] | Elsewhere] = features
         self.groups: Final[NDArray[Any] | None] = groups
         self.moments: Final = moments
 

@@ -70,7 +70,7 @@ def growth(
             for name, sample in samples.items():
                 added = np.flatnonzero((ranks[name] >= before) & (ranks[name] < share))
                 for rows in blocks_of(added):  # features may be more than fits into memory
-                    grown[name].update(sample.features[rows])
+                    grown[name].update(np.asarray(sample.features)[rows])
                     release(sample.features)
             found[level].append(cross_model_distance(**{**whole, **grown}))
             counts[level] = {name: grown[name].n if name in grown else None for name in whole}

@@ -92,7 +92,7 @@ def added_to_cmd(
             if kept.sum() < 2:
                 return None
             groups = None if sample.groups is None else sample.groups[kept]
-            left[name] = Sample(sample.features[kept], groups)
+            left[name] = Sample(np.asarray(sample.features)[kept], groups)
         own = members[:, part_of["f"] != part]
         without.append(own @ (influences(**left).of["f"] @ weights) / own.shape[1])
     mean = np.mean(without, axis=0)

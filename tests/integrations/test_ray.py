@@ -9,6 +9,7 @@ import pickle
 import signal
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,15 @@ import pytest
 import torch
 
 from cmdmetric import CMDScore, Encoder, Evaluator, InputError
+from cmdmetric.evaluator import Batch
 from cmdmetric.inputs import Columns
 from cmdmetric.integrations import ray as of_ray
+from cmdmetric.integrations.ray import actors, blocks, rows as on_ray
+from cmdmetric.integrations.ray.columns import work_on
+from cmdmetric.metrics import Moments, blockwise, slices
 from cmdmetric.scenes.drawing import draw_scene
 from cmdmetric.scoring import EncoderOptions
+from cmdmetric.uncertainty import Sample, uncertainty
 
 ray = pytest.importorskip("ray")
 pytest.importorskip("ray.data")
@@ -106,30 +112,97 @@ def score(data: Any, real: Any, **options: Any) -> CMDScore:
     return of_ray.cmd(data, real, model=MODEL, device="cpu", actors=2, **options)
 
 
-def assert_equal(found: CMDScore, expected: CMDScore) -> None:
+def photographs(real: np.ndarray) -> Any:
+    """The real images as a dataset, with columns that might be captions."""
+    return ray.data.from_items(
+        [{"image": image, "caption": "a", "prompt": "b"} for image in real],
+        override_num_blocks=BLOCKS,
+    )
+
+
+def assert_equal(found: CMDScore, expected: CMDScore, *, bars: bool = True) -> None:
     for name in DISTANCES:
         assert getattr(found, name) == pytest.approx(getattr(expected, name), rel=1e-9), name
     assert (found.n, found.n_captions, found.empty, found.truncated) == (
         expected.n, expected.n_captions, expected.empty, expected.truncated,
     )  # fmt: skip
-
-
-def test_the_score_is_that_of_one_process(
-    rows: list[dict[str, Any]], real: np.ndarray, one_process: CMDScore
-) -> None:
-    found = score(dataset(rows), real)
-    assert_equal(found, one_process)
-    assert found.signature == one_process.signature
+    if not bars:
+        assert found.uncertainty is None
+        return
+    assert found.signature == expected.signature
     assert found.paired == N
-    bars, expected = found.uncertainty, one_process.uncertainty
-    assert bars is not None and expected is not None
-    for name in DISTANCES:
-        of, wanted = getattr(bars, name), getattr(expected, name)
-        assert of.standard_error == pytest.approx(wanted.standard_error, rel=1e-9), name
-        assert of.debiased == pytest.approx(wanted.debiased, rel=1e-9), name
+    assert found.uncertainty is not None and expected.uncertainty is not None
+    size = max(expected.dis_fr, expected.dis_fl, expected.dis_rl)
+    assert_same_bars(found.uncertainty.to_dict(), expected.uncertainty.to_dict(), size)
 
 
-def test_a_killed_actor_changes_nothing_and_sums_alone_travel_without_error_bars(
+def assert_same_bars(found: Any, expected: Any, size: float, where: str = "") -> None:
+    """Numbers agree to 1e-9 of the distances, whose differences they are; all else is the same."""
+    if isinstance(expected, dict):
+        assert found.keys() == expected.keys()
+        for key in expected:
+            assert_same_bars(found[key], expected[key], size, f"{where}.{key}")
+    elif isinstance(expected, float):
+        assert found == pytest.approx(expected, rel=1e-9, abs=1e-9 * size), where
+    else:
+        assert found == expected, where
+
+
+@pytest.fixture
+def fetched(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """All that this process gets of Ray, as bytes."""
+    seen: list[bytes] = []
+    get = ray.get
+
+    def spying(*args: Any, **options: Any) -> Any:
+        found = get(*args, **options)
+        seen.append(ray.cloudpickle.dumps(found))
+        return found
+
+    monkeypatch.setattr(ray, "get", spying)
+    return seen
+
+
+def features_in(fetched: list[bytes], *features: np.ndarray) -> int:
+    """How many rows of features are in what was fetched, in either precision, by their starts."""
+    whole = b"".join(fetched)
+    starts = [row[:8] for rows in features for row in rows]
+    return sum(
+        row.astype(kind).tobytes() in whole for row in starts for kind in (np.float32, np.float64)
+    )
+
+
+def test_the_score_is_that_of_one_process_and_features_stay_where_they_are(
+    rows: list[dict[str, Any]],
+    real: np.ndarray,
+    one_process: CMDScore,
+    fetched: list[bytes],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    photos = photographs(real)
+    for module in (blocks, on_ray):  # of which none has the borders of the dataset's
+        monkeypatch.setattr(module, "ROWS", 100)
+    kept: list[on_ray.RowsOnRay] = []
+
+    class Kept(on_ray.RowsOnRay):
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args)
+            kept.append(self)
+
+    monkeypatch.setattr(blocks, "RowsOnRay", Kept)
+    found = score(dataset(rows), photos)
+    assert_equal(found, one_process)
+    # The features of the first blocks, as each actor made them, are nowhere in what came here ...
+    f, r = in_process(dataset(rows)), in_process(photos, captions=False)
+    assert features_in(fetched, f.images, f.captions, r.images) == 0
+    # ... where they would have been seen.
+    assert [len(x) for x in kept] == [N, N, found.n_captions]
+    for x in kept:
+        list(blockwise(lambda rows: rows, slices(len(x)), x))
+    assert features_in(fetched, f.images, f.captions, r.images) == 2 * BLOCK + len(f.captions)
+
+
+def test_a_killed_actor_changes_nothing(
     rows: list[dict[str, Any]],
     real: np.ndarray,
     one_process: CMDScore,
@@ -138,7 +211,7 @@ def test_a_killed_actor_changes_nothing_and_sums_alone_travel_without_error_bars
 ) -> None:
     marker = tmp_path / "killed"
 
-    class Mortal(of_ray.BlockEncoder):  # of a function, so that actors get it by value
+    class Mortal(actors.BlockEncoder):  # of a function, so that actors get it by value
         def __call__(self, block: Any) -> Any:
             made = super().__call__(block)
             if not os.path.exists(marker):
@@ -146,25 +219,72 @@ def test_a_killed_actor_changes_nothing_and_sums_alone_travel_without_error_bars
                 os.kill(os.getpid(), signal.SIGKILL)
             return made
 
-    monkeypatch.setattr(of_ray, "BlockEncoder", Mortal)
-    photos = ray.data.from_items(
-        [{"image": image, "caption": "a", "prompt": "b"} for image in real],
-        override_num_blocks=BLOCKS,
-    )
-    found = score(dataset(rows), photos, error_bars=False)
+    monkeypatch.setattr(actors, "BlockEncoder", Mortal)
+    found = score(dataset(rows), real)
     assert marker.exists(), "no actor was killed"
     assert_equal(found, one_process)
-    assert found.uncertainty is None
 
 
-def in_process(data: Any, **named: str) -> Any:
-    """What an actor would make of the first block of a dataset."""
+def test_sums_alone_travel_without_error_bars(
+    rows: list[dict[str, Any]], real: np.ndarray, one_process: CMDScore, fetched: list[bytes]
+) -> None:
+    assert_equal(score(dataset(rows), real, error_bars=False), one_process, bars=False)
+    f = in_process(dataset(rows))
+    assert features_in(fetched, f.images, f.captions) == 0
+
+
+@pytest.mark.parametrize("case", ["grouped", "apart", "repeated", "alike", "heavy"])
+def test_error_bars_of_rows_on_ray_are_those_of_arrays(case: str) -> None:
+    rng = np.random.default_rng(0)
+    n, d = 5000, 16
+
+    def features(shift: float) -> np.ndarray:
+        drawn = rng.standard_normal((n, d)) * np.arange(1, d + 1) ** -0.5 + shift
+        return drawn.astype(np.float32)
+
+    f, r, l = features(0.1), features(0.0), np.repeat(features(0.5), 2, axis=0)
+    l += 0.1 * rng.standard_normal(l.shape).astype(np.float32)
+    of_f, of_l = None, None
+    if case == "grouped":  # in an order of their own, and some with another's caption
+        of_f = rng.permutation(n) // 3 * 3 % 4000
+        of_l = np.repeat(of_f, 2)
+        l[:n] += np.repeat(f[: n // 2], 2, axis=0)
+    elif case == "repeated":
+        f[:100] = f[2000:2100]
+    elif case == "alike":
+        l[::2] += r
+    elif case == "heavy":
+        f *= rng.standard_gamma(1.0, (n, 1)).astype(np.float32)
+    expected = uncertainty(Sample(f, of_f), r, Sample(l, of_l))
+    held = [on_ray.RowsOnRay(_put(x), len(x), d) for x in (f, r, l)]
+    sides = zip(held, (f, r, l), (of_f, None, of_l), strict=True)
+    found = uncertainty(*(Sample(x, of, Moments.from_features(own)) for x, own, of in sides))
+    size = max(expected.dis_fr.raw, expected.dis_fl.raw, expected.dis_rl.raw)
+    assert_same_bars(found.to_dict(), expected.to_dict(), size)
+    mixed = uncertainty(Sample(held[0], of_f, Moments.from_features(f)), r, Sample(l, of_l))
+    assert_same_bars(mixed.to_dict(), expected.to_dict(), size)
+
+
+def _put(features: np.ndarray) -> list[Any]:
+    step = on_ray.ROWS
+    return [ray.put(features[start : start + step]) for start in range(0, len(features), step)]
+
+
+def in_process(data: Any, *, captions: bool = True, **named: str) -> Batch:
+    """What an actor would make of the first block of a dataset; an error is raised here."""
     columns = Columns(named.get("caption_column"), named.get("image_column"))
     options = EncoderOptions(model=MODEL, device="cpu")
-    work = of_ray._work_on(data, columns, options, captions=True, features=True)
+    work = work_on(data, columns, options, captions=captions, features=True)
     block = next(iter(data.iter_batches(batch_size=None, batch_format="numpy")))
-    (part,) = of_ray.BlockEncoder(work)(block)["part"]
-    return pickle.loads(part)
+    made = actors.BlockEncoder(work)(block)
+    part = pickle.loads(made["part"][0].as_py())
+    if isinstance(part, InputError):
+        raise part
+    images, texts = (
+        np.frombuffer(made[side][0].as_py(), np.float32).reshape(rows, -1)
+        for side, rows in (("images", len(part.images)), ("captions", max(1, len(part.captions))))
+    )
+    return replace(part, images=images, captions=texts)
 
 
 def test_columns_of_webdataset_and_parquet(rows: list[dict[str, Any]], tmp_path: Path) -> None:
@@ -183,8 +303,7 @@ def test_mistakes_are_told(rows: list[dict[str, Any]], real: np.ndarray) -> None
 
     def refused(changed: list[dict[str, Any]], message: str, **named: str) -> None:
         with pytest.raises(InputError, match=message):
-            found = in_process(ray.data.from_items(changed, override_num_blocks=1), **named)
-            raise found
+            in_process(ray.data.from_items(changed, override_num_blocks=1), **named)
 
     refused([{"image": row["image"]} for row in few], "no column of captions among image")
     refused([{"caption": row["caption"]} for row in few], "no column of images among caption")
