@@ -186,7 +186,8 @@ def train_damsm_command(asked: Training) -> None:
 @click.option(
     "--init",
     type=PATH,
-    help="A model to go on from: the generator begins with its weights, the discriminators anew.",
+    help="What to go on from with other settings: a run's folder, generator and discriminators, or "
+    "a model's (RUN/model), whose discriminators begin anew.",
 )
 @click.option(
     "--score-every",
@@ -226,17 +227,14 @@ def train_command(
     Killed at any moment, the same command goes on where the last checkpoint left off, to the same
     numbers.
     """
-    import torch
-
     from grgan_ref.matching import load_matcher
-    from grgan_ref.model import load_model
-    from grgan_ref.training import distributed, of_generator, train
+    from grgan_ref.training import Beginning, distributed, of_generator, train
 
     given = {"train.steps": asked.steps, "train.score_every": score_every}
     config = asked.config({key: value for key, value in given.items() if value is not None})
     training, held_out = asked.open_data(config, config.model.stages[-1].size)
     trained = load_matcher(matcher, config)
-    first = None if init is None else load_model(init, torch.device("cpu")).generator
+    first = None if init is None else Beginning.of(init)
     if score_model is None and config.data.kind == "scenes":
         score_model = "scenes-toy"
     place, start = distributed.start(asked.device), time.monotonic()

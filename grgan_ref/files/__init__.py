@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         Stateful as Stateful,
         differences as differences,
         fingerprint_of as fingerprint_of,
+        load_latest as load_latest,
         manifests as manifests,
         new_file as new_file,
         read_json as read_json,
@@ -45,8 +46,8 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "model_files": "model_folder read_model save_model",
         "pickles": "read_plain_pickle",
         "state": (
-            "Stateful differences fingerprint_of manifests new_file read_json resume save step_of "
-            "write_json"
+            "Stateful differences fingerprint_of load_latest manifests new_file read_json resume "
+            "save step_of write_json"
         ),
     },
 )

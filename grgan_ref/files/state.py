@@ -129,6 +129,8 @@ def resume(folder: Path, parts: Mapping[str, Stateful], config: Mapping[str, Any
         GrganError: The checkpoint was made with another configuration, all are corrupt
             (`load_latest`), or it holds something else than these parts.
     """
+    for partial in folder.glob(".step-*.part"):  # what a killed run was writing
+        partial.unlink(missing_ok=True)
     found = load_latest(folder, config)
     if found is None:
         return 0
@@ -144,8 +146,14 @@ def resume(folder: Path, parts: Mapping[str, Stateful], config: Mapping[str, Any
     return step
 
 
-def load_latest(folder: Path, config: Mapping[str, Any]) -> tuple[int, dict[str, Any]] | None:
+def load_latest(
+    folder: Path, config: Mapping[str, Any] | None = None
+) -> tuple[int, dict[str, Any]] | None:
     """Read the newest intact checkpoint, with a warning for each corrupt one that it passes over.
+
+    Args:
+        folder: The folder of the run's checkpoints.
+        config: The configuration that it must have been made with; None: any.
 
     Returns:
         The step and the state dicts by name; None where there is no checkpoint.
@@ -154,8 +162,6 @@ def load_latest(folder: Path, config: Mapping[str, Any]) -> tuple[int, dict[str,
         GrganError: A checkpoint was made with another configuration (the message names the keys
             that differ), or all checkpoints are corrupt.
     """
-    for partial in folder.glob(".step-*.part"):  # what a killed run was writing
-        partial.unlink(missing_ok=True)
     found = manifests(folder)
     for path in found:
         try:
@@ -165,7 +171,7 @@ def load_latest(folder: Path, config: Mapping[str, Any]) -> tuple[int, dict[str,
         except (GrganError, KeyError):
             _warn(f"{path} is corrupt; using the checkpoint before it")
             continue
-        different = differences(made_with, config)
+        different = [] if config is None else differences(made_with, config)
         if different:
             raise GrganError(
                 f"{path} was made with another configuration: {'; '.join(different)}. "

@@ -29,12 +29,13 @@ from grgan_ref.data import (
     training_batches,
 )
 from grgan_ref.errors import GrganError
-from grgan_ref.files import Stateful, fingerprint_of, load_strictly, resume, save
+from grgan_ref.files import Stateful, resume, save
 from grgan_ref.matching import DAMSM, ITM, Matcher, save_matcher
 from grgan_ref.model import TextToImage
 from grgan_ref.networks import Generator, build_discriminators
 from grgan_ref.noise import noise
 from grgan_ref.training import distributed, ema
+from grgan_ref.training.beginning import Beginning
 from grgan_ref.training.gan_step import Batch as StepBatch, Models, discriminators_step, gan_step
 from grgan_ref.training.log import Log, write_grid
 from grgan_ref.training.monitor import Monitor
@@ -84,7 +85,7 @@ def train(
     workers: int = 0,
     tensorboard: bool = False,
     score_with: tuple[str | None, str | None] = (None, None),
-    init: Generator | None = None,
+    init: Beginning | None = None,
 ) -> dict[str, float]:
     """Train until `train.steps` (or `train.epochs`).
 
@@ -98,8 +99,7 @@ def train(
         workers: Processes that read data; they change no number.
         tensorboard: Whether to log to TensorBoard as well.
         score_with: Model and weights file of the encoder that scores, as cmdmetric names them.
-        init: The generator to begin with, of the same architecture; None: new weights. The
-            discriminators are always new.
+        init: The networks to begin with, of the same architecture; None: new weights.
 
     Returns:
         The losses of the last step; empty where the run had been trained that far.
@@ -115,8 +115,7 @@ def train(
     models = build_models(config, device)
     identity = identity_of(config) | {"matcher": matcher.fingerprint()}
     if init is not None:
-        load_strictly(models.generator, init.state_dict(), "the generator to begin with")
-        identity["init"] = fingerprint_of(init.state_dict())
+        identity["init"] = init.put_into(models.generator, models.discriminators)
     average = ema.average_copy(models.generator)
     parts = checkpoint_parts(models, average)
     start = resume(out / "checkpoints", parts, identity)

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from grgan_ref.config import Config
-from grgan_ref.files import read_model
+from grgan_ref.files import load_latest, read_model
 from grgan_ref.matching.itm import build_itm
 from grgan_ref.noise import noise
 from grgan_ref.training import distributed, ema
@@ -187,6 +187,26 @@ def test_a_training_goes_on_from_a_model(tmp_path):
     result = grgan(*train_arguments(tmp_path / "wider", *arguments, **wider))
     assert result.exit_code == 2
     assert "the generator to begin with" in result.stderr
+
+
+def test_a_run_brings_its_discriminators_and_a_model_none(tmp_path):
+    still = {"train__discriminator_rate": 0, "train__batch": 4}
+    _, theirs = load_latest(gan_run() / "checkpoints")
+    alike = []
+    for name, first in (("run", gan_run()), ("model", gan_run() / "model")):
+        train(tmp_path / name, "--init", first, "--steps=1", **still)
+        _, ours = load_latest(tmp_path / name / "checkpoints")
+        pairs = [
+            (ours["discriminators"][key], value)
+            for key, value in theirs["discriminators"].items()
+            if not key.endswith((".u", ".v"))  # which every forward pass moves
+        ]
+        alike.append(all(torch.equal(one, two) for one, two in pairs))
+    assert alike == [True, False]
+    wider = {"model__discriminator_width": 16}
+    result = grgan(*train_arguments(tmp_path / "wider", "--init", gan_run(), **wider))
+    assert result.exit_code == 2
+    assert "the discriminators to begin with" in result.stderr
 
 
 def test_discriminators_may_learn_alone_first(tmp_path):
