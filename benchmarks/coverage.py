@@ -372,6 +372,13 @@ def cells() -> Iterator[Cell]:
                 yield Cell("32", features, generator, "uneven", int(size * 64))
     yield from grid("256", (2, 4), ("captions", "paired"))
     yield from grid("coco", (2, 4), ("captions", "paired"))
+    for features in ("lognormal", "atoms"):
+        for way, n in (
+            *((way, size * 64) for size in (2, 10) for way in ("images", "paired")),
+            *((f"{k}x", k * m) for k, m in ((16, 32), (160, 4))),
+        ):
+            for generator in ("perfect", "near"):
+                yield Cell("64", features, generator, way, n, "same")
 
 
 def table(header: list[str], rows: list[list[str]]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -14,7 +14,7 @@ from cmdmetric.errors import InputError
 from cmdmetric.metrics import QUANTITIES
 from cmdmetric.uncertainty.alike import NEARER, SIDES, is_collapsed, why_dependent
 from cmdmetric.uncertainty.draws import numbers_of_draws, sums_by_draw
-from cmdmetric.uncertainty.estimate import Gap, Test, differ, gap_of
+from cmdmetric.uncertainty.estimate import ROUNDING, Gap, Test, differ, gap_of
 from cmdmetric.uncertainty.excess import DRAWS_A_DIMENSION, FEWEST, WORTH_A_DIMENSION
 from cmdmetric.uncertainty.influence import (
     Array,
@@ -151,7 +151,8 @@ class Difference:
     #: Two-sided, of the hypothesis that images of both may change places (`permutation_p`): exact
     #: for any number of images. None where either is moments alone.
     p_value: float | None
-    #: Two-sided, of the hypothesis that both have the same CMD, by Student's distribution.
+    #: Two-sided, of the hypothesis that both have the same CMD: the level at which the interval
+    #: just reaches zero, so that it is below 0.05 exactly where the 95 % interval leaves zero out.
     p_student: float | None
     #: Whose sampling the error bar includes, of "generated", "real", "captions".
     sides: tuple[str, ...]
@@ -290,13 +291,13 @@ def paired_difference(
     if one.knows(_FR) and two.knows(_FR):
         # Linear in the distances: an absolute value of noise would be too large in either.
         debiased = float(one.weights @ one.used.distances - two.weights @ two.used.distances)
-    if debiased is None and (one.withheld or two.withheld or differ(one.sizes, two.sizes)):
+    scale = max(one.raw.distances)
+    if debiased is not None:
+        gap = Gap(raw, debiased, se, *_tested(one, two, variance_of, ROUNDING * scale))
+    elif one.withheld or two.withheld or differ(one.sizes, two.sizes):
         gap = Gap(raw, None, se)
     else:
-        gap = gap_of(raw, se, debiased, variance.freedom, scale=max(one.raw.distances))
-    if debiased is not None:
-        low, high = _bounds(one, two, variance_of)
-        gap = replace(gap, low=low, high=high)
+        gap = gap_of(raw, se, None, variance.freedom, scale)
     exchanged = _exchanged(parts, r, l) if {"f1", "f2"} <= parts.keys() else None
     return Difference(
         raw=raw,
@@ -313,24 +314,34 @@ def paired_difference(
     )
 
 
-def _bounds(
-    one: _Errors, two: _Errors, variance_of: Callable[[Array, Array], Variance]
-) -> tuple[float, float]:
+def _tested(
+    one: _Errors, two: _Errors, variance_of: Callable[[Array, Array], Variance], rounding: float
+) -> tuple[float, float, float]:
     """The interval of a difference of two CMDs, each the larger of two linear quantities.
 
     It is the largest over those of the first of the smallest over those of the second, of bounds as
-    of the difference: as in `_Errors.folded`, that covers where an ITDis is near zero.
+    of the difference: as in `_Errors.folded`, that covers where an ITDis is near zero. What is no
+    more than rounding is taken for zero.
+
+    Returns:
+        Its ends, and the level at which the nearer one of these is zero: the p-value of the
+        hypothesis that the difference is, which is below 0.05 where the interval leaves zero out.
     """
     chances = 1 + one.folds, 1 + two.folds
     bounds = np.empty((2, 2, 2))  # by the branch of the first and of the second: low, high
+    levels = np.empty((2, 2, 2))  # of these: beyond which it is above zero, below zero
     for i, first in enumerate(one.branches):
         for j, second in enumerate(two.branches):
             value = float(first @ one.used.distances - second @ two.used.distances)
+            value = value if abs(value) > rounding else 0.0
             variance = variance_of(first, second)
             for end, of in enumerate(chances):
                 bounds[i, j, end] = variance.interval(value, of=of)[end]
+                levels[i, j, end] = variance.levels(value, of=of)[end]
     low, high = bounds.min(axis=1).max(axis=0)
-    return float(low), float(high)
+    # A bound rises with the level of its end where that is the lower one, and falls otherwise.
+    above, below = levels[..., 0].max(axis=1).min(), levels[..., 1].min(axis=1).max()
+    return float(low), float(high), float(min(1.0, above, below))
 
 
 def _exchanged(parts: Mapping[str, tuple[Sample, Array]], r: SideLike, l: SideLike) -> float:

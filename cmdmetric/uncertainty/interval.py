@@ -101,6 +101,22 @@ class Variance:
         low, high = (self._bound(value, t, square, cautious) for t in ts)
         return (max(0.0, low), max(0.0, high)) if square else (low, high)
 
+    def levels(self, value: float, *, of: int = 1) -> tuple[float, float]:
+        """The levels beyond which `interval`, of no distance, lies above zero and below it.
+
+        They are the inverse of its bounds, so that the lower one of the 95 % interval is above zero
+        exactly where the first is below 0.05, and the upper one below zero where the second is, but
+        for the rounding of Student's distribution. Of a value without an error they are 0, and of
+        zero without an error, which no interval leaves out, 1.
+        """
+        from scipy.special import stdtr
+
+        se = self.standard_error
+        if not se:
+            return float(value <= 0), float(value >= 0)
+        freedom, t = min(self.freedom, 1e9), _skewed(value / se, self.skewness)
+        return 2 * of * float(stdtr(freedom, -t)), 2 * of * float(stdtr(freedom, t))
+
     def _bound(self, value: float, t: float, square: bool, cautious: bool) -> float:
         """The true value that would be t standard errors below the one found."""
         size = max(value, math.sqrt(self.noise))
@@ -124,3 +140,12 @@ def _unskewed(t: float, skewness: float) -> float:
     if abs(g) < 1e-9:
         return t
     return 3 * (float(np.cbrt(1 + g * (t - g / 6))) - 1) / g
+
+
+def _skewed(t: float, skewness: float) -> float:
+    """The inverse of `_unskewed`, which is Hall's transformation."""
+    g = max(-_SKEWED, min(_SKEWED, skewness))
+    if abs(g) < 1e-9:
+        return t
+    a = g * t / 3
+    return t * (1 + a * (1 + a / 3)) + g / 6
