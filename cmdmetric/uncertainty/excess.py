@@ -72,14 +72,22 @@ class Sampled:
         end: its moments.
         features: (n, d), of which they are.
         units: (n,) the draw of each sample, counted over all sides.
+        fitted: how many dimensions, beside the mean, a regression has taken from them; of its
+            residuals the covariance has so many degrees of freedom less.
     """
 
     end: End
     features: NDArray[Any]
     units: NDArray[np.intp]
+    fitted: int = 0
 
     def __len__(self) -> int:
         return len(self.features)
+
+    @property
+    def free(self) -> int:
+        """The degrees of freedom of the covariance: n - 1, less what was fitted."""
+        return len(self) - 1 - self.fitted
 
     def centred(self, rows: NDArray[np.intp]) -> Array:
         """(k, d) the features of some samples, less the mean."""
@@ -117,8 +125,8 @@ class Sampled:
 
     @property
     def freedom(self) -> float:
-        """n - 1; more for samples that are more alike in length than Gaussian ones."""
-        return (len(self) - 1) / min(1.0, self.spread)
+        """`free`; more for samples that are more alike in length than Gaussian ones."""
+        return self.free / min(1.0, self.spread)
 
     @cached_property
     def spread(self) -> float:
@@ -127,7 +135,7 @@ class Sampled:
         Below one for samples that are more alike in length than Gaussian ones are.
         """
         d, of_draw = len(self.end.gaussian.root), np.unique(self.units, return_counts=True)[1]
-        left = len(self) - 1 - d
+        left = self.free - d
         if left <= 4:
             return 1.0
         # The odds of Gaussian samples have an F distribution with d and n - 1 - d degrees; the
@@ -146,7 +154,7 @@ class Sampled:
     @property
     def worth(self) -> float:
         """As many independent Gaussian samples have as much excess."""
-        return len(self) / self.spread
+        return (len(self) - self.fitted) / self.spread
 
     @cached_property
     def heaviness(self) -> float:
@@ -154,7 +162,7 @@ class Sampled:
         odds, count = self._odds, np.bincount(self.units)
         means = np.bincount(self.units, odds)[count > 0] / count[count > 0]
         square = float(np.mean((means / means.mean()) ** 2))
-        d, left = len(self.end.gaussian.root), len(self) - 1 - len(self.end.gaussian.root)
+        d, left = len(self.end.gaussian.root), self.free - len(self.end.gaussian.root)
         if left <= 4:
             return 1.0
         within = float(np.mean(odds**2)) / float(np.mean(means**2)) * len(means) / len(self)
@@ -188,7 +196,7 @@ class Sampled:
         hangs on a few samples. In simulations of Student's t of 6 degrees the power TAKEN of
         1 / (1 - h) leaves the least bias.
         """
-        leverage = np.einsum("nd,nd->n", white, white) / (len(self) - 1)
+        leverage = np.einsum("nd,nd->n", white, white) / self.free
         longer = (self._inside / (1 - np.minimum(leverage, 1 - 1e-9))) ** TAKEN
         found: Array = white * longer[:, None]
         return found
@@ -206,7 +214,7 @@ class Sampled:
     def leverages(self) -> Array:
         """(n,) the leverages of the samples; of a draw of several the eigenvalues of theirs."""
         found = np.empty(len(self))
-        whiten = self.end.gaussian.inverse.T / np.sqrt(len(self) - 1)
+        whiten = self.end.gaussian.inverse.T / np.sqrt(self.free)
         quick: NDArray[Any] | None = None  # the same for single samples, once it is known
         for rows, size in self.draws():
             centred = self.centred(rows)
@@ -268,7 +276,7 @@ def debiased_distance(pair: Aligned, a: Sampled | None, b: Sampled | None) -> De
     mean = float(pair.gap @ pair.gap) - of_noise
     distance = pair.distance - lost
     per_a, per_b = (0.0 if side is None else side.spread / len(side) for side in (a, b))
-    noise = sum(side.spread / (len(side) - 1) for side in ends)
+    noise = sum(side.spread / side.free for side in ends)
     second_order = pair.second_order(per_a, per_b)
     second_order_of_means = pair.second_order_of_means(per_a, per_b)
     if a is not None and b is not None and np.isin(a.units, b.units).any():
@@ -288,7 +296,7 @@ def debiased_distance(pair: Aligned, a: Sampled | None, b: Sampled | None) -> De
         moved = basis @ side.end.gaussian.inverse
         tails = max(tails, side.spread - 1, _kurtosis(side, moved, pair.s) - 1)
         form = np.eye(moved.shape[1]) - moved.T @ (2 * slope[:, None] * moved)
-        share = side.spread / (len(side) - 1) / noise
+        share = side.spread / side.free / noise
         # A heavy sample raises what is taken off, with the spread of the weights, as it raises the
         # distance.
         taken = of_cov * share * side.of_spread
