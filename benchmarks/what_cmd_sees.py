@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -28,6 +29,7 @@ from PIL import Image, ImageFilter
 from cmdmetric import Encoder, Moments, cross_model_distance
 from cmdmetric.encoders.preprocess import to_pixels
 from cmdmetric.metrics.clipscore import clipscore
+from cmdmetric.metrics.joint.cfid import cfid
 from cmdmetric.metrics.joint.fjd import fjd
 from cmdmetric.metrics.kernels.cmmd import cmmd
 from cmdmetric.metrics.prdc import prdc_scores
@@ -55,7 +57,7 @@ FIRST_SEED = {"real": 500_000, "generated": 600_000}
 BLUE, VERMILLION, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#E3E3E3"
 #: Metric: whether higher is better.
 METRICS = {
-    "CMD": False, "Dis(f,r)": False, "ITDis": False, "FJD": False,
+    "CMD": False, "Dis(f,r)": False, "ITDis": False, "FJD": False, "CFID": False,
     "CLIPScore": True, "R-precision": True, "CMMD": False, "Vendi": True,
     "precision": True, "recall": True, "density": True, "coverage": True,
 }  # fmt: skip
@@ -209,6 +211,7 @@ def scores_of(f: Pairs, r: Pairs) -> dict[str, float]:
         "Dis(f,r)": distances.dis_fr,
         "ITDis": distances.itdis,
         "FJD": fjd(f.images, f.captions, r.images, r.captions),
+        "CFID": cfid(f.images, f.captions, r.images, r.captions),
         "CLIPScore": clipscore(f.images, f.captions),
         "R-precision": r_precision(f.images, f.captions),
         "CMMD": cmmd(f.images, r.images).unbiased,
@@ -284,21 +287,25 @@ def plot(
     experiment: Experiment, scores: Sequence[dict[str, float]], perfect: Perfect, file: Path
 ) -> None:
     """Small multiples: a panel a metric, the values against the grey of perfect generators."""
-    figure, axes = plt.subplots(3, 4, figsize=(9.6, 6.4), sharex=True, layout="constrained")
+    columns = math.ceil(len(perfect.mean) / 3)
+    size = (2.4 * columns, 6.4)
+    figure, axes = plt.subplots(3, columns, figsize=size, sharex=True, layout="constrained")
     x = np.arange(len(experiment.levels))
-    for axis, metric in zip_longest(axes.flat, perfect.mean):
+    for k, (axis, metric) in enumerate(zip_longest(axes.flat, perfect.mean)):
         if metric is None:
             axis.set_axis_off()
             continue
+        if k + columns >= len(perfect.mean):  # nothing stands below
+            axis.tick_params(labelbottom=True)
         values = [score[metric] for score in scores]
         middle, reach = perfect.mean[metric], LIMIT * perfect.deviation[metric]
         axis.axhspan(middle - reach, middle + reach, color=GREY, lw=0)
         axis.plot(x, values, color=BLUE, lw=1.6, zorder=2)
-        for k, value in enumerate(values):
+        for level, value in enumerate(values):
             by = perfect.worse_by(metric, value)
             colour = VERMILLION if by > LIMIT else GREEN if by < -LIMIT else BLUE
             marker = "v" if by > LIMIT else "^" if by < -LIMIT else "o"
-            axis.plot(k, value, marker, color=colour, ms=6.5, mec="white", mew=0.8, zorder=3)
+            axis.plot(level, value, marker, color=colour, ms=6.5, mec="white", mew=0.8, zorder=3)
         low, high = min(*values, middle - 3 * reach), max(*values, middle + 3 * reach)
         margin = 0.06 * (high - low)
         axis.set_ylim(low - margin, high + margin)

@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from cmdmetric.metrics.joint.cfid import (
         LEAST_PAIRS as LEAST_PAIRS,
         ConditionalInfluence as ConditionalInfluence,
+        Regressed as Regressed,
         cfid_influence as cfid_influence,
     )
     from cmdmetric.metrics.joint.fjd import (
@@ -109,7 +110,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
-        "joint.cfid": "LEAST_PAIRS ConditionalInfluence cfid_influence",
+        "joint.cfid": "LEAST_PAIRS ConditionalInfluence Regressed cfid_influence",
         "clipscore": "WEIGHT clip_scores pair_cosines ref_clip_scores",
         "cmd": "CrossModelDistance QUANTITIES cross_model_distance",
         "copies": "Memorisation memorisation",

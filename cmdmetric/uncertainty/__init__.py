@@ -65,6 +65,7 @@ if TYPE_CHECKING:
         draws_needed as draws_needed,
         gaussian_spread as gaussian_spread,
     )
+    from cmdmetric.uncertainty.residuals import conditional_excess as conditional_excess
     from cmdmetric.uncertainty.sample_size import (
         LEAST as LEAST,
         Step as Step,
@@ -93,6 +94,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "influence": "Sample SideLike influences",
         "permutation": "PERMUTATIONS SEED permutation_p",
         "plan": "POWER Spread detectable draws_needed gaussian_spread",
+        "residuals": "conditional_excess",
         "sample_size": "LEAST Step growth",
     },
 )

@@ -81,14 +81,22 @@ class Sampled:
         end: its moments.
         features: (n, d), of which they are.
         units: (n,) the draw of each sample, counted over all sides.
+        fitted: how many dimensions, beside the mean, a regression has taken from them; of its
+            residuals the covariance has so many degrees of freedom less.
     """
 
     end: End
     features: NDArray[Any] | Elsewhere
     units: NDArray[np.intp]
+    fitted: int = 0
 
     def __len__(self) -> int:
         return len(self.features)
+
+    @property
+    def free(self) -> int:
+        """The degrees of freedom of the covariance: n - 1, less what was fitted."""
+        return len(self) - 1 - self.fitted
 
     @cached_property
     def weights(self) -> Array:
@@ -112,7 +120,7 @@ class Sampled:
     @cached_property
     def noise_of_mean(self) -> float:
         """The mean squared distance of the set's mean from its distribution's."""
-        if self._apart:
+        if self._apart and not self.fitted:
             return float(self.end.gaussian.variances.sum()) / len(self)
         mean = self.end.gaussian.mean
 
@@ -125,8 +133,8 @@ class Sampled:
 
     @property
     def freedom(self) -> float:
-        """n - 1; more for samples that are more alike in length than Gaussian ones."""
-        return (len(self) - 1) / min(1.0, self.spread)
+        """`free`; more for samples that are more alike in length than Gaussian ones."""
+        return self.free / min(1.0, self.spread)
 
     @cached_property
     def spread(self) -> float:
@@ -135,7 +143,7 @@ class Sampled:
         Below one for samples that are more alike in length than Gaussian ones are.
         """
         d, of_draw = len(self.end.gaussian.root), np.unique(self.units, return_counts=True)[1]
-        left = len(self) - 1 - d
+        left = self.free - d
         if left <= 4:
             return 1.0
         # The odds of Gaussian samples have an F distribution with d and n - 1 - d degrees; the
@@ -154,7 +162,7 @@ class Sampled:
     @property
     def worth(self) -> float:
         """As many independent Gaussian samples have as much excess."""
-        return len(self) / self.spread
+        return (len(self) - self.fitted) / self.spread
 
     @cached_property
     def heaviness(self) -> float:
@@ -162,7 +170,7 @@ class Sampled:
         odds, count = self._odds, np.bincount(self.units)
         means = np.bincount(self.units, odds)[count > 0] / count[count > 0]
         square = float(np.mean((means / means.mean()) ** 2))
-        d, left = len(self.end.gaussian.root), len(self) - 1 - len(self.end.gaussian.root)
+        d, left = len(self.end.gaussian.root), self.free - len(self.end.gaussian.root)
         if left <= 4:
             return 1.0
         within = float(np.mean(odds**2)) / float(np.mean(means**2)) * len(means) / len(self)
@@ -214,7 +222,7 @@ class Sampled:
             of_draws = blockwise(spectra, draws, self.features)
             for (places, _), of in zip(draws, of_draws, strict=True):
                 found[places] = of
-        return np.clip(found.astype(np.float64) / (len(self) - 1), 0.0, 1 - 1e-9)
+        return np.clip(found.astype(np.float64) / self.free, 0.0, 1 - 1e-9)
 
     @cached_property
     def whitens_in(self) -> type[np.floating[Any]]:
@@ -280,7 +288,7 @@ def debiased_distance(pair: Aligned, a: Sampled | None, b: Sampled | None) -> De
     mean = float(pair.gap @ pair.gap) - of_noise
     distance = pair.distance - lost
     per_a, per_b = (0.0 if side is None else side.spread / len(side) for side in (a, b))
-    noise = sum(side.spread / (len(side) - 1) for side in ends)
+    noise = sum(side.spread / side.free for side in ends)
     second_order = pair.second_order(per_a, per_b)
     second_order_of_means = pair.second_order_of_means(per_a, per_b)
     if a is not None and b is not None and np.isin(a.units, b.units).any():
@@ -300,7 +308,7 @@ def debiased_distance(pair: Aligned, a: Sampled | None, b: Sampled | None) -> De
         moved = basis @ side.end.gaussian.inverse
         tails = max(tails, side.spread - 1, _kurtosis(side, moved, pair.s) - 1)
         form = np.eye(moved.shape[1]) - moved.T @ (2 * slope[:, None] * moved)
-        share = side.spread / (len(side) - 1) / noise
+        share = side.spread / side.free / noise
         # A heavy sample raises what is taken off, with the spread of the weights, as it raises the
         # distance.
         taken = of_cov * share * side.of_spread
@@ -449,7 +457,7 @@ def _shared(pair: Aligned, a: Sampled, b: Sampled) -> tuple[float, float]:
         for basis, side in ((pair.left.T, a), (pair.right, b))
     )
     mean_a, mean_b = a.end.gaussian.mean, b.end.gaussian.mean
-    longer_a, longer_b = ((len(side) - 1, side.inside) for side in (a, b))
+    longer_a, longer_b = ((side.free, side.inside) for side in (a, b))
 
     def common(x: NDArray[Any], y: NDArray[Any]) -> Array:
         x, y = centred(x, mean_a, kind), centred(y, mean_b, kind)
@@ -478,7 +486,7 @@ def _lengthened(white: NDArray[Any], freedom: int, inside: float) -> NDArray[Any
 
     Args:
         white: The samples.
-        freedom: The number of the set's samples, less one.
+        freedom: `Sampled.free` of the set.
         inside: `Sampled.inside` of the set.
     """
     leverage = np.einsum("nd,nd->n", white, white) / freedom

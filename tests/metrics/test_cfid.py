@@ -176,3 +176,23 @@ def test_what_is_refused() -> None:
     one = np.full((20, E), 0.1)
     images = frechet_distance(Moments.from_features(f), Moments.from_features(r))
     assert cfid(f, one, r, one) == pytest.approx(images, rel=1e-12)
+
+
+def test_pulls_are_how_noise_moves_the_part_of_the_means() -> None:
+    """Captions of other numbers and means, so that every term counts."""
+    (f, _, x), (_, r, y) = drawn(12, 220, 0.2), drawn(13, 200)
+    y = 0.9 * y + 0.4
+    found = cfid_influence(f, x, r, y)
+    pull_f, pull_r = found.pulls()
+    assert pull_f.shape == (220, E + 1) and pull_r.shape == (200, E + 1)
+    # In those coordinates the means are apart by what all images together pull.
+    apart = r.T @ pull_r - f.T @ pull_f
+    assert np.sum(apart[:, 0] ** 2) == pytest.approx(found.of_gap, rel=1e-9)
+    assert np.sum(apart[:, 1:] ** 2) == pytest.approx(found.of_slopes, rel=1e-9)
+
+
+def test_leverages_are_the_diagonal_of_the_projection() -> None:
+    f, r, x = drawn(14, 50)
+    with_one = np.hstack([x, np.ones((50, 1))])
+    expected = np.diag(with_one @ np.linalg.pinv(with_one))
+    np.testing.assert_allclose(cfid_influence(f, x, r, x).f.leverages, expected, rtol=1e-9)

@@ -19,7 +19,7 @@ from cmdmetric.scoring.family.conditional import CLIP_CFID
 from cmdmetric.scoring.family.metric import Given, Unavailable
 from cmdmetric.scoring.grouping import groups_of
 from cmdmetric.scoring.side import Side
-from cmdmetric.uncertainty import Measured
+from cmdmetric.uncertainty import Measured, gap
 
 Array = np.ndarray
 N, D, E = 60, 5, 3
@@ -38,11 +38,13 @@ def captions(rows: Array, texts: list[str], names: list[str]) -> Side:
     )  # fmt: skip
 
 
-def drawn(rng: np.random.Generator, n: int = N, each: int = 1, moved: float = 0.0) -> Given:
-    """n captions, `each` generated images and one real image of them, which follow them alike."""
+def drawn(
+    rng: np.random.Generator, n: int = N, each: int = 1, moved: float = 0.0, follows: float = 1.0
+) -> Given:
+    """n captions, `each` generated images and one real image of them, which follow them."""
     x = rng.standard_normal((n, E))
     of = np.repeat(np.arange(n), each)
-    f = x[of] @ np.ones((E, D)) + rng.standard_normal((len(of), D)) + moved
+    f = follows * x[of] @ np.ones((E, D)) + rng.standard_normal((len(of), D)) + moved
     r = x @ np.ones((E, D)) + rng.standard_normal((n, D))
     names = [f"{i}.png" for i in range(n)]
     of_f = [f"{i}-{k}.png" if k else names[i] for i in range(n) for k in range(each)]
@@ -124,6 +126,59 @@ def test_the_standard_error_is_that_of_repeated_draws(each: int, moved: float) -
     assert errors.mean() == pytest.approx(values.std(ddof=1), rel=0.25)
     # 95 % of 120, less three standard deviations of a binomial.
     assert np.mean((low <= values.mean()) & (values.mean() <= high)) > 0.89
+
+
+@pytest.mark.parametrize(("moved", "follows"), [(0.0, 1.0), (0.5, 0.6)])
+def test_without_its_excess_it_is_what_infinitely_many_captions_score(
+    moved: float, follows: float
+) -> None:
+    """And the difference from a perfect generator of half the captions has a true interval."""
+    truth, values, covered = D * moved**2 + D * E * (1 - follows) ** 2, [], []
+    for seed in range(150):
+        rng = np.random.default_rng((seed, 7))
+        given = drawn(rng, 160, moved=moved, follows=follows)
+        perfect = rows(given.l)[:80] @ np.ones((E, D)) + rng.standard_normal((80, D))
+        half = images(perfect, list(given.f.names or ())[:80])
+        of_1, of_2, of_r = groups_of([given.f, half, given.r], given.l)
+        one = measure(given)
+        two = measure(replace(given, f=half, groups={"f": of_2, "r": of_r}))
+        if one.bias is None or two.bias is None:
+            continue
+        values.append((one.value, two.value, one.value - one.bias, two.value - two.bias))
+        found = gap(one, two, {"f1": of_1, "f2": of_2, "r": of_r})
+        assert found.low is not None and found.high is not None
+        covered.append(found.low <= truth <= found.high)
+    assert len(values) > 120  # of few dimensions some sets look heavy
+    off = np.array(values) - [truth, 0.0, truth, 0.0]
+    error = off.std(axis=0, ddof=1) / np.sqrt(len(off))
+    raw, debiased = np.split(off.mean(axis=0) / error, 2)
+    assert (raw > 4).all() and (np.abs(debiased) < 3).all()
+    assert np.mean(covered) > 0.89  # 95 %, less three standard deviations of a binomial
+
+
+def test_a_copy_has_no_excess() -> None:
+    given = drawn(np.random.default_rng(1), 150)
+    own, of_copy = measure(given).bias, measure(replace(given, f=given.r)).bias
+    assert own is not None and of_copy is not None
+    assert own > 0.2 and abs(of_copy) < 0.05 * own
+
+
+def test_the_excess_is_withheld_where_it_is_not_known() -> None:
+    rng = np.random.default_rng(8)
+    given = drawn(rng, 150)
+    known = measure(given).bias
+    assert known is not None
+    assert measure(drawn(rng, 50)).bias is None  # too few degrees of freedom are left
+    assert measure(drawn(rng, 150, each=3)).bias is None  # images of a caption are one draw
+    far = rows(given.f) * np.where(rng.random(150) < 0.1, 20, 1)[:, None]
+    assert measure(replace(given, f=images(far, list(given.f.names or ())))).bias is None
+    # One caption of 150 that has two images: the excess is hardly another one.
+    names = [*(given.f.names or ()), "0-1.png"]
+    f, x = (np.vstack([rows(side), rows(side)[:1]]) for side in (given.f, given.l))
+    l = captions(x, [*(f"text {i}" for i in range(150)), "text 0"], names)
+    more = replace(given, f=images(f, names), l=l)
+    more = replace(more, groups=dict(zip("fr", groups_of([more.f, more.r], l), strict=True)))
+    assert measure(more).bias == pytest.approx(known, rel=0.05)
 
 
 def test_it_has_to_be_named() -> None:

@@ -41,13 +41,35 @@ class ConditionalInfluence(NamedTuple):
     #: (n,) and (m,), each with mean zero.
     of_f: Array
     of_r: Array
-    #: (n, d) and (m, d): the images without what their captions explain.
-    residuals_f: Array
-    residuals_r: Array
+    #: The regressions of both sides.
+    f: Regressed
+    r: Regressed
     #: The distance of the residuals, decomposed.
     spread: Aligned
-    #: The dimensions of the captions.
-    rank: int
+    #: The part of the means: at the mean of the real captions, and what the slopes add.
+    of_gap: float
+    of_slopes: float
+
+    @property
+    def rank(self) -> int:
+        """The dimensions of the captions."""
+        return self.f.rank
+
+    def pulls(self) -> tuple[Array, Array]:
+        """How each pair pulls at the means: (n, k + 1) and (m, k + 1), at k dimensions of captions.
+
+        Noise e (n, d) of the generated images and u (m, d) of the real ones moves the difference of
+        what is expected of both by u^T pull_r - e^T pull_f, in coordinates in which the part of the
+        means is its squared length.
+        """
+        values, vectors = np.linalg.eigh(self.r.cov)
+        half = vectors[:, -self.rank :] * np.sqrt(values[-self.rank :])
+        found = []
+        for side in (self.f, self.r):
+            n = len(side.captions)
+            x = (side.captions - side.mean) @ (side.inverse / (n - 1))
+            found.append(np.column_stack([1 / n + x @ (self.r.mean - side.mean), x @ half]))
+        return found[0], found[1]
 
     def second_order(self, draws_f: float, draws_r: float) -> float:
         """The variance of the second-order term under Gaussian noise, of so many residuals.
@@ -78,7 +100,7 @@ def cfid(
             other do not.
     """
     f, r = _sides(generated, generated_captions, real, real_captions)
-    return _of_means(f, r) + frechet_distance(f.moments, r.moments)
+    return sum(_of_means(f, r)) + frechet_distance(f.moments, r.moments)
 
 
 def cfid_influence(
@@ -98,6 +120,7 @@ def cfid_influence(
     spread = aligned_influence(pair)
     assert spread.of_a is not None and spread.of_b is not None
     gap, slopes = _gap(f, r)
+    of_means = _of_means(f, r)
     back = f.inverse @ (r.cov @ slopes)  # of a real caption's distance by a generated one's slope
     shift = f.inverse @ (r.mean - f.mean)
     on_f, on_r = spread.of_a, spread.of_b
@@ -109,17 +132,17 @@ def cfid_influence(
         moved = gap + (r.captions[rows] - r.mean) @ slopes
         on_r[rows] += np.einsum("nd,nd->n", moved + 2 * r.residuals[rows], moved)
     return ConditionalInfluence(
-        _of_means(f, r) + spread.distance,
+        sum(of_means) + spread.distance,
         on_f - on_f.mean(),
         on_r - on_r.mean(),
-        f.residuals,
-        r.residuals,
+        f,
+        r,
         pair,
-        f.rank,
+        *of_means,
     )
 
 
-class _Regressed(NamedTuple):
+class Regressed(NamedTuple):
     """One side: its captions (n, e), their mean (e,), covariance and pseudo-inverse (e, e).
 
     Of the images the mean (d,), the slopes (e, d) by the captions, the residuals (n, d) and their
@@ -136,8 +159,23 @@ class _Regressed(NamedTuple):
     residuals: Array
     moments: Moments
 
+    @property
+    def leverages(self) -> Array:
+        """(n,) the share of its own noise that the regression takes from each pair."""
+        n = len(self.captions)
+        found = np.empty(n)
+        for rows in blocks(n):
+            x = self.captions[rows] - self.mean
+            found[rows] = 1 / n + np.einsum("nd,nd->n", x @ self.inverse, x) / (n - 1)
+        return found
+
     @classmethod
-    def of(cls, images: ArrayLike, captions: ArrayLike, what: str) -> _Regressed:
+    def of(cls, images: ArrayLike, captions: ArrayLike, what: str) -> Regressed:
+        """Regress images (n, d), which a message calls `what`, on their captions (n, e).
+
+        Raises:
+            InputError: They are not pairs, or too few for the dimensions of the captions.
+        """
         y, x = as_vectors(images, f"{what} images"), as_vectors(captions, "captions")
         joint = joint_moments(y, x, 1.0)
         d = y.shape[1]
@@ -163,9 +201,9 @@ class _Regressed(NamedTuple):
 
 def _sides(
     generated: ArrayLike, generated_captions: ArrayLike, real: ArrayLike, real_captions: ArrayLike
-) -> tuple[_Regressed, _Regressed]:
-    f = _Regressed.of(generated, generated_captions, "generated")
-    r = _Regressed.of(real, real_captions, "real")
+) -> tuple[Regressed, Regressed]:
+    f = Regressed.of(generated, generated_captions, "generated")
+    r = Regressed.of(real, real_captions, "real")
     require_same_dimension(f.residuals, "generated images", r.residuals, "real images")
     require_same_dimension(f.captions, "captions of generated images", r.captions, "of real images")
     for one, two in ((f, r), (r, f)):
@@ -180,13 +218,16 @@ def _sides(
     return f, r
 
 
-def _gap(f: _Regressed, r: _Regressed) -> tuple[Array, Array]:
+def _gap(f: Regressed, r: Regressed) -> tuple[Array, Array]:
     """How far expected images lie apart: (d,) at the mean of the real captions, (e, d) by them."""
     gap = r.of_images - f.of_images - (r.mean - f.mean) @ f.slopes
     return gap, r.slopes - f.slopes
 
 
-def _of_means(f: _Regressed, r: _Regressed) -> float:
-    """The mean over the real captions of the squared distance of the images expected for them."""
+def _of_means(f: Regressed, r: Regressed) -> tuple[float, float]:
+    """The mean over the real captions of the squared distance of the images expected for them.
+
+    In two parts: that of their mean caption, and what the slopes add.
+    """
     gap, slopes = _gap(f, r)
-    return float(gap @ gap + max(0.0, float(np.vdot(slopes, r.cov @ slopes))))
+    return float(gap @ gap), max(0.0, float(np.vdot(slopes, r.cov @ slopes)))

@@ -7,14 +7,27 @@ import numpy as np
 from cmdmetric.metrics import LEAST_PAIRS, ConditionalInfluence, cfid_influence
 from cmdmetric.scoring.family.metric import Features, Given, Metric, Unavailable
 from cmdmetric.scoring.family.pairs import Pairs
-from cmdmetric.uncertainty import Array, Drawn, Measured, common_noise, numbers_of_draws
+from cmdmetric.uncertainty import (
+    Array,
+    Drawn,
+    Measured,
+    common_noise,
+    conditional_excess,
+    numbers_of_draws,
+    units,
+)
+
+#: Several pairs of one draw, such as images with equal captions, may be this share of all where the
+#: excess is told: it is off by as much of itself at most.
+_SEVERAL = 0.01
 
 
 def clip_cfid(given: Given) -> list[Measured]:
     """CFID (Soloveitchik et al. 2021) of CLIP's features of images, given those of captions.
 
     Where draws are too few for the dimensions of the captions it has no error bar: many images of
-    a few captions tell nothing of other captions.
+    a few captions tell nothing of other captions. What finitely many pairs add is known where each
+    is a draw of its own on its side, and where there are enough of them.
     """
     f, r = Pairs.of_generated(given), Pairs.of_real(given)
     f, r = f.sharing(r.reading), r.sharing(f.reading)
@@ -31,7 +44,7 @@ def clip_cfid(given: Given) -> list[Measured]:
     if min(of_f, of_r) < needed:
         return [Measured(found.distance, bias=None, is_square=True)]
     of_pairs = _of_pairs(drawn[0], f), _of_pairs(drawn[1], r)
-    residuals = found.residuals_f, found.residuals_r
+    residuals = found.f.residuals, found.r.residuals
     common = common_noise([residuals], of_pairs)
     noise = found.second_order(*map(_independent, residuals, of_pairs))
     return [
@@ -40,10 +53,18 @@ def clip_cfid(given: Given) -> list[Measured]:
             {"f": _of_images(f, found.of_f), "r": _of_images(r, found.of_r)},
             # What is common to both residuals, such as what no line fits, makes no such noise.
             noise=noise * (1 - common**2) ** 2,
-            bias=None,
+            bias=_excess(found, of_pairs),
             is_square=True,
         )
     ]
+
+
+def _excess(found: ConditionalInfluence, of_pairs: tuple[Drawn, Drawn]) -> float | None:
+    """What finitely many pairs add, where each is a draw of its own on its side."""
+    draws = numbers_of_draws(of_pairs)
+    if any(count < (1 - _SEVERAL) * drawn.n for count, drawn in zip(draws, of_pairs, strict=True)):
+        return None
+    return conditional_excess(found, *units(of_pairs)[0])
 
 
 def _together(one: Given, two: Given) -> tuple[Array, Array]:
