@@ -73,11 +73,10 @@ def _tells(side: Sampled) -> bool:
 def _noise_of_means(found: ConditionalInfluence, f: Sampled, r: Sampled) -> tuple[float, float]:
     """The mean square of the noise in the part of the means: at the mean caption, of the slopes."""
     pull_f, pull_r = found.pulls()
-    noise = (np.asarray(f.features) ** 2).sum(axis=1) @ pull_f**2 + (
-        np.asarray(r.features) ** 2
-    ).sum(axis=1) @ pull_r**2
+    of_f, of_r = np.asarray(f.features), np.asarray(r.features)
+    noise = (of_f**2).sum(axis=1) @ pull_f**2 + (of_r**2).sum(axis=1) @ pull_r**2
     # What no line fits of captions that both sides have is on both, and cancels.
     _, at_f, at_r = np.intersect1d(f.units, r.units, return_indices=True)
-    alike: Array = np.einsum("nd,nd->n", np.asarray(f.features)[at_f], np.asarray(r.features)[at_r])
+    alike: Array = np.einsum("nd,nd->n", of_f[at_f], of_r[at_r])
     noise = noise - 2 * alike @ (pull_f[at_f] * pull_r[at_r])
     return float(noise[0]), float(noise[1:].sum())
