@@ -64,7 +64,8 @@ def blockwise(
         blocks: For each of the features a slice, or places (k,), of its rows.
         features: Arrays (n, d), or features that are elsewhere.
 
-    >>> list(blockwise(lambda x, by: x.sum() * by, [(slice(2), 1), (slice(2, 4), 10)], np.eye(4)))
+    >>> blocks = [(slice(2), 1), (slice(2, 4), 10)]
+    >>> list(blockwise(lambda x, by: float(x.sum()) * by, blocks, np.eye(4)))
     [2.0, 20.0]
     """
     for rows in features:

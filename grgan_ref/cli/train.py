@@ -186,8 +186,7 @@ def train_damsm_command(asked: Training) -> None:
 @click.option(
     "--init",
     type=PATH,
-    help="What to go on from with other settings: a run's folder, generator and discriminators, or "
-    "a model's (RUN/model), whose discriminators begin anew.",
+    help="A run to go on from with other settings, or a model, with new discriminators.",
 )
 @click.option(
     "--score-every",
