@@ -87,11 +87,11 @@ def test_the_family_is_compared_too(
 @pytest.mark.filterwarnings("ignore:.*(no generated image|is not given):UserWarning")
 def test_a_lost_pairing_takes_the_debiased_difference_with_it(encoder: Encoder) -> None:
     """As of one score: what a finite sample adds follows from what was drawn together."""
-    scenes = [draw_scene(seed) for seed in range(150)]
-    good, real = pictures.scenes(range(150)), pictures.scenes(range(200, 350))
+    scenes = [draw_scene(seed) for seed in range(170)]
+    good, real = pictures.scenes(range(170)), pictures.scenes(range(200, 370))
     dim = (good * 0.8).astype(np.uint8)
     named = {f"scene-{i:03}.png": scene.captions(1)[0] for i, scene in enumerate(scenes)}
-    renamed = [f"other{chr(97 + i // 26)}{chr(97 + i % 26)}.png" for i in range(150)]
+    renamed = [f"other{chr(97 + i // 26)}{chr(97 + i % 26)}.png" for i in range(170)]
 
     def difference(names: list[str]) -> tuple:
         first, second = (dict(zip(names, images, strict=True)) for images in (dim, good))
