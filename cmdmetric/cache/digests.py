@@ -13,6 +13,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from cmdmetric.errors import InputError
 from cmdmetric.files import sha256_of
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def _is_text(file: tuple[str, str]) -> bool:
 def _read_digest(path: str) -> bytes | None:
     try:
         return bytes.fromhex(sha256_of(Path(path)))
-    except OSError:
+    except (OSError, InputError):
         return None
 
 
@@ -119,12 +120,30 @@ class Digests:
         self._database.forget_digests(unknown)
         return good, wrong + damaged
 
-    def note(self, file: tuple[str, str], stamp: str | None, digest: bytes) -> None:
+    def read(self, paths: Sequence[str]) -> list[bytes | None]:
+        """sha256 (32 bytes) of each file, which is read for it and noted; None of no such file."""
+        devices: dict[int, bool] = {}
+        found: list[bytes | None] = []
+        for path in paths:
+            stamp, digest = stamp_of(path, devices), _read_digest(path)
+            if digest is not None:
+                self.note((path, ""), stamp, digest, devices)
+            found.append(digest)
+        return found
+
+    def note(
+        self,
+        file: tuple[str, str],
+        stamp: str | None,
+        digest: bytes,
+        read_only: dict[int, bool] | None = None,
+    ) -> None:
         """The digest of what was read from a file that bore a stamp before it was read.
 
-        Not kept where the file has changed since, or may do so unnoticed.
+        Not kept where the file has changed since, or may do so unnoticed. Devices are those of
+        `stamp_of`.
         """
-        if stamp is None or not _is_text(file) or stamp_of(file[0]) != stamp:
+        if stamp is None or not _is_text(file) or stamp_of(file[0], read_only) != stamp:
             return
         newest = max(map(int, stamp.split()[1:3]))
         if time.time_ns() - newest > YOUNG_NS:

@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -22,11 +22,14 @@ from cmdmetric.cache import FeatureCache, Space, stamp_of
 from cmdmetric.encoders import ImageNetwork
 from cmdmetric.features.failures import OnError, refuse_failures
 from cmdmetric.features.rows import FeatureRows
+from cmdmetric.files import ahead
 from cmdmetric.inputs import Failure, ImageItem, ImageSet, prepared
 from cmdmetric.progress import Tally, tally_of
 
 #: Keys that are looked up in the cache at once.
 KEYS = 4096
+#: Files of unknown content that are read before all others: half of them tell a copied folder.
+PROBED = 64
 #: Images of unequal sizes that wait for others of theirs, in batches.
 WAITING = 8
 
@@ -125,6 +128,7 @@ class ImagePass:
                     if waited:
                         self._identify()
                         self._recall(ways, bar)
+                    self._recognise(ways, bar)
                     self._encode(ways, on_error, bar)
             failures = tuple(self._failures.values())
             refuse_failures(source, failures, len(self._digests), on_error)
@@ -141,12 +145,54 @@ class ImagePass:
         if self._cache is not None and self._files is not None:
             self._digests = self._cache.digests.known(self._files)
 
-    def _recall(self, ways: Sequence[_Way], bar: Tally) -> None:
-        """Take from the cache what it has of the known contents."""
+    def _recall(
+        self, ways: Sequence[_Way], bar: Tally, positions: Iterable[int] | None = None
+    ) -> None:
+        """Take from the cache what it has of the known contents, at some positions or at all."""
         before = self._done(ways)
         for way in ways:
-            way.recall(self._digests)
+            way.recall(self._digests, positions)
         bar.update(self._done(ways) - before)
+
+    def _recognise(self, ways: Sequence[_Way], bar: Tally) -> None:
+        """Read the files of a folder that was renamed or copied, and look up what they hold.
+
+        Done here, thousands are looked up at once; where images are read to be decoded, it is one
+        by one, in threads that wait for each other. A few files from all over the set tell whether
+        the cache has most of them.
+        """
+        if self._cache is None or self._files is None:
+            return
+        paths = {
+            position: file[0]
+            for position, file in enumerate(self._files)
+            if file and not file[1] and self._digests[position] is None
+        }
+        unknown = list(paths)
+        if not unknown:
+            return
+        probed = unknown[:: -(-len(unknown) // PROBED)]
+        self._learn(probed, self._cache.digests.read([paths[i] for i in probed]))
+        self._recall(ways, bar, probed)
+        if sum(all(way.filled[i] for way in ways) for i in probed) < len(probed) / 2:
+            return
+        threads = os.cpu_count() or 1
+        left = [position for position in unknown if self._digests[position] is None]
+        parts = (left[start : start + PROBED] for start in range(0, len(left), PROBED))
+        digests = self._cache.digests
+        read = ahead(parts, lambda part: digests.read([paths[i] for i in part]), threads, threads)
+        waiting: list[int] = []
+        for part, found in read:
+            self._learn(part, found.result())
+            waiting += part
+            if len(waiting) >= KEYS:
+                self._recall(ways, bar, waiting)
+                waiting = []
+        self._recall(ways, bar, waiting)
+
+    def _learn(self, positions: Sequence[int], digests: Sequence[bytes | None]) -> None:
+        for position, digest in zip(positions, digests, strict=True):
+            self._digests[position] = digest
 
     @staticmethod
     def _done(ways: Sequence[_Way]) -> int:
@@ -254,11 +300,14 @@ class _Way:
     def __exit__(self, *_: object) -> None:
         self.rows.close()
 
-    def recall(self, digests: Sequence[bytes | None]) -> None:
-        """Take from the cache what it has of known contents."""
+    def recall(
+        self, digests: Sequence[bytes | None], positions: Iterable[int] | None = None
+    ) -> None:
+        """Take from the cache what it has of known contents, at some positions or at all."""
         if self._cache is None:
             return
-        wanted = [i for i, digest in enumerate(digests) if digest and not self.filled[i]]
+        of = range(len(digests)) if positions is None else positions
+        wanted = [i for i in of if digests[i] and not self.filled[i]]
         for start in range(0, len(wanted), KEYS):
             positions = np.array(wanted[start : start + KEYS])
             keys = [self._space.key(digests[i] or b"") for i in positions]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 import tracemalloc
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -104,6 +105,82 @@ def test_a_network_encodes_what_the_cache_lacks_for_it(folder: Path, tmp_path: P
     assert not seen and again.cached == (12, 12)
     for ours, theirs in zip(again.features, passed.features, strict=True):
         np.testing.assert_array_equal(ours, theirs)
+
+
+def many(place: Path, numbers: Iterable[int]) -> Path:
+    """A folder of images of which the first two channels tell the numbers."""
+    place.mkdir(exist_ok=True)
+    for i in numbers:
+        Image.new("RGB", (4, 4), (i % 200, i // 200, 30)).save(place / f"{i:03d}.png")
+    return place
+
+
+def numbers_of(features: NDArray[np.float32]) -> list[int]:
+    return [int(row[0] + 200 * row[1]) for row in features]
+
+
+def test_images_of_a_copied_folder_are_looked_up_many_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Looked up one by one, in threads that wait for each other, these take longer than reading."""
+    networks, seen = [Mean(), Mean(2.0)], Counter[str]()
+    folder = many(tmp_path / "images", range(500))
+    with FeatureCache(tmp_path / "cache") as cache:
+        pass_images(open_images(folder), networks, cache=cache)
+    folder = folder.rename(tmp_path / "renamed")
+    looks = []
+    with FeatureCache(tmp_path / "cache") as cache:
+        get_many = cache.get_many
+        monkeypatch.setattr(cache, "get_many", lambda keys: looks.append(1) or get_many(keys))
+        passed = pass_images(counted(open_images(folder), seen), networks, cache=cache)
+    assert passed.cached == (500, 500) and not seen
+    assert numbers_of(passed.features[0]) == list(range(500))
+    assert len(looks) <= 2 * 2  # the files that are tried, and the others
+    with FeatureCache(tmp_path / "cache") as cache:
+        again = pass_images(open_images(folder), networks, cache=cache)
+    np.testing.assert_array_equal(again.features[1], passed.features[1])
+
+
+@pytest.mark.parametrize("new", [30, 400])
+def test_of_a_copied_folder_only_what_is_new_is_decoded(tmp_path: Path, new: int) -> None:
+    """Whether most of the files are known or few of them are."""
+    folder, seen = many(tmp_path / "images", range(150)), Counter[str]()
+    with FeatureCache(tmp_path / "cache") as cache:
+        pass_images(open_images(folder), [Mean()], cache=cache)
+    folder = many(folder.rename(tmp_path / "renamed"), range(150, 150 + new))
+    (folder / "077.png").write_bytes(b"no image")
+    (folder / "080.png").unlink()
+    (folder / "080.png").symlink_to(folder / "nowhere.png")
+    with FeatureCache(tmp_path / "cache") as cache:
+        images = counted(open_images(folder), seen)
+        passed = pass_images(images, [Mean()], cache=cache, on_error="skip")
+    kept = [i for i in range(150 + new) if i not in (77, 80)]
+    assert numbers_of(passed.features[0]) == kept and passed.cached == (148,)
+    assert [name for name, _ in passed.skipped] == [name for name in images.names or ()
+                                                    if name in ("077.png", "080.png")]  # fmt: skip
+    assert set(seen) - {"077.png"} == {f"{i}.png" for i in range(150, 150 + new)}
+
+
+def test_a_copied_folder_of_which_a_block_is_damaged(tmp_path: Path) -> None:
+    """What was in it is computed again; the rest is known."""
+    network, folder = Mean(batch_size=50), many(tmp_path / "images", range(200))
+    with FeatureCache(tmp_path / "cache") as cache:
+        pass_images(open_images(folder), [network], cache=cache)
+    with FeatureCache(tmp_path / "cache") as cache:  # others, in a block of their own
+        pass_images(open_images(many(tmp_path / "more", range(200, 240))), [network], cache=cache)
+        path = cache.database.path
+    connection = sqlite3.connect(path)
+    connection.execute("UPDATE blocks SET crc = crc + 1 WHERE id = (SELECT max(id) FROM blocks)")
+    connection.commit()
+    connection.close()
+    for image in (tmp_path / "more").iterdir():
+        image.rename(folder / image.name)
+    folder = folder.rename(tmp_path / "renamed")
+    network.batches.clear()
+    with FeatureCache(tmp_path / "cache") as cache, pytest.warns(UserWarning, match="is damaged"):
+        passed = pass_images(open_images(folder), [network], cache=cache)
+    assert numbers_of(passed.features[0]) == list(range(240))
+    assert passed.cached == (200,) and sum(network.batches) == 40
 
 
 def test_a_broken_image_is_left_out_for_all_networks(folder: Path) -> None:

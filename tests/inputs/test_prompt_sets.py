@@ -53,6 +53,33 @@ def test_the_recipe_written_out() -> None:
     )
 
 
+def karpathy(total: int, name: str = "{}.jpg") -> dict[str, Any]:
+    """Synthetic images in Karpathy's layout: so many of the split "test", others of "val"."""
+    images = [
+        {"filename": name.format(7 * i + 3), "split": "val" if i % 3 == 2 else "test",
+         "sentences": [{"raw": f"view {k} of the place {7 * i + 3}"} for k in range(5)]}
+        for i in range(total * 3 // 2)
+    ]  # fmt: skip
+    return {"images": images, "dataset": "synthetic"}
+
+
+@pytest.mark.parametrize(
+    ("set_name", "total", "image"),
+    [("flickr30k-test-1k", 1000, "{}.jpg"), ("coco2014-test-5k", 5000, "COCO_val2014_{:012}.jpg")],
+)
+def test_of_a_file_with_splits_one_is_taken(set_name: str, total: int, image: str) -> None:
+    made = prompts(set_name, karpathy(total, image))
+    numbers = [7 * i + 3 for i in range(total * 3 // 2) if i % 3 < 2]
+    assert made.images == tuple(image.format(i) for i in numbers)
+    for i, text in zip(numbers, made.texts, strict=True):
+        texts = [f"view {k} of the place {i}" for k in range(5)]
+        assert text == first([f"{i}:{own}" for own in texts], 1)[0].partition(":")[2]
+    with pytest.raises(InputError, match=r"test images of dataset_\w+.json, and captions of"):
+        prompts(set_name, karpathy(total - 2, image))
+    with pytest.raises(InputError, match="no record states its split"):
+        prompts(set_name, annotations(10))
+
+
 def test_the_same_captions_in_another_order_and_layout() -> None:
     content = annotations(5000)
     name_of = {image["id"]: image["file_name"] for image in content["images"]}

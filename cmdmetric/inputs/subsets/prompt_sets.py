@@ -1,4 +1,4 @@
-"""Named sets of prompts, made of the user's own captions of MS-COCO: recipes, and no files.
+"""Named sets of prompts, made of the user's own captions: recipes, and no files.
 
 A recipe takes images in the order of sha256("seed:number"), where the number is that of the image
 in decimal digits without zeros in front, and of each image the caption that is first by
@@ -20,7 +20,7 @@ from cmdmetric.inputs.subsets.seeded import ordered_by_seed
 
 @dataclass(frozen=True)
 class PromptSet:
-    """A recipe: of so many images of a split of MS-COCO one caption each."""
+    """A recipe: of so many images of a data set's split one caption each."""
 
     name: str
     num: int
@@ -28,13 +28,20 @@ class PromptSet:
     file: str
     image: re.Pattern[str]
     total: int
+    #: Which split the file's records have to state; "all" for a file that holds one alone.
+    split: str = "all"
     seed: int = 0
 
     @property
     def about(self) -> str:
         """What it is, in a line."""
         images = "all" if self.num == self.total else f"{self.num:,} of the"
-        return f"{images} {self.total:,} images of {self.file}, one caption each"
+        return f"{images} {self._of_file}, one caption each"
+
+    @property
+    def _of_file(self) -> str:
+        split = "" if self.split == "all" else f"{self.split} "
+        return f"{self.total:,} {split}images of {self.file}"
 
     def of(self, source: Any) -> dict[str, Any]:
         """Make the set.
@@ -48,7 +55,7 @@ class PromptSet:
         Raises:
             InputError: They cannot be read, or are not those of this split.
         """
-        captions = read_captions(source, "all")
+        captions = read_captions(source, self.split)
         of_image: dict[int, dict[str, None]] = {}
         name_of: dict[int, str] = {}
         for text, name in zip(captions.texts, captions.images, strict=True):
@@ -63,8 +70,8 @@ class PromptSet:
             name_of.setdefault(number, found[0])
         if len(of_image) != self.total:
             raise InputError(
-                f"{captions.source}: {self.name} is made of the {self.total:,} images of "
-                f"{self.file}, and captions of {len(of_image):,} are in it"
+                f"{captions.source}: {self.name} is made of the {self._of_file}, and captions of "
+                f"{len(of_image):,} are in it"
             )
         numbers = sorted(of_image)
         order = ordered_by_seed(list(map(str, numbers)), self.seed)
@@ -82,6 +89,7 @@ class PromptSet:
 
 _VAL2014 = re.compile(r"COCO_val2014_(\d{12})\.jpg")
 _VAL2017 = re.compile(r"(\d{12})\.jpg")
+_FLICKR = re.compile(r"(\d+)\.jpg")
 PROMPT_SETS: Mapping[str, PromptSet] = {
     made.name: made
     for made in (
@@ -90,6 +98,9 @@ PROMPT_SETS: Mapping[str, PromptSet] = {
             for k in (30, 10, 5)
         ),
         PromptSet("coco2017-val-5k", 5000, "captions_val2017.json", _VAL2017, 5000),
+        # Karpathy's splits, which retrieval is told on.
+        PromptSet("coco2014-test-5k", 5000, "dataset_coco.json", _VAL2014, 5000, "test"),
+        PromptSet("flickr30k-test-1k", 1000, "dataset_flickr30k.json", _FLICKR, 1000, "test"),
     )
 }
 
