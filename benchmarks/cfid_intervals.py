@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import zlib
 from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import click
@@ -42,6 +43,8 @@ GENERATORS = {
 WAYS = ("single", "curved", "4 images", "2 captions")
 #: How much of the mean of images is no linear function of the captions where they are "curved".
 CURVED = 0.5
+#: How many captions, their dimensions, features, generator, way of drawing.
+Cell = tuple[int, int, str, str, str]
 
 
 def draw(
@@ -114,35 +117,44 @@ def side(rows: np.ndarray, names: tuple[str, ...]) -> Side:
     return Side(Moments.from_features(rows), "images", features=rows, names=names)
 
 
-def without_excess(
-    dimensions: str, times: str, features: str, sets: int, seed: int
-) -> tuple[list[str], list[list[str]]]:
-    """Head and rows of the table of debiased values and differences, a row a cell."""
-    rows = []
-    for way in WAYS[:2]:
+def grid(
+    ways: Sequence[str], times: str, dimensions: str, features: str, seed: int
+) -> Iterator[tuple[float, Cell, np.random.Generator]]:
+    """The captions a dimension, what `draw` takes, and the random numbers of each cell."""
+    for way in ways:
         for many in map(float, times.split(",")):
             for d in map(int, dimensions.split(",")):
                 for kind in features.split(",") if way != "curved" else ["gauss"]:
                     for generator in GENERATORS:
                         cell = (round(many * d) + 2, d, kind, generator, way)
-                        rng = np.random.default_rng((seed, zlib.crc32(repr(cell).encode())))
-                        found = [debiased_pair(rng, *cell) for _ in range(sets)]
-                        value, clean, low, high = np.array(found, float).T
-                        truth, told = true_value(d, generator, way), ~np.isnan(clean)
-                        if told.sum() < sets / 20:
-                            numbers = ["withheld", "-", "-"]
-                        else:
-                            off = clean[told] - truth
-                            error = off.std(ddof=1) / np.sqrt(len(off))
-                            covered = np.mean((low <= truth) & (truth <= high), where=told)
-                            numbers = [f"{off.mean():.3f} ± {error:.3f}",
-                                       f"{off.mean() / value.std(ddof=1):.2f}",
-                                       f"{100 * covered:.1f}"]  # fmt: skip
-                        rows.append(
-                            [way, f"{many:g}", str(d), kind, generator, f"{100 * told.mean():.0f}",
-                             f"{truth:.3f}", f"{value.mean() - truth:.3f}", *numbers]
-                        )  # fmt: skip
-                        click.echo(" ".join(rows[-1]), err=True)
+                        own = zlib.crc32(repr(cell).encode())
+                        yield many, cell, np.random.default_rng((seed, own))
+
+
+def without_excess(
+    dimensions: str, times: str, features: str, sets: int, seed: int
+) -> tuple[list[str], list[list[str]]]:
+    """Head and rows of the table of debiased values and differences, a row a cell."""
+    rows = []
+    for many, cell, rng in grid(WAYS[:2], times, dimensions, features, seed):
+        _, d, kind, generator, way = cell
+        found = [debiased_pair(rng, *cell) for _ in range(sets)]
+        value, clean, low, high = np.array(found, float).T
+        truth, told = true_value(d, generator, way), ~np.isnan(clean)
+        if told.sum() < sets / 20:
+            numbers = ["withheld", "-", "-"]
+        else:
+            off = clean[told] - truth
+            error = off.std(ddof=1) / np.sqrt(len(off))
+            covered = np.mean((low <= truth) & (truth <= high), where=told)
+            numbers = [f"{off.mean():.3f} ± {error:.3f}",
+                       f"{off.mean() / value.std(ddof=1):.2f}",
+                       f"{100 * covered:.1f}"]  # fmt: skip
+        rows.append(
+            [way, f"{many:g}", str(d), kind, generator, f"{100 * told.mean():.0f}",
+             f"{truth:.3f}", f"{value.mean() - truth:.3f}", *numbers]
+        )  # fmt: skip
+        click.echo(" ".join(rows[-1]), err=True)
     head = ["drawn", "captions a dimension", "dimensions", "features", "generator", "told, %",
             "true", "bias as scored", "bias debiased", "in deviations",
             "coverage of the difference, %"]  # fmt: skip
@@ -184,25 +196,17 @@ def main(dimensions: str, times: str, features: str, sets: int, seed: int, debia
         click.echo(table(*without_excess(dimensions, times, features, sets, seed)))
         return
     cells = defaultdict(list)
-    for way in WAYS:
-        for many in map(float, times.split(",")):
-            for d in map(int, dimensions.split(",")):
-                for kind in features.split(",") if way != "curved" else ["gauss"]:
-                    for generator in GENERATORS:
-                        cell = (round(many * d) + 2, d, kind, generator, way)
-                        rng = np.random.default_rng((seed, zlib.crc32(repr(cell).encode())))
-                        found = []
-                        for _ in range(sets):
-                            given = draw(rng, *cell)
-                            v = CLIP_CFID.compute(given)[0].to_value(given.groups)
-                            found.append((v.value, v.standard_error, v.low, v.high))
-                        value, error, low, high = np.array(found, float).T
-                        covered = (low <= value.mean()) & (value.mean() <= high)
-                        ratio = error.mean() / value.std(ddof=1)
-                        cells[way, many].append((ratio, 100 * covered.mean()))
-                        click.echo(
-                            f"{cell} {value.mean():.4f} {ratio:.2f} {covered.mean():.3f}", err=True
-                        )
+    for many, cell, rng in grid(WAYS, times, dimensions, features, seed):
+        found = []
+        for _ in range(sets):
+            given = draw(rng, *cell)
+            v = CLIP_CFID.compute(given)[0].to_value(given.groups)
+            found.append((v.value, v.standard_error, v.low, v.high))
+        value, error, low, high = np.array(found, float).T
+        covered = (low <= value.mean()) & (value.mean() <= high)
+        ratio = error.mean() / value.std(ddof=1)
+        cells[cell[-1], many].append((ratio, 100 * covered.mean()))
+        click.echo(f"{cell} {value.mean():.4f} {ratio:.2f} {covered.mean():.3f}", err=True)
     rows = []
     for (way, many), found in cells.items():
         ratio, covered = np.array(found).T

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
         Aligned as Aligned,
         DistanceInfluence as DistanceInfluence,
         End as End,
+        Numbers as Numbers,
+        Precision as Precision,
         aligned_influence as aligned_influence,
         centred as centred,
         curvature as curvature,
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
         harmonic as harmonic,
         influence_of_form as influence_of_form,
         influence_of_gap as influence_of_gap,
-        is_enough as is_enough,
+        precision_of as precision_of,
         quadratic as quadratic,
     )
     from cmdmetric.metrics.elsewhere import (
@@ -115,9 +117,9 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "cmd": "CrossModelDistance QUANTITIES cross_model_distance",
         "copies": "Memorisation memorisation",
         "distance_influence": (
-            "Aligned DistanceInfluence End aligned_influence centred curvature "
+            "Aligned DistanceInfluence End Numbers Precision aligned_influence centred curvature "
             "frechet_influence harmonic "
-            "influence_of_form influence_of_gap is_enough quadratic"
+            "influence_of_form influence_of_gap precision_of quadratic"
         ),
         "elsewhere": "Block Elsewhere Rows blockwise row_by_row slices",
         "fid": "DIMENSIONS fid_influence",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,10 @@ from cmdmetric.metrics.frechet import frechet_distance
 from cmdmetric.metrics.moments import Moments
 
 Array = NDArray[np.float64]
+#: Single or double precision.
+Precision: TypeAlias = type[np.floating[Any]]
+#: Takes rows (k, d) to a number of each (k,).
+Numbers: TypeAlias = Callable[[NDArray[Any]], NDArray[Any]]
 
 #: Columns of a quadratic form that are applied at once.
 _COLUMNS = 64
@@ -207,51 +211,45 @@ def influence_of_form(end: End, form: Array, gap: Array) -> Array:
     n = len(end.rows)
     form, gap = form * (n / (n - 1)), 2 * gap
 
-    def moved(rows: NDArray[Any]) -> NDArray[Any]:
-        kind = rows.dtype
-        return rows @ gap.astype(kind) + quadratic(rows, form.astype(kind, copy=False))
+    mean = end.gaussian.mean
 
-    found = number_of_rows(moved, end.rows, end.gaussian.mean)
+    def moved(kind: Precision) -> Numbers:
+        of_means, of_covs = gap.astype(kind), form.astype(kind)
+
+        def of(rows: NDArray[Any]) -> NDArray[Any]:
+            rows = centred(rows, mean, kind)
+            return rows @ of_means + quadratic(rows, of_covs)
+
+        return of
+
+    found = row_by_row(moved(precision_of(moved, end.rows)), end.rows).astype(np.float64)
     return found - found.mean()
 
 
-def number_of_rows(
-    function: Callable[[NDArray[Any]], NDArray[Any]], features: Rows | Elsewhere, mean: Array
-) -> Array:
-    """(n,) a number of each row, in the precision that it takes.
+def precision_of(function: Callable[[Precision], Numbers], features: Rows | Elsewhere) -> Precision:
+    """The precision in which a number of each row is found: single, where that is enough.
 
-    Single precision is twice as fast. The first block is found in both, and the others in single
-    precision where that `is_enough`.
+    It is twice as fast. Of more than a block of rows the first is found in both; single precision
+    is enough where these differ by less than ENOUGH of the numbers' spread.
 
     Args:
-        function: It takes centred rows (k, d) to their numbers (k,), in the precision of the rows.
+        function: It gives what takes rows (k, d) to their numbers (k,) in a precision.
         features: (n, d).
-        mean: (d,) what is taken off every row first.
     """
-
-    def exact(rows: NDArray[Any]) -> NDArray[Any]:
-        return function(centred(rows, mean))
-
-    def rough(rows: NDArray[Any]) -> NDArray[Any]:
-        with np.errstate(over="ignore", invalid="ignore"):
-            return function(centred(rows, mean, np.float32))
-
     first, *others = slices(len(features))
     if not others:
-        return row_by_row(exact, features)
-    [(found, quick)] = blockwise(lambda rows: (exact(rows), rough(rows)), [first], features)
-    rest = blockwise(rough if is_enough(quick, found) else exact, others, features)
-    return np.concatenate([found, *rest])
+        return np.float64
+    exact, rough = function(np.float64), function(np.float32)
+
+    def both(rows: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        with np.errstate(over="ignore", invalid="ignore"):
+            return exact(rows), rough(rows)
+
+    [(found, quick)] = blockwise(both, [first], features)
+    return np.float32 if np.abs(quick - found).max() < ENOUGH * found.std() else np.float64
 
 
-def is_enough(rough: NDArray[Any], exact: Array) -> bool:
-    """Whether numbers in single precision are as near to the exact ones as any use of them asks."""
-    return bool(np.abs(rough - exact).max() < ENOUGH * exact.std())
-
-
-def centred(
-    rows: NDArray[Any], mean: Array, kind: type[np.floating[Any]] = np.float64
-) -> NDArray[Any]:
+def centred(rows: NDArray[Any], mean: Array, kind: Precision = np.float64) -> NDArray[Any]:
     """(n, d) rows less a mean (d,), in a precision."""
     if kind is np.float32 and rows.dtype == np.float32:
         return rows - mean.astype(np.float32)

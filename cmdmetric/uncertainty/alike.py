@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,19 +62,19 @@ def why_dependent(samples: Mapping[str, Sample]) -> str | None:
         The reason in words; None where nothing speaks against it.
     """
     units_of = dict(zip(samples, units([x.drawn for x in samples.values()])[0], strict=True))
-    for name, sample in samples.items():
-        same = _repeated(sample.features, units_of[name], sample.features, units_of[name])
-        if same > _REPEATED * len(sample.features):
+    sets = {name: _Projected.of(x.features, units_of[name]) for name, x in samples.items()}
+    for name, own in sets.items():
+        same = _repeated(own, own)
+        if same > _REPEATED * len(own.features):
             return (
-                f"{same:,} of {len(sample.features):,} samples of the {SIDES[name]} side are the "
+                f"{same:,} of {len(own.features):,} samples of the {SIDES[name]} side are the "
                 "same as others of it, which are therefore no independent draws"
             )
-    if "f" in samples and "r" in samples:
-        f, r = samples["f"].features, samples["r"].features
-        same = _repeated(f, units_of["f"], r, units_of["r"])
-        if same > _REPEATED * len(f):
+    if "f" in sets and "r" in sets:
+        same, n = _repeated(sets["f"], sets["r"]), len(sets["f"].features)
+        if same > _REPEATED * n:
             return (
-                f"{same:,} of {len(f):,} generated images {COPIED}, so that the two sides are no "
+                f"{same:,} of {n:,} generated images {COPIED}, so that the two sides are no "
                 "independent draws"
             )
     for one, two in itertools.combinations(samples, 2):
@@ -88,50 +88,53 @@ def why_dependent(samples: Mapping[str, Sample]) -> str | None:
     return None
 
 
-def _repeated(
-    x: NDArray[Any] | Elsewhere,
-    units_of_x: NDArray[np.intp],
-    y: NDArray[Any] | Elsewhere,
-    units_of_y: NDArray[np.intp],
-) -> int:
-    """How many of the samples x (n, d) are the same as one of y (m, d) of another draw.
+class _Projected(NamedTuple):
+    """Samples (n, d), the draws (n,) they are of, and their lengths (n, 2) along two directions."""
+
+    features: NDArray[Any] | Elsewhere
+    units: NDArray[np.intp]
+    along: Array
+
+    @classmethod
+    def of(cls, features: NDArray[Any] | Elsewhere, units: NDArray[np.intp]) -> _Projected:
+        ways: Array = np.random.default_rng(0).standard_normal((features.shape[1], 2))
+        along = row_by_row(lambda rows: rows.astype(np.float64) @ ways, features)
+        return cls(features, units, along)
+
+
+def _repeated(x: _Projected, y: _Projected) -> int:
+    """How many of the samples x are the same as one of y of another draw.
 
     Samples that are the same are beside each other in the order of any one number of theirs: here
     of their length along a random direction. A second direction leaves hardly any but these, and
     they are held beside each other whole. In one dimension samples are the same by chance.
     """
-    if x.shape[1] < 2:
+    if x.features.shape[1] < 2:
         return 0
-    ways: Array = np.random.default_rng(0).standard_normal((x.shape[1], 2))
-    along_x, along_y = _along(x, ways), _along(y, ways)
-    near = _SAME * np.minimum(along_x.std(axis=0), along_y.std(axis=0))
-    order = np.argsort(along_y[:, 0], kind="stable")
-    ordered = along_y[order, 0]
-    start = np.searchsorted(ordered, along_x[:, 0] - near[0], "left")
-    stop = np.searchsorted(ordered, along_x[:, 0] + near[0], "right")
+    near = _SAME * np.minimum(x.along.std(axis=0), y.along.std(axis=0))
+    order = np.argsort(y.along[:, 0], kind="stable")
+    ordered = y.along[order, 0]
+    start = np.searchsorted(ordered, x.along[:, 0] - near[0], "left")
+    stop = np.searchsorted(ordered, x.along[:, 0] + near[0], "right")
 
     def are_same(x: NDArray[Any], y: NDArray[Any]) -> NDArray[np.bool_]:
         found: NDArray[np.bool_] = (np.abs(y.astype(np.float64) - x) <= near[0]).all(axis=1)
         return found
 
-    same = np.zeros(len(x), bool)
+    same = np.zeros(len(x.units), bool)
     left = np.flatnonzero(start < stop)
     for _ in range(_OTHERS):
         there = order[start[left]]
-        beside = np.abs(along_y[there, 1] - along_x[left, 1]) <= near[1]
-        beside &= units_of_y[there] != units_of_x[left]
+        beside = np.abs(y.along[there, 1] - x.along[left, 1]) <= near[1]
+        beside &= y.units[there] != x.units[left]
         one, two = left[beside], there[beside]
         blocks = [(one[rows], two[rows]) for (rows,) in slices(len(one))]
-        for (places, _), found in zip(blocks, blockwise(are_same, blocks, x, y), strict=True):
-            same[places] = found
+        found = blockwise(are_same, blocks, x.features, y.features)
+        for (places, _), of in zip(blocks, found, strict=True):
+            same[places] = of
         start[left] += 1
         left = left[(start[left] < stop[left]) & ~same[left]]
     return int(same.sum())
-
-
-def _along(rows: NDArray[Any] | Elsewhere, ways: Array) -> Array:
-    """(n, k) the lengths of rows (n, d) along ways (d, k)."""
-    return row_by_row(lambda rows: rows.astype(np.float64) @ ways, rows)
 
 
 def _above_chance(one: Sample, two: Sample) -> float:

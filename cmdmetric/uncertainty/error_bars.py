@@ -15,7 +15,7 @@ from cmdmetric.metrics import QUANTITIES
 from cmdmetric.uncertainty.alike import NEARER, SIDES, is_collapsed, why_dependent
 from cmdmetric.uncertainty.draws import numbers_of_draws, sums_by_draw
 from cmdmetric.uncertainty.estimate import ROUNDING, Gap, Test, differ, gap_of
-from cmdmetric.uncertainty.excess import DRAWS_A_DIMENSION, FEWEST, WORTH_A_DIMENSION
+from cmdmetric.uncertainty.excess import WORTH_A_DIMENSION, least_draws
 from cmdmetric.uncertainty.influence import (
     Array,
     Influences,
@@ -187,7 +187,7 @@ def uncertainty(
         r: real images, in the same forms.
         l: captions, in the same forms.
         debiasing: by default "spectral" where every side at hand has more than
-            `DRAWS_A_DIMENSION` times d draws, else "none". With "none" there is no interval.
+            `least_draws` draws, else "none". With "none" there is no interval.
 
     Returns:
         The error bars. The standard error is the influence function's (delta method). Near a
@@ -359,7 +359,7 @@ def _exchanged(parts: Mapping[str, tuple[Sample, Array]], r: SideLike, l: SideLi
 
 def _why_few(name: str, draws: int, d: int) -> str | None:
     """Tell that the side with the fewest draws has too few for an interval; None if it has not."""
-    least = max(DRAWS_A_DIMENSION * d, FEWEST)
+    least = least_draws(d)
     if draws > least:
         return None
     return (

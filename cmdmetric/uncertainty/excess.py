@@ -10,9 +10,9 @@ Gaussian distributions", EUSIPCO 2019). `spectral_trace` has the formula.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,15 +23,16 @@ from cmdmetric.metrics import (
     Aligned,
     Elsewhere,
     End,
+    Numbers,
+    Precision,
     blockwise,
     centred,
     curvature,
     harmonic,
     influence_of_form,
-    is_enough,
+    precision_of,
     quadratic,
     row_by_row,
-    slices,
 )
 from cmdmetric.uncertainty.draws import Array
 
@@ -225,19 +226,9 @@ class Sampled:
         return np.clip(found.astype(np.float64) / self.free, 0.0, 1 - 1e-9)
 
     @cached_property
-    def whitens_in(self) -> type[np.floating[Any]]:
-        """The precision in which whitened samples are found: single where that is enough."""
-        first, *others = slices(len(self))
-        if not others:
-            return np.float64
-        exact, rough = _lengths(self.end, np.float64), _lengths(self.end, np.float32)
-
-        def both(rows: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-            with np.errstate(over="ignore", invalid="ignore"):
-                return rough(rows), exact(rows)
-
-        [found] = blockwise(both, [first], self.features)
-        return np.float32 if is_enough(*found) else np.float64
+    def whitens_in(self) -> Precision:
+        """The precision in which whitened samples are found."""
+        return precision_of(partial(_lengths, self.end), self.features)
 
     @cached_property
     def _apart(self) -> bool:
@@ -253,6 +244,11 @@ class Sampled:
             step = max(1, ROWS // int(size))
             for block in range(0, len(places), step):
                 yield order[places[block : block + step].ravel()], int(size)
+
+
+def least_draws(d: int) -> float:
+    """So many draws in d dimensions, or fewer, tell no interval."""
+    return max(DRAWS_A_DIMENSION * d, FEWEST)
 
 
 class DebiasedDistance(NamedTuple):
@@ -412,7 +408,7 @@ def _kurtosis(side: Sampled, moved: Array, s: Array) -> float:
     return float(found / (2 * np.trace(weights)))
 
 
-def _lengths(end: End, kind: type[np.floating[Any]]) -> Callable[[NDArray[Any]], NDArray[Any]]:
+def _lengths(end: End, kind: Precision) -> Numbers:
     """What takes samples (k, d) to their squared lengths (k,), whitened, in a precision."""
     mean, whiten = end.gaussian.mean, end.gaussian.inverse
     if kind is np.float64:

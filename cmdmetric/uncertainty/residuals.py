@@ -17,11 +17,10 @@ from numpy.typing import NDArray
 from cmdmetric.metrics import Aligned, ConditionalInfluence, End, Moments, Regressed
 from cmdmetric.uncertainty.draws import Array
 from cmdmetric.uncertainty.excess import (
-    DRAWS_A_DIMENSION,
-    FEWEST,
     WORTH_A_DIMENSION,
     Sampled,
     debiased_distance,
+    least_draws,
 )
 
 Units = NDArray[np.intp]
@@ -65,7 +64,7 @@ def _sampled(side: Regressed, units: Units) -> Sampled:
 def _tells(side: Sampled) -> bool:
     """Whether so many residuals tell their excess, as in the intervals of CMD."""
     d = side.features.shape[1]
-    if side.free <= max(DRAWS_A_DIMENSION * d, FEWEST):
+    if side.free <= least_draws(d):
         return False
     return side.worth > WORTH_A_DIMENSION * d and not side.is_heavy
 

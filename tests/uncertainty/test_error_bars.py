@@ -13,7 +13,7 @@ from cmdmetric import InputError, Moments, cross_model_distance, frechet_distanc
 from cmdmetric.inputs.captions import Captions
 from cmdmetric.inputs.pairing import pair
 from cmdmetric.metrics.distance_influence import End, quadratic
-from cmdmetric.uncertainty.alike import _repeated
+from cmdmetric.uncertainty.alike import _Projected, _repeated
 from cmdmetric.uncertainty.draws import groups_of_images
 from cmdmetric.uncertainty.error_bars import Uncertainty, paired_difference, uncertainty
 from cmdmetric.uncertainty.excess import Sampled, spectral_trace
@@ -213,7 +213,7 @@ def test_repeated_samples_are_found_as_by_looking_at_all_pairs(
     x, y = (rng.integers(0, 3, (k, d)).astype(np.float32) for k in (n, m))
     of_x, of_y = rng.integers(0, 5, n), rng.integers(0, 5, m)
     same = (x[:, None] == y).all(axis=2) & (of_x[:, None] != of_y)
-    assert _repeated(x, of_x, y, of_y) == same.any(axis=1).sum()
+    assert _repeated(_Projected.of(x, of_x), _Projected.of(y, of_y)) == same.any(axis=1).sum()
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1])

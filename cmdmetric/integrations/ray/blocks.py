@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from cmdmetric.errors import InputError
 from cmdmetric.evaluator import Batch
+from cmdmetric.files import ROWS
 from cmdmetric.integrations.ray import actors
 from cmdmetric.integrations.ray.actors import PART, SIDES, Part, Work
-from cmdmetric.integrations.ray.rows import ROWS, RowsOnRay, task
+from cmdmetric.integrations.ray.rows import RowsOnRay, task
 from cmdmetric.metrics import Moments
 
 if TYPE_CHECKING:

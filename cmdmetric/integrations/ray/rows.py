@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from cmdmetric.files import ROWS
 from cmdmetric.metrics import Block, Elsewhere, Rows
 
 if TYPE_CHECKING:
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-#: Rows of a block: those that error bars look at together, so that one task takes one block.
-ROWS = 2048
 #: Tasks that wait at once.
 _AHEAD = 256
 
@@ -37,7 +36,8 @@ class RowsOnRay(Elsewhere):
     of these gives its own first, where it is and no whole block is moved for a few.
 
     Args:
-        blocks: Objects (ROWS, d), the last of which may be shorter.
+        blocks: Objects (ROWS, d), the last of which may be shorter: as many rows as error bars look
+            at together, so that one task takes one block.
         n: How many rows there are.
         d: Their dimension.
     """
