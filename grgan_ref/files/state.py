@@ -189,7 +189,8 @@ def load_latest(
             _warn(f"{tensors} holds no tensors; using the checkpoint before it")
     if found:
         raise GrganError(
-            f"every checkpoint in {folder} is corrupt: remove the folder to start anew"
+            f"every checkpoint in {folder} is corrupt: "
+            + ("take another run" if config is None else "remove the folder to start anew")
         )
     return None
 

@@ -34,9 +34,14 @@ class Beginning:
             GrganError: There is no model, or its run has no intact checkpoint.
         """
         generator = load_model(path, torch.device("cpu")).generator.state_dict()
+        if not (path / "model").is_dir():
+            return cls(generator)
         found = load_latest(path / "checkpoints")
         if found is None:
-            return cls(generator)
+            raise GrganError(
+                f"{path} has no checkpoint, and so no discriminators: {path / 'model'} is its "
+                "generator, with new ones"
+            )
         if "discriminators" not in found[1]:
             raise GrganError(f"{path}: the checkpoint of step {found[0]} has no discriminators")
         return cls(generator, found[1]["discriminators"])

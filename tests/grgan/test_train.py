@@ -203,6 +203,18 @@ def test_a_run_brings_its_discriminators_and_a_model_none(tmp_path):
         ]
         alike.append(all(torch.equal(one, two) for one, two in pairs))
     assert alike == [True, False]
+    shutil.copytree(gan_run() / "model", tmp_path / "lost" / "model")
+    result = grgan(*train_arguments(tmp_path / "from-lost", "--init", tmp_path / "lost", **still))
+    assert result.exit_code == 2
+    assert "has no checkpoint, and so no discriminators" in result.stderr
+    (tmp_path / "lost" / "checkpoints").mkdir()
+    (tmp_path / "lost" / "checkpoints" / "step-00000001.json").write_text("[]")
+    with pytest.warns(RuntimeWarning, match="is corrupt"):
+        result = grgan(
+            *train_arguments(tmp_path / "from-lost", "--init", tmp_path / "lost", **still)
+        )
+    assert result.exit_code == 2
+    assert "is corrupt: take another run" in result.stderr
     wider = {"model__discriminator_width": 16}
     result = grgan(*train_arguments(tmp_path / "wider", "--init", gan_run(), **wider))
     assert result.exit_code == 2
