@@ -45,7 +45,7 @@ from cmdmetric.features.images import encode_images
 from cmdmetric.inputs.captions import read_captions
 from cmdmetric.inputs.images import open_images
 from cmdmetric.metrics.kernels.cmmd import cmmd
-from cmdmetric.metrics.prdc import prdc_scores
+from cmdmetric.metrics.neighbours.prdc import prdc_scores
 from cmdmetric.metrics.retrieval import ranks
 from cmdmetric.protocol import CLIP
 from cmdmetric.scoring.family.catalogue import measure

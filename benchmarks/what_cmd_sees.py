@@ -32,7 +32,7 @@ from cmdmetric.metrics.clipscore import clipscore
 from cmdmetric.metrics.joint.cfid import cfid
 from cmdmetric.metrics.joint.fjd import fjd
 from cmdmetric.metrics.kernels.cmmd import cmmd
-from cmdmetric.metrics.prdc import prdc_scores
+from cmdmetric.metrics.neighbours.prdc import prdc_scores
 from cmdmetric.metrics.retrieval import r_precision
 from cmdmetric.metrics.vendi import vendi_score
 from cmdmetric.scenes.drawing import BACKGROUNDS, SHAPES, Scene, draw_scene

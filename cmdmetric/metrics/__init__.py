@@ -18,10 +18,6 @@ if TYPE_CHECKING:
         CrossModelDistance as CrossModelDistance,
         cross_model_distance as cross_model_distance,
     )
-    from cmdmetric.metrics.copies import (
-        Memorisation as Memorisation,
-        memorisation as memorisation,
-    )
     from cmdmetric.metrics.distance_influence import (
         Aligned as Aligned,
         DistanceInfluence as DistanceInfluence,
@@ -91,13 +87,17 @@ if TYPE_CHECKING:
         read_provenance as read_provenance,
         refuse_differences as refuse_differences,
     )
-    from cmdmetric.metrics.prdc import (
+    from cmdmetric.metrics.neighbours.copies import (
+        Memorisation as Memorisation,
+        memorisation as memorisation,
+    )
+    from cmdmetric.metrics.neighbours.nearest import Sections as Sections
+    from cmdmetric.metrics.neighbours.prdc import (
         NEIGHBOURS as NEIGHBOURS,
         Reached as Reached,
         prdc_scores as prdc_scores,
         reached as reached,
     )
-    from cmdmetric.metrics.reach import Sections as Sections
     from cmdmetric.metrics.retrieval import (
         ranks as ranks,
         win_chances as win_chances,
@@ -115,7 +115,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "joint.cfid": "LEAST_PAIRS ConditionalInfluence Regressed cfid_influence",
         "clipscore": "WEIGHT clip_scores pair_cosines ref_clip_scores",
         "cmd": "CrossModelDistance QUANTITIES cross_model_distance",
-        "copies": "Memorisation memorisation",
+        "neighbours.copies": "Memorisation memorisation",
         "distance_influence": (
             "Aligned DistanceInfluence End Numbers Precision aligned_influence centred curvature "
             "frechet_influence harmonic "
@@ -133,8 +133,8 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "kernels.mmd": "MMDInfluence Products",
         "mind": "PROJECTIONS SEED mind_influence",
         "moments": "Moments Provenance read_count read_provenance refuse_differences",
-        "prdc": "NEIGHBOURS Reached prdc_scores reached",
-        "reach": "Sections",
+        "neighbours.prdc": "NEIGHBOURS Reached prdc_scores reached",
+        "neighbours.nearest": "Sections",
         "retrieval": "ranks win_chances wins",
         "vectors": "BLOCK blocks unit",
         "vendi": "vendi_influence vendi_score",

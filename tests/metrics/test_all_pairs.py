@@ -11,7 +11,7 @@ from cmdmetric.metrics.kernels.cmmd import cmmd_of
 from cmdmetric.metrics.kernels.cosines import SINGLE
 from cmdmetric.metrics.kernels.kid import clip_kid_of
 from cmdmetric.metrics.kernels.mmd import Products
-from cmdmetric.metrics.prdc import reached
+from cmdmetric.metrics.neighbours.prdc import reached
 from cmdmetric.metrics.vectors import unit
 from cmdmetric.scoring.family.catalogue import METRICS, measure, share_a_pass
 from cmdmetric.scoring.family.metric import Given

@@ -8,7 +8,8 @@ from hypothesis import given, settings, strategies as st
 from scipy.spatial.distance import cdist
 
 from cmdmetric import InputError
-from cmdmetric.metrics.prdc import prdc_scores, reached
+from cmdmetric.metrics.neighbours.prdc import prdc_scores, reached
+from cmdmetric.metrics.vectors import blocks
 
 rngs = st.integers(0, 2**32 - 1).map(np.random.default_rng)
 
@@ -51,15 +52,29 @@ def test_precision_and_recall_equal_torch_fidelity() -> None:
 
 
 def test_blocks_scale_and_place_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
-    from cmdmetric.metrics import reach as module
+    from cmdmetric.metrics.neighbours import nearest, reach
 
     rng = np.random.default_rng(1)
     f, r = 0.7 * rng.standard_normal((70, 6)), rng.standard_normal((90, 6))
     whole = prdc_scores(f, r)
     assert prdc_scores(10 * f + 1000, 10 * r + 1000) == whole
-    monkeypatch.setattr(module, "TILE", 11)
-    monkeypatch.setattr(module, "_GROUP", 2)
+    for module in (nearest, reach):
+        monkeypatch.setattr(module, "TILE", 11)
+    monkeypatch.setattr(nearest, "blocks", lambda n, size=7: blocks(n, size))
+    monkeypatch.setattr(nearest, "_GROUP", 2)
     assert prdc_scores(f, r) == whole
+
+
+def test_neighbours_may_come_in_any_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where later ones are ever nearer, or ever farther, none is lost from what was noted."""
+    from cmdmetric.metrics.neighbours import nearest
+
+    rng = np.random.default_rng(5)
+    monkeypatch.setattr(nearest, "TILE", 16)
+    directions = rng.standard_normal((2, 300, 3))
+    for shrinking in (np.linspace(3, 0.1, 300), np.linspace(0.1, 3, 300)):
+        f, r = directions * shrinking[:, None]
+        assert prdc_scores(f, r) == pytest.approx(definition(f, r, 5), rel=1e-12)
 
 
 @pytest.mark.parametrize("jitter", [0, 1e-6, 1e-3])

@@ -69,7 +69,8 @@ def test_blocks_cover_everything_once() -> None:
 
 def test_the_metrics_import_no_torch() -> None:
     family = (
-        "clipscore kernels.cmmd fid joint.fjd joint.cfid inception kernels.kid prdc retrieval vendi"
+        "clipscore kernels.cmmd fid joint.fjd joint.cfid inception kernels.kid neighbours.prdc "
+        "retrieval vendi"
     )
     modules = ", ".join(f"cmdmetric.metrics.{name}" for name in family.split())
     modules += ", cmdmetric.encoders.inception"

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cmdmetric.metrics.kernels.mmd import PowerSums, Products
-from cmdmetric.metrics.prdc import AboutCentre, Reached, about_centre, reached_of
-from cmdmetric.metrics.reach import Points, Sections, Watch
+from cmdmetric.metrics.neighbours.nearest import Sections
+from cmdmetric.metrics.neighbours.points import Points, Watch
+from cmdmetric.metrics.neighbours.prdc import AboutCentre, Reached, about_centre, reached_of
 from cmdmetric.metrics.vectors import TILE, Array, as_vectors, blocks, unit
 
 
@@ -50,9 +51,9 @@ def _pass(
     n, m = len(sets.f), len(sets.r)
     sums = PowerSums(n, single=True), PowerSums(m, single=True), PowerSums(n, m, single=True)
     watches = (
-        f.watch(f, sums[0], centre, within=True),
-        r.watch(r, sums[1], centre, within=True),
-        f.watch(r, sums[2], centre, within=False),
+        f.watch(f, sums[0], centre),
+        r.watch(r, sums[1], centre),
+        f.watch(r, sums[2], centre),
     )
     return sums, centre, reached_of(sets, divisions, k=k, watches=watches)
 
@@ -96,12 +97,11 @@ class _Directions:
             total / len(points),
         )
 
-    def watch(self, others: _Directions, sums: PowerSums, centre: float, *, within: bool) -> Watch:
+    def watch(self, others: _Directions, sums: PowerSums, centre: float) -> Watch:
         """Make what adds the cosines to sums, as products of vectors with others come."""
 
         def watch(rows: slice, products: NDArray[np.float32]) -> None:
-            stop = rows.stop if within else products.shape[1]
-            for columns in blocks(stop, TILE):
+            for columns in blocks(products.shape[1], TILE):
                 tile = products[:, columns] * self.factor
                 tile += self.along[rows, None]
                 tile += others.along[columns]

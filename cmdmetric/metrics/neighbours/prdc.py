@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cmdmetric.errors import InputError
-from cmdmetric.metrics.reach import Points, Sections, Watch, count_reached
+from cmdmetric.metrics.neighbours.nearest import Sections
+from cmdmetric.metrics.neighbours.points import Points, Watch
+from cmdmetric.metrics.neighbours.reach import count_reached
 from cmdmetric.metrics.vectors import Array, as_vectors, require_same_dimension
 
 #: An image reaches as far as this neighbour, as with Naeem et al.; Kynkäänniemi et al. took 3.

@@ -1,0 +1,1 @@
+"""What nearest neighbours tell: precision to coverage, and whether images are copies."""
