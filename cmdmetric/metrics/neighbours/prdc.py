@@ -145,4 +145,10 @@ def reached_of(
 def _of_size_one(x: Array, y: Array) -> tuple[Array, Array, float]:
     """Both times the power of two that brings the largest entry near one: no digit is lost."""
     power = int(np.frexp(max(*(max(of.max(), -of.min()) for of in (x, y))))[1])
-    return np.ldexp(x, -power), np.ldexp(y, -power), float(np.ldexp(1.0, -power))
+    # By halves: where the entries are the smallest numbers, the factor is beyond the largest.
+    half = -power // 2
+    first, second = np.ldexp(1.0, half), np.ldexp(1.0, -power - half)
+    x, y = x * first, y * first
+    x *= second
+    y *= second
+    return x, y, float(np.ldexp(1.0, -power))
