@@ -379,6 +379,13 @@ def cells() -> Iterator[Cell]:
         ):
             for generator in ("perfect", "near"):
                 yield Cell("64", features, generator, way, n, "same")
+    yield from grid("coco", (10,), ("images", "captions", "paired"))
+    yield from grid("256", (10,), ("captions", "paired"))
+    for features in DISTRIBUTIONS:
+        for way in ("images", "paired"):
+            yield Cell("256", features, "near", way, 1024, "same")
+            yield Cell("256", features, "near", way, 1024, "other")
+    yield from grid("256", (100,), ("images",))
 
 
 def table(header: list[str], rows: list[list[str]]) -> str:

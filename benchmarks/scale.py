@@ -26,12 +26,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cache
 import click
 import numpy as np
 import open_clip
+import scale_ray
 import torch
 from PIL import Image
 from safetensors.torch import save_file
+from scale_ray import RayCosts
 
 import cmdmetric
 from cmdmetric import Encoder, Moments
@@ -64,6 +67,7 @@ class Costs:
     stages: dict[str, float]
     once: dict[str, float]
     sizes: dict[str, float]
+    ray: RayCosts
 
     def decoding(self) -> float:
         return sum(self.stages[stage] for stage in ("read", "decode", "resize"))
@@ -145,23 +149,24 @@ def measure(place: Path, count: int) -> Costs:
     rows = rng.standard_normal((30_000, 512)).astype(np.float32) + 3
     stage("moments", lambda: Moments.from_features(rows), of=len(rows))
     space, keys = Space("benchmark", what="benchmark"), []
-    with FeatureCache(place / "cache") as cache:
+    with FeatureCache(place / "cache") as kept:
         keys = [space.key(i.to_bytes(32, "big")) for i in range(len(rows))]
 
         def store() -> None:
-            cache.put_many(space, keys, rows)
-            cache.flush()
+            kept.put_many(space, keys, rows)
+            kept.flush()
 
         stage("cache, store", store, of=len(rows), times=1)
-    with FeatureCache(place / "cache") as cache:
+    with FeatureCache(place / "cache") as kept:
         looked_up = [keys[start : start + 4096] for start in range(0, len(keys), 4096)]
-        stage("cache, look up", lambda: [cache.get_many(some) for some in looked_up], of=len(rows))
+        stage("cache, look up", lambda: [kept.get_many(some) for some in looked_up], of=len(rows))
         size = sum(path.stat().st_size for path in (place / "cache").rglob("*") if path.is_file())
     sizes = {"file": sum(map(len, contents)) / count, "cache": size / len(rows)}
     sizes["name"] = name_bytes()
     once = measure_once(place, rows)
     sizes["moments"] = (place / "part-0.npz").stat().st_size
-    return Costs(stages, once, sizes)
+    by_ray = scale_ray.measure(place, cache.write_network(place / "small"), contents[:50])
+    return Costs(stages, once, sizes, by_ray)
 
 
 def measure_once(place: Path, rows: np.ndarray) -> dict[str, float]:
@@ -194,6 +199,8 @@ def name_bytes(count: int = 50_000) -> float:
 
 
 def duration(seconds: float) -> str:
+    if seconds < 0.05:
+        return "less than 0.1 s"
     for limit, unit, size in ((120, "s", 1), (7200, "min", 60), (172_800, "h", 3600)):
         if seconds < limit:
             return f"{seconds / size:.{0 if seconds / size >= 10 else 1}f} {unit}"
@@ -225,7 +232,13 @@ def estimates(costs: Costs) -> dict[str, str]:
         "decoded": f"{1e6 / feeding:,.0f}",
         "names": amount(1e9 * costs.sizes["name"]),
         "moments": amount(costs.sizes["moments"]),
+        "ray_alone": f"{costs.ray.alone.image:.2g}",
     }
+    for name, more in (("sums", costs.ray.sums), ("bars", costs.ray.bars)):
+        found[f"ray_{name}"] = f"{more.image:.2g}"
+        found[f"ray_{name}_once"] = f"{more.once:.0f}"
+        found[f"ray_{name}_share"] = f"{more.image / (decoding + s['encode, fp32']):.0%}"
+        found[f"ray_{name}_feeding"] = duration(feeding + 1000 * more.image / GPU_CORES)
     for name, count in (("30k", 30_000), ("1M", 1e6), ("1B", 1e9)):
         found[f"read_{name}"] = amount(count * size)
         found[f"cache_{name}"] = amount(count * kept)
@@ -241,6 +254,8 @@ def estimates(costs: Costs) -> dict[str, str]:
         found[f"million_{dtype}"] = duration(longest)
         found[f"billion_{dtype}"] = duration(longest + merging)
         found[f"store_{dtype}"] = amount(1e9 * size / longest)
+        by_ray = max(reading, feeding + 1000 * costs.ray.sums.image / GPU_CORES, gpu)
+        found[f"ray_{dtype}"] = duration(by_ray)
         found[f"requests_{dtype}"] = f"{1e9 / longest / 1e6:.1f} million"
     return found
 
@@ -260,6 +275,16 @@ PAGE = """# What a score costs at scale
 Once a score, whatever the number of images: {once}. A file of moments has {moments}; an image
 takes {kept} bytes in the cache, and its name {name} bytes of memory while its folder is read.
 
+## Ray, beside encoding
+
+The same rows of a JPEG and a caption, from Parquet, by a network of next to no cost. One process
+takes {ray_alone} s of processors for 1,000 images. {ray_actors} actors of a local Ray, all its
+processes counted, take {ray_sums} s more without error bars, and {ray_bars} s more with them:
+{ray_sums_share} and {ray_bars_share} of what ViT-B/32 and decoding take here. Once a score, Ray's
+tasks and actors, each of which imports torch and builds the encoder, take {ray_sums_once} s of
+processors ({ray_bars_once} s with error bars). It is {ray_many:,} images against {ray_few:,}; what
+Ray's own processes do while they wait counts too.
+
 ## On paper
 
 One caption an image; moments of the real side are there. On a GPU decoding in threads, the network
@@ -273,6 +298,8 @@ are read at {store}/s.
 | time, fp32 | {here_fp32} | {million_fp32}: GPU {gpu_fp32}, decoding {feeding}, reading \
 {reading} | {billion_fp32}, of which {merging} to merge 1,000 files |
 | time, bf16 | {here_bf16} | {million_bf16}: GPU {gpu_bf16} | {billion_bf16} |
+| by Ray's actors, sums alone | | | {ray_fp32} in fp32, {ray_bf16} in bf16: its rows feed a \
+GPU in {ray_sums_feeding} |
 | again, from the cache | {warm_here} and the start | {warm} and the start | as 1 M, in each job |
 | bytes read | {read_30k} | {read_1M} | {read_1B}, {store_fp32}/s in all |
 | cache | {cache_30k} | {cache_1M} | {cache_1B}, {cache_1M} in each job (limit: 10 GB) |
@@ -289,8 +316,10 @@ are read at {store}/s.
   100,000 names, and are handed out whole. Then the store: {requests_fp32} requests a second for
   loose files, against a few thousand long reads at a time for tars, of {store_fp32}/s together.
 - 1 B under one `torchrun`: the {features_1B} of features that go to the first process for the error
-  bars. Jobs with `--shard` and `--no-features` have no such place; what they are merged to has
-  no error bars, which at that size are far below what the choice of captions does.
+  bars. Jobs with `--shard` and `--no-features` have no such place, and neither have Ray's actors
+  with `error_bars=False`. What they give has no error bars, which at that size are far below what
+  the choice of captions does. With error bars Ray keeps the features in its store, on all
+  machines, but the process that asks gets a caption's text and some numbers of each image.
 - Not float64: the moments of any number of shards merge to 1e-10.
 """
 
@@ -315,6 +344,9 @@ def report(costs: Costs, images: int) -> str:
         flop=FLOP / 1e9,
         gpu_cores=GPU_CORES,
         store=amount(STORE),
+        ray_actors=scale_ray.ACTORS,
+        ray_few=scale_ray.FEW,
+        ray_many=scale_ray.MANY,
         **estimates(costs),
     )
 
