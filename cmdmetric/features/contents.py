@@ -84,8 +84,9 @@ class ImageRecords:
     def prepare(self, image: Image.Image) -> NDArray[np.uint8]:
         """The record of a decoded image, as bytes: (24,)."""
         quality = jpeg_quality(image)
-        if image.mode in _PLAIN:
-            image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+        mode = "RGBA" if image.has_transparency_data else "RGB"
+        if image.mode in _PLAIN and image.mode != mode:
+            image = image.convert(mode)
         header = f"{image.mode} {image.width} {image.height}\n".encode()
         (digest,) = digests_of([header + image.tobytes()])
         sizes = min(image.width, _MOST), min(image.height, _MOST)
