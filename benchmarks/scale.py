@@ -57,6 +57,8 @@ SHARE = 0.4
 GPU_CORES = 16
 #: Assumed: what one machine reads from a store, and what object stores answer for one prefix.
 STORE = 1e9
+#: Assumed: rows of a block of a Ray dataset, whose sums are added one after the other.
+RAY_ROWS = 10_000
 WORDS = "a red blue small large cat dog bus kite house on under near the grass table of with two"
 
 
@@ -222,11 +224,13 @@ def estimates(costs: Costs) -> dict[str, str]:
     feeding = 1e6 * (decoding + s["digest (for the cache)"]) / 1000 / GPU_CORES
     reading = 1e6 * size / STORE
     merging = costs.once["merge, a shard"]  # seconds for 1,000 files of as many milliseconds
+    adding = 1e9 / RAY_ROWS * merging / 1000  # at most: a shard is read from its file as well
     found = {
         "share": f"{s['encode, fp32'] / (decoding + s['encode, fp32']):.0%}",
         "feeding": duration(feeding),
         "reading": duration(reading),
         "merging": duration(merging),
+        "adding": duration(adding),
         "warm_here": duration(30 * s["cache, look up"] / cores),
         "warm": duration(1000 * s["cache, look up"]),
         "decoded": f"{1e6 / feeding:,.0f}",
@@ -254,7 +258,8 @@ def estimates(costs: Costs) -> dict[str, str]:
         found[f"million_{dtype}"] = duration(longest)
         found[f"billion_{dtype}"] = duration(longest + merging)
         found[f"store_{dtype}"] = amount(1e9 * size / longest)
-        by_ray = max(reading, feeding + 1000 * costs.ray.sums.image / GPU_CORES, gpu)
+        rows_feeding = feeding + 1000 * costs.ray.sums.image / GPU_CORES
+        by_ray = max(reading, rows_feeding, gpu, adding)
         found[f"ray_{dtype}"] = duration(by_ray)
         found[f"requests_{dtype}"] = f"{1e9 / longest / 1e6:.1f} million"
     return found
@@ -278,11 +283,11 @@ takes {kept} bytes in the cache, and its name {name} bytes of memory while its f
 ## Ray, beside encoding
 
 The same rows of a JPEG and a caption, from Parquet, by a network of next to no cost. One process
-takes {ray_alone} s of processors for 1,000 images. {ray_actors} actors of a local Ray, all its
-processes counted, take {ray_sums} s more without error bars, and {ray_bars} s more with them:
-{ray_sums_share} and {ray_bars_share} of what ViT-B/32 and decoding take here. Once a score, Ray's
-tasks and actors, each of which imports torch and builds the encoder, take {ray_sums_once} s of
-processors ({ray_bars_once} s with error bars). It is {ray_many:,} images against {ray_few:,}; what
+takes {ray_alone} s of processors for 1,000 images, error bars included. {ray_actors} actors of a
+local Ray, all its processes counted, take {ray_sums} s more without error bars, and {ray_bars} s
+more with them: {ray_sums_share} and {ray_bars_share} of what ViT-B/32 and decoding take here. To
+start, Ray's tasks and the actors, each of which imports torch and builds the encoder, take
+{ray_sums_once} s of processors ({ray_bars_once} s with error bars). It is {ray_many:,} images against {ray_few:,}; what
 Ray's own processes do while they wait counts too.
 
 ## On paper
@@ -291,15 +296,16 @@ One caption an image; moments of the real side are there. On a GPU decoding in t
 and reading overlap, so the longest of them counts; on this machine all share the cores, so their
 sum does. Assumed, not measured: an H100 at {at} of its data sheet's peak ({fp32} TFLOP/s in fp32
 without TF32, {bf16} in bf16; {flop} GFLOP an image), beside {gpu_cores} cores like these; images
-are read at {store}/s.
+are read at {store}/s. Ray's blocks have {ray_rows:,} rows; their sums are added one after the
+other, each in less time than a shard is merged.
 
 | | 30,000 on this machine | 1 M on one GPU | 1 B on 1,000 GPUs |
 | --- | --- | --- | --- |
 | time, fp32 | {here_fp32} | {million_fp32}: GPU {gpu_fp32}, decoding {feeding}, reading \
 {reading} | {billion_fp32}, of which {merging} to merge 1,000 files |
 | time, bf16 | {here_bf16} | {million_bf16}: GPU {gpu_bf16} | {billion_bf16} |
-| by Ray's actors, sums alone | | | {ray_fp32} in fp32, {ray_bf16} in bf16: its rows feed a \
-GPU in {ray_sums_feeding} |
+| by Ray's actors, sums alone | | | {ray_fp32} in fp32, {ray_bf16} in bf16: rows feed a \
+GPU in {ray_sums_feeding}, sums of blocks are added in {adding} |
 | again, from the cache | {warm_here} and the start | {warm} and the start | as 1 M, in each job |
 | bytes read | {read_30k} | {read_1M} | {read_1B}, {store_fp32}/s in all |
 | cache | {cache_30k} | {cache_1M} | {cache_1B}, {cache_1M} in each job (limit: 10 GB) |
@@ -330,7 +336,8 @@ def report(costs: Costs, images: int) -> str:
         f"{torch.__version__}, {platform.machine()}, {os.cpu_count()} CPUs, load "
         f"{os.getloadavg()[0]:.0f} from other work. Made by `benchmarks/scale.py`: {images} JPEGs "
         f"of 640x480 pixels and {amount(costs.sizes['file'])} each, ViT-B/32 with random weights, "
-        "d = 512. CPU time of one process in all its threads, the least of three runs.",
+        "d = 512. CPU time of one process in all its threads, the least of three runs (of Ray: "
+        "of all processes, one run).",
         bf16_here="this CPU has bf16 instructions"
         if re.search("avx512_bf16|amx_bf16", Path("/proc/cpuinfo").read_text())
         else "this CPU has no bf16 instructions, so that torch emulates them",
@@ -347,6 +354,7 @@ def report(costs: Costs, images: int) -> str:
         ray_actors=scale_ray.ACTORS,
         ray_few=scale_ray.FEW,
         ray_many=scale_ray.MANY,
+        ray_rows=RAY_ROWS,
         **estimates(costs),
     )
 

@@ -1,6 +1,6 @@
 """What a Ray dataset costs beside reading, decoding and encoding: `scale.py` asks.
 
-The same Parquet files of JPEGs and captions are scored by one process and by actors of a local Ray,
+The same rows of a JPEG and a caption are scored by one process and by actors of a local Ray,
 by a network of next to no cost, so that what remains is everything around it. Processor seconds are
 those of all processes: this one, Ray's own, its workers.
 """

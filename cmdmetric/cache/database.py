@@ -136,11 +136,6 @@ class CacheDatabase:
 
     # --- values ------------------------------------------------------------------------------
 
-    def holds(self, identity: str) -> bool:
-        """Whether there is any value of a kind."""
-        query = "SELECT 1 FROM blocks JOIN spaces ON space = spaces.id WHERE identity=? LIMIT 1"
-        return self._run(lambda c: c.execute(query, (identity,)).fetchone() is not None, False)
-
     def locate(self, keys: Sequence[bytes]) -> dict[bytes, tuple[int, int]]:
         """(block, row) of the keys that are there."""
 

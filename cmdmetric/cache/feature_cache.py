@@ -122,10 +122,6 @@ class FeatureCache:
         self.flush()
         self.database.close()
 
-    def holds(self, space: Space) -> bool:
-        """Whether any feature of a space is stored."""
-        return self.database.holds(space.identity)
-
     def get_many(self, keys: Sequence[bytes]) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
         """The positions (k,) among the keys of what is there, and its features (k, d)."""
         positions, features, _ = self.get_noted(keys)

@@ -84,6 +84,7 @@ class ImageRecords:
     def prepare(self, image: Image.Image) -> NDArray[np.uint8]:
         """The record of a decoded image, as bytes: (24,)."""
         quality = jpeg_quality(image)
+        image.load()  # which of some files decides on the mode
         mode = "RGBA" if image.has_transparency_data else "RGB"
         if image.mode in _PLAIN and image.mode != mode:
             image = image.convert(mode)

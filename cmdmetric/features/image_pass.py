@@ -291,8 +291,6 @@ class _Way:
         self.cached = 0
         self._space = network.space
         self._cache = cache
-        # Of a first set under a network nothing is looked up: threads wait for each other there.
-        self._any_known = cache is not None and cache.holds(self._space)
         self._waiting: dict[tuple[int, ...], list[tuple[int, bytes | None, NDArray[np.uint8]]]]
         self._waiting = defaultdict(list)
 
@@ -319,7 +317,7 @@ class _Way:
 
     def known(self, digest: bytes) -> NDArray[np.float32] | None:
         """The feature of a content, where the cache has it."""
-        if self._cache is None or not self._any_known:
+        if self._cache is None:
             return None
         _, features = self._cache.get_many([self._space.key(digest)])
         return features[0] if len(features) else None

@@ -11,6 +11,7 @@ from cmdmetric.metrics.kernels.cmmd import cmmd_of
 from cmdmetric.metrics.kernels.cosines import SINGLE
 from cmdmetric.metrics.kernels.kid import clip_kid_of
 from cmdmetric.metrics.kernels.mmd import Products
+from cmdmetric.metrics.neighbours import nearest
 from cmdmetric.metrics.neighbours.prdc import reached
 from cmdmetric.metrics.vectors import unit
 from cmdmetric.scoring.family.catalogue import METRICS, measure, share_a_pass
@@ -25,7 +26,11 @@ def features(n: int, shift: float, seed: int) -> np.ndarray:
     return (x * rng.uniform(0.5, 30, (n, 1))).astype(np.float32)
 
 
-def test_both_come_out_as_from_passes_of_their_own() -> None:
+@pytest.mark.parametrize("entries", [0, nearest._ENTRIES])
+def test_both_come_out_as_from_passes_of_their_own(
+    entries: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nearest, "_ENTRIES", entries)
     f, r = features(1300, 0.05, 1), features(1100, 0.0, 2)
     rng = np.random.default_rng(0)
     divisions = [(rng.integers(0, 2, len(f)), rng.integers(0, 2, len(r))) for _ in range(2)]

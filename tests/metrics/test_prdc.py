@@ -63,6 +63,8 @@ def test_blocks_scale_and_place_do_not_matter(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(nearest, "blocks", lambda n, size=7: blocks(n, size))
     monkeypatch.setattr(nearest, "_GROUP", 2)
     assert prdc_scores(f, r) == whole
+    monkeypatch.setattr(nearest, "_ENTRIES", 0)
+    assert prdc_scores(f, r) == whole
 
 
 def test_neighbours_may_come_in_any_order(monkeypatch: pytest.MonkeyPatch) -> None:

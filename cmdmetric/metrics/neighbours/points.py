@@ -47,7 +47,7 @@ class Points:
         """Give the squared distances (b, first) of some vectors to the first of the others."""
         found: NDArray[np.float32] = self.single[rows] @ others.single[:first].T
         if watch is not None:
-            watch(rows, found)
+            watch(rows, found[:, : rows.stop] if others is self else found)
         found *= np.float32(-2)
         found += self.squares[rows, None].astype(np.float32)
         found += others.squares[:first].astype(np.float32)
@@ -63,7 +63,9 @@ class Points:
         largest = max(self.squares.max(), others.squares.max())
         return float((self.exact.shape[1] + 16) * np.finfo(np.float32).eps * largest)
 
-    def exactly(self, rows: NDArray[np.intp], others: Points, columns: NDArray[np.intp]) -> Array:
+    def exactly(
+        self, rows: NDArray[np.intp], others: Points, columns: NDArray[np.signedinteger]
+    ) -> Array:
         """Give the squared distances (p,) of some pairs in double precision."""
         found = np.empty(len(rows))
         for some in blocks(len(rows), _PAIRS):
