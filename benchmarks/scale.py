@@ -287,8 +287,8 @@ takes {ray_alone} s of processors for 1,000 images, error bars included. {ray_ac
 local Ray, all its processes counted, take {ray_sums} s more without error bars, and {ray_bars} s
 more with them: {ray_sums_share} and {ray_bars_share} of what ViT-B/32 and decoding take here. To
 start, Ray's tasks and the actors, each of which imports torch and builds the encoder, take
-{ray_sums_once} s of processors ({ray_bars_once} s with error bars). It is {ray_many:,} images against {ray_few:,}; what
-Ray's own processes do while they wait counts too.
+{ray_sums_once} s of processors ({ray_bars_once} s with error bars). It is {ray_many:,} images
+against {ray_few:,}; what Ray's own processes do while they wait counts too.
 
 ## On paper
 
