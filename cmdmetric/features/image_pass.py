@@ -92,6 +92,16 @@ class ImagePass:
         """Of the images that have features."""
         return tuple(name for i, name in enumerate(self._names) if i not in self._failures)
 
+    @property
+    def digests(self) -> tuple[bytes | None, ...]:
+        """Of the same images the sha256 of the file, where it is known and holds nothing else."""
+        files = self._files or [None] * len(self._digests)
+        return tuple(
+            None if file is None or file[1] else digest
+            for i, (file, digest) in enumerate(zip(files, self._digests, strict=True))
+            if i not in self._failures
+        )
+
     def identity(self, space: Space) -> bytes | None:
         """What the features in a space are of: by it a set is one with its copies.
 

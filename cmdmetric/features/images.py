@@ -39,6 +39,9 @@ class EncodedImages:
     cached: int = 0
     #: What the features are of; None where that is not known.
     identity: bytes | None = None
+    #: The sha256 of each image's file (n,), None where it is not known; none at all where another
+    #: process has them.
+    digests: tuple[bytes | None, ...] = ()
     #: The features (n, d) of the same images under the networks beside the encoder; none where
     #: another process has them.
     beside: tuple[NDArray[np.float32], ...] = ()
@@ -78,13 +81,20 @@ def encode_images(
         # All of these could be decoded before: one that cannot now has changed in between.
         others = run.through(beside, "raise", progress).features if beside else ()
         features = Features(lambda: run.through([tower]).features[0])
-        names = run.names
-        return EncodedImages(moments, features, names, (), len(names), identity, others)
+        n = len(run.names)
+        return EncodedImages(moments, features, run.names, (), n, identity, run.digests, others)
     passed = run.through([tower, *beside], on_error, progress)
     own, *rest = passed.features
     moments = Moments.from_features(own, provenance)
     identity = run.identity(tower.space)
     remember_moments(cache, identity, moments)
     return EncodedImages(
-        moments, own, passed.names, passed.skipped, passed.cached[0], identity, tuple(rest)
+        moments,
+        own,
+        passed.names,
+        passed.skipped,
+        passed.cached[0],
+        identity,
+        run.digests,
+        tuple(rest),
     )

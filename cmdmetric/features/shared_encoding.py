@@ -73,15 +73,16 @@ def shared_images(
     others = [
         _gathered(own.beside[i] if own else None, shares, workers) for i in range(len(beside))
     ]
-    told = workers.gather((own.names, own.cached) if own else ((), 0))
+    told = workers.gather((own.names, own.cached, own.digests) if own else ((), 0, ()))
     if told is None or rows is None:
         return EncodedImages(moments, None, own.names if own else (), ())
     return EncodedImages(
         _exact(moments, rows),
         rows,
-        tuple(name for names, _ in told for name in names),
+        tuple(name for names, _, _ in told for name in names),
         failures,
-        sum(cached for _, cached in told),
+        sum(cached for _, cached, _ in told),
+        digests=tuple(digest for _, _, digests in told for digest in digests),
         beside=tuple(other for other in others if other is not None),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from operator import itemgetter
 from pathlib import Path
 
 from cmdmetric.cache import FeatureCache
@@ -16,7 +17,7 @@ def content_hash(side: Side, cache: FeatureCache | None = None) -> str | None:
 
     The list has a line `<sha256>  <name>` for each image, by name (as bytes), which is what
     `sha256sum` prints: see FOLDER_COMMAND. None for what lies in memory or is a registered name.
-    The cache knows the digests of files that it has read.
+    What was read while it was encoded is not read again.
     """
     if side.reference is not None:
         return None
@@ -28,12 +29,10 @@ def content_hash(side: Side, cache: FeatureCache | None = None) -> str | None:
     total = hashlib.sha256()
     try:
         root = os.path.abspath(source if os.path.isdir(source) else "")
-        files = sorted((os.fsencode(name), os.path.join(root, name)) for name in side.names)
-        known: list[bytes | None] = [None] * len(files)
-        if cache is not None:
-            known = cache.digests.known([(file, "") for _, file in files])
-        for (name, file), digest in zip(files, known, strict=True):
-            found = sha256_of(Path(file)) if digest is None else digest.hex()
+        known = side.digests or [None] * len(side.names)
+        files = zip(map(os.fsencode, side.names), side.names, known, strict=True)
+        for name, file, digest in sorted(files, key=itemgetter(0)):
+            found = sha256_of(Path(root, file)) if digest is None else digest.hex()
             total.update(found.encode("ascii") + b"  " + name + b"\n")
     except (OSError, ValueError):  # no files: members of an archive, pictures in memory
         return None

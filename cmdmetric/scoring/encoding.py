@@ -108,6 +108,7 @@ class Encoding:
             features=found.features,
             identity=found.identity,
             names=found.names,
+            digests=found.digests,
             images=opened,
             skipped=found.skipped,
             contents=contents,

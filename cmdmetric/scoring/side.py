@@ -32,6 +32,8 @@ class Side:
     features: Features | NDArray[Any] | Elsewhere | None = None
     #: Image files, in order; None where only moments or features were given.
     names: tuple[str, ...] | None = None
+    #: The sha256 of each of these (n,), None where it is not known; none at all where none is.
+    digests: tuple[bytes | None, ...] = ()
     #: The places of the images in a list, where they pair with captions by these.
     places: tuple[int, ...] | None = None
     #: The images themselves, to be looked at again; None where only moments or features were given.

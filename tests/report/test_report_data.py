@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import subprocess
+import tarfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from cmdmetric import Encoder
+from cmdmetric.cache import FeatureCache
+from cmdmetric.features import encode_images
 from cmdmetric.metrics.cmd import cross_model_distance
 from cmdmetric.metrics.moments import Moments
 from cmdmetric.report.data import Published
@@ -169,7 +173,7 @@ def test_only_scores_of_one_setting_are_compared() -> None:
     assert comparable(dataclasses.replace(same, signature="CMD|f:9|r:9|l:9")) == ()
 
 
-def test_a_folders_hash_is_what_the_command_says(tmp_path: Path) -> None:
+def test_a_folders_hash_is_what_the_command_says(tmp_path: Path, tiny_encoder: Encoder) -> None:
     for name in ("b.png", "a.png", "sub/ä b.png", "a10.png", "a9.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         noise(len(name), 8).save(tmp_path / name)
@@ -179,5 +183,16 @@ def test_a_folders_hash_is_what_the_command_says(tmp_path: Path) -> None:
         ["bash", "-c", FOLDER_COMMAND], cwd=tmp_path, capture_output=True, text=True, check=True
     ).stdout.split()[0]
     assert content_hash(side) == told
+    with FeatureCache(tmp_path / "cache") as cache:
+        found = encode_images(opened, tiny_encoder, cache=cache)
+    encoded = dataclasses.replace(side, names=found.names, digests=found.digests)
+    assert content_hash(encoded) == told
     (tmp_path / "a.png").write_bytes(b"other")
     assert content_hash(side) != told
+    assert content_hash(encoded) == told, "that is of what was encoded"
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        archive.add(tmp_path / "b.png", "b.png")
+        archive.add(tmp_path / "a9.png", "a9.png")
+    with FeatureCache(tmp_path / "cache") as cache:
+        members = encode_images(open_image_side(f"{tmp_path}/*.tar"), tiny_encoder, cache=cache)
+    assert members.digests == (None, None), "no files of their own"
