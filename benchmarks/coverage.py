@@ -25,7 +25,7 @@ from pathlib import Path
 import click
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize
+from scipy import optimize, special, stats
 
 from cmdmetric import Moments, cross_model_distance
 from cmdmetric.scoring.references import load_reference
@@ -145,10 +145,33 @@ def clusters(d: int) -> tuple[Array, Array, Array]:
     """Centres (8, d) of a mixture on the sphere, and the mean and root of its own moments."""
     rng = np.random.default_rng(3)
     centres = rng.standard_normal((8, d)) * 0.7
-    moments = Moments(d)
-    for _ in range(100):
-        moments.update(on_sphere(rng, centres, 8000))
-    return centres, moments.mean, np.linalg.inv(moments.root())
+    mean, square = np.zeros(d), np.zeros((d, d))
+    for centre in centres:
+        length = float(np.linalg.norm(centre))
+        axis = centre / length
+        first, second = along_axis(length, d)
+        outer = np.outer(axis, axis)
+        mean += first * axis / len(centres)
+        square += (second * outer + (1 - second) / (d - 1) * (np.eye(d) - outer)) / len(centres)
+    moments = Moments.from_statistics(mean, square - np.outer(mean, mean))
+    return centres, mean, np.linalg.inv(moments.root())
+
+
+def along_axis(length: float, d: int) -> tuple[float, float]:
+    """E[t / r] and E[t^2 / r^2] of a normal vector around a centre of this length, by quadrature.
+
+    t is its part along the centre and r its length; across the centre no direction is another.
+    """
+    nodes, weights = special.roots_hermitenorm(100)
+    t = length + nodes[:, None]
+    middle = np.sqrt(d - 1)
+    low, high = max(0.0, middle - 10), middle + 10
+    across, widths = special.roots_legendre(400)
+    s = (low + high) / 2 + (high - low) / 2 * across
+    mass = np.outer(weights / weights.sum(), widths * stats.chi.pdf(s, d - 1))
+    mass /= mass.sum()
+    share = t / np.hypot(t, s)
+    return float((mass * share).sum()), float((mass * share**2).sum())
 
 
 def on_sphere(rng: np.random.Generator, centres: Array, n: int) -> Array:
