@@ -6,7 +6,7 @@ JPEGs of 640x480 pixels in a folder and in tars; ViT-B/32 with random weights, w
 trained ones do. What is measured is the CPU time of this process in all its threads, the least of
 three runs: it depends much less than the wall clock's on what else the machine does. The estimates
 are arithmetic on those figures and on the assumptions that the page states. Some minutes on two
-cores.
+cores. It takes Ray (`cmdmetric[ray]`) and psutil.
 """
 
 from __future__ import annotations
@@ -224,12 +224,14 @@ def estimates(costs: Costs) -> dict[str, str]:
     feeding = 1e6 * (decoding + s["digest (for the cache)"]) / 1000 / GPU_CORES
     reading = 1e6 * size / STORE
     merging = costs.once["merge, a shard"]  # seconds for 1,000 files of as many milliseconds
+    by_rows = feeding + 1000 * costs.ray.sums.image / GPU_CORES
     adding = 1e9 / RAY_ROWS * merging / 1000  # at most: a shard is read from its file as well
     found = {
         "share": f"{s['encode, fp32'] / (decoding + s['encode, fp32']):.0%}",
         "feeding": duration(feeding),
         "reading": duration(reading),
         "merging": duration(merging),
+        "by_rows": duration(by_rows),
         "adding": duration(adding),
         "warm_here": duration(30 * s["cache, look up"] / cores),
         "warm": duration(1000 * s["cache, look up"]),
@@ -242,7 +244,6 @@ def estimates(costs: Costs) -> dict[str, str]:
         found[f"ray_{name}"] = f"{more.image:.2g}"
         found[f"ray_{name}_once"] = f"{more.once:.0f}"
         found[f"ray_{name}_share"] = f"{more.image / (decoding + s['encode, fp32']):.0%}"
-        found[f"ray_{name}_feeding"] = duration(feeding + 1000 * more.image / GPU_CORES)
     for name, count in (("30k", 30_000), ("1M", 1e6), ("1B", 1e9)):
         found[f"read_{name}"] = amount(count * size)
         found[f"cache_{name}"] = amount(count * kept)
@@ -258,9 +259,7 @@ def estimates(costs: Costs) -> dict[str, str]:
         found[f"million_{dtype}"] = duration(longest)
         found[f"billion_{dtype}"] = duration(longest + merging)
         found[f"store_{dtype}"] = amount(1e9 * size / longest)
-        rows_feeding = feeding + 1000 * costs.ray.sums.image / GPU_CORES
-        by_ray = max(reading, rows_feeding, gpu, adding)
-        found[f"ray_{dtype}"] = duration(by_ray)
+        found[f"ray_{dtype}"] = duration(max(reading, by_rows, gpu, adding))
         found[f"requests_{dtype}"] = f"{1e9 / longest / 1e6:.1f} million"
     return found
 
@@ -305,7 +304,7 @@ other, each in less time than a shard is merged.
 {reading} | {billion_fp32}, of which {merging} to merge 1,000 files |
 | time, bf16 | {here_bf16} | {million_bf16}: GPU {gpu_bf16} | {billion_bf16} |
 | by Ray's actors, sums alone | | | {ray_fp32} in fp32, {ray_bf16} in bf16: rows feed a \
-GPU in {ray_sums_feeding}, sums of blocks are added in {adding} |
+GPU in {by_rows}, sums of blocks are added in {adding} |
 | again, from the cache | {warm_here} and the start | {warm} and the start | as 1 M, in each job |
 | bytes read | {read_30k} | {read_1M} | {read_1B}, {store_fp32}/s in all |
 | cache | {cache_30k} | {cache_1M} | {cache_1B}, {cache_1M} in each job (limit: 10 GB) |

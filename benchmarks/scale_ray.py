@@ -74,7 +74,7 @@ def measure(place: Path, network: Path, jpegs: list[bytes]) -> RayCosts:
             dataset, str(real), model=str(network), actors=ACTORS, error_bars=error_bars
         )
 
-    in_one = _cost(lambda data: alone(data), few, many)
+    in_one = _cost(alone, few, many)
     ray.init(
         num_cpus=ACTORS + 2,
         include_dashboard=False,

@@ -81,8 +81,10 @@ def encode_images(
         # All of these could be decoded before: one that cannot now has changed in between.
         others = run.through(beside, "raise", progress).features if beside else ()
         features = Features(lambda: run.through([tower]).features[0])
-        n = len(run.names)
-        return EncodedImages(moments, features, run.names, (), n, identity, run.digests, others)
+        names = run.names
+        return EncodedImages(
+            moments, features, names, (), len(names), identity, run.digests, others
+        )
     passed = run.through([tower, *beside], on_error, progress)
     own, *rest = passed.features
     moments = Moments.from_features(own, provenance)
