@@ -55,6 +55,19 @@ def stamp_of(path: str | Path, read_only: dict[int, bool] | None = None) -> str 
     return f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns} {stat.st_ino} {stat.st_dev}"
 
 
+def settled_stamp(
+    path: str | Path, before: str | None, read_only: dict[int, bool] | None = None
+) -> str | None:
+    """The stamp of a file that bore it before it was read, or None.
+
+    None where the file has changed since, or may do so unnoticed. Devices are those of `stamp_of`.
+    """
+    if before is None or stamp_of(path, read_only) != before:
+        return None
+    newest = max(map(int, before.split()[1:3]))
+    return before if time.time_ns() - newest > YOUNG_NS else None
+
+
 def _on_read_only(path: str | Path) -> bool:
     return hasattr(os, "statvfs") and bool(os.statvfs(path).f_flag & os.ST_RDONLY)
 
@@ -127,26 +140,13 @@ class Digests:
         for path in paths:
             stamp, digest = stamp_of(path, devices), _read_digest(path)
             if digest is not None:
-                self.note((path, ""), stamp, digest, devices)
+                self.note((path, ""), settled_stamp(path, stamp, devices), digest)
             found.append(digest)
         return found
 
-    def note(
-        self,
-        file: tuple[str, str],
-        stamp: str | None,
-        digest: bytes,
-        read_only: dict[int, bool] | None = None,
-    ) -> None:
-        """The digest of what was read from a file that bore a stamp before it was read.
-
-        Not kept where the file has changed since, or may do so unnoticed. Devices are those of
-        `stamp_of`.
-        """
-        if stamp is None or not _is_text(file) or stamp_of(file[0], read_only) != stamp:
-            return
-        newest = max(map(int, stamp.split()[1:3]))
-        if time.time_ns() - newest > YOUNG_NS:
+    def note(self, file: tuple[str, str], stamp: str | None, digest: bytes) -> None:
+        """The digest of what was read from a file that bore a stamp, `settled_stamp`."""
+        if stamp is not None and _is_text(file):
             with self._lock:
                 self._waiting.append((*file, stamp, digest))
 
@@ -164,6 +164,6 @@ class Digests:
         if known is not None:
             return known.hex()
         stamp, digest = stamp_of(path), sha256_of(path)
-        self.note(file, stamp, bytes.fromhex(digest))
+        self.note(file, settled_stamp(path, stamp), bytes.fromhex(digest))
         self.flush()
         return digest

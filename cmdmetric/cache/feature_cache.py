@@ -38,6 +38,8 @@ POLL = 0.1
 _RECENT = 8
 #: Keys that are looked up one by one, in the hope that others stand in the same block.
 _PROBES = 8
+#: Of fewer keys than this all are looked up at once.
+_WORTH_A_PROBE = 64
 
 
 class Space:
@@ -226,7 +228,7 @@ class FeatureCache:
         """
         left = list(dict.fromkeys(keys))
         located: dict[bytes, tuple[int, int]] = {}
-        for _ in range(min(_PROBES, len(left) // _PROBES)):
+        for _ in range(min(_PROBES, len(left) // _WORTH_A_PROBE)):
             if not left:
                 return located
             first, *left = left

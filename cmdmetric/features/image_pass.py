@@ -1,7 +1,8 @@
 """One pass of an image set through several networks: every image is decoded once for all of them.
 
-Threads read and decode images and prepare each network's pixels; the networks run in the thread
-that waits for them. What the cache knows is neither decoded nor encoded.
+Threads or processes read and decode images and prepare each network's pixels; the networks run in
+the thread that waits for them. What the cache knows of a file is not decoded, and no content that
+it knows is encoded.
 """
 
 from __future__ import annotations
@@ -13,22 +14,23 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cmdmetric.cache import FeatureCache, Space, stamp_of
+from cmdmetric.cache import FeatureCache, Space, settled_stamp, stamp_of
 from cmdmetric.encoders import ImageNetwork
 from cmdmetric.features.failures import OnError, refuse_failures
 from cmdmetric.features.rows import FeatureRows
-from cmdmetric.files import ahead
+from cmdmetric.files import ahead, forks_for, losses_told
 from cmdmetric.inputs import Failure, ImageItem, ImageSet, prepared
 from cmdmetric.progress import Tally, tally_of
 
 #: Keys that are looked up in the cache at once.
 KEYS = 4096
-#: Files of unknown content that are read before all others: half of them tell a copied folder.
+#: Files of unknown content that are read before all others: one of them tells a copied folder.
 PROBED = 64
 #: Images of unequal sizes that wait for others of theirs, in batches.
 WAITING = 8
@@ -83,6 +85,8 @@ class ImagePass:
         #: By position: the content's sha256 where it is known.
         self._digests: list[bytes | None] = [None] * (images.count or 0)
         self._names: list[str] = list(images.names or ())
+        #: Which devices are read-only, as far as was seen.
+        self._devices: dict[int, bool] = {}
         #: By position: the name of an image that could not be decoded, and why.
         self._failures: dict[int, tuple[str, str]] = {}
         self._identify()
@@ -167,9 +171,8 @@ class ImagePass:
     def _recognise(self, ways: Sequence[_Way], bar: Tally) -> None:
         """Read the files of a folder that was renamed or copied, and look up what they hold.
 
-        Done here, thousands are looked up at once; where images are read to be decoded, it is one
-        by one, in threads that wait for each other. A few files from all over the set tell whether
-        the cache has most of them.
+        Where images are read to be decoded, what they hold is looked up after that. A few files
+        from all over the set tell whether the cache has any of them.
         """
         if self._cache is None or self._files is None:
             return
@@ -184,7 +187,7 @@ class ImagePass:
         probed = unknown[:: -(-len(unknown) // PROBED)]
         self._learn(probed, self._cache.digests.read([paths[i] for i in probed]))
         self._recall(ways, bar, probed)
-        if sum(all(way.filled[i] for way in ways) for i in probed) < len(probed) / 2:
+        if not any(all(way.filled[i] for way in ways) for i in probed):
             return
         threads = os.cpu_count() or 1
         left = [position for position in unknown if self._digests[position] is None]
@@ -220,25 +223,54 @@ class ImagePass:
 
     def _encode(self, ways: Sequence[_Way], on_error: OnError, bar: Tally) -> None:
         """Read what is left, decode what is new, and run it through the networks that lack it."""
-        lookahead = 4 * max(way.network.batch_size for way in ways)
-        prepare = partial(self._prepare, ways)
-        found = prepared(self._left(ways), prepare, lookahead, self._images.source)
-        for position, item, seen in found:
-            bar.update()
-            if isinstance(seen, Failure):
-                self._failures[position] = (item.name, seen.reason)
-                continue
-            self._digests[position] = seen.digest
-            if self._failures and on_error == "raise":
-                continue  # only look for further failures
-            for way, feature, pixels in zip(ways, seen.features, seen.pixels, strict=True):
-                if feature is not None:
-                    way.take(np.array([position]), feature[None])
-                    way.cached += 1
-                elif pixels is not None:
-                    way.add(position, seen.digest, pixels)
+        batch = max(way.network.batch_size for way in ways)
+        found = prepared(
+            self._left(ways),
+            partial(self._prepare, ways),
+            4 * batch,
+            self._images.source,
+            processes=forks_for(self._files_left(ways)),
+        )
+        with losses_told():
+            while some := list(islice(found, batch)):
+                bar.update(len(some))
+                self._take(ways, some, on_error)
         for way in ways:
             way.finish()
+
+    def _take(
+        self,
+        ways: Sequence[_Way],
+        some: Sequence[tuple[int, ImageItem, _Seen | Failure]],
+        on_error: OnError,
+    ) -> None:
+        """Give networks the pixels of images whose content the cache does not know under them."""
+        seen = []
+        for position, item, made in some:
+            if isinstance(made, Failure):
+                self._failures[position] = (item.name, made.reason)
+                continue
+            seen.append((position, made))
+            self._digests[position] = made.digest
+            if self._cache is not None and self._files is not None and made.digest is not None:
+                file = self._files[position]
+                if file is not None:
+                    self._cache.digests.note(file, made.stamp, made.digest)
+        if self._failures and on_error == "raise":
+            return  # only look for further failures
+        for number, way in enumerate(ways):
+            way.recall(self._digests, [position for position, _ in seen])
+            for position, made in seen:
+                pixels = made.pixels[number]
+                if pixels is not None and not way.filled[position]:
+                    way.add(position, made.digest, pixels)
+
+    def _files_left(self, ways: Sequence[_Way]) -> int:
+        """How many images a network lacks; 0 where some of the set are in no file of their own."""
+        files = self._images.files
+        if files is None or not all(file and not file[1] for file in files):
+            return 0
+        return len(self._digests) - self._done(ways)
 
     def _left(self, ways: Sequence[_Way]) -> Iterator[tuple[int, ImageItem]]:
         """The images that a network lacks, with their positions."""
@@ -252,41 +284,33 @@ class ImagePass:
                 yield position, item
 
     def _prepare(self, ways: Sequence[_Way], position: int, item: ImageItem) -> _Seen:
-        """What a thread makes of an image.
+        """What a thread or a process makes of an image.
 
         Raises:
             Exception: Reading or decoding the image failed, with any error.
         """
-        nothing = [None] * len(ways)
-        lacking = [not way.filled[position] for way in ways]
+        stamp = digest = None
         if self._cache is None or item.read is None:
             image = item.load()
-            pixels = [way.network.prepare(image) if lacks else None
-                      for way, lacks in zip(ways, lacking, strict=True)]  # fmt: skip
-            return _Seen(None, nothing, pixels)
-        file = self._files[position] if self._files else None
-        stamp = stamp_of(file[0]) if file else None
-        content = item.read()
-        digest = hashlib.sha256(content).digest()
-        if file:
-            self._cache.digests.note(file, stamp, digest)
-        features = [way.known(digest) if lacks else None
-                    for way, lacks in zip(ways, lacking, strict=True)]  # fmt: skip
-        lacking = [lacks and found is None for lacks, found in zip(lacking, features, strict=True)]
-        if not any(lacking):
-            return _Seen(digest, features, nothing)
-        image = item.parse(content)
-        pixels = [way.network.prepare(image) if lacks else None
-                  for way, lacks in zip(ways, lacking, strict=True)]  # fmt: skip
-        return _Seen(digest, features, pixels)
+        else:
+            file = self._files[position] if self._files else None
+            before = stamp_of(file[0], self._devices) if file else None
+            content = item.read()
+            digest = hashlib.sha256(content).digest()
+            stamp = settled_stamp(file[0], before, self._devices) if file else None
+            image = item.parse(content)
+        pixels = [None if way.filled[position] else way.network.prepare(image) for way in ways]
+        return _Seen(stamp, digest, pixels)
 
 
 class _Seen(NamedTuple):
-    """What a thread makes of an image: for each network its feature, its pixels, or neither."""
+    """What is made of an image."""
 
+    #: Of its file, where the digest is to be known by it again.
+    stamp: str | None
     #: The content's sha256, where it may be kept.
     digest: bytes | None
-    features: Sequence[NDArray[np.float32] | None]
+    #: For each network its pixels, None where its feature is there.
     pixels: Sequence[NDArray[np.uint8] | None]
 
 
@@ -324,13 +348,6 @@ class _Way:
             found, features = self._cache.get_many(keys)
             self.take(positions[found], features)
             self.cached += len(found)
-
-    def known(self, digest: bytes) -> NDArray[np.float32] | None:
-        """The feature of a content, where the cache has it."""
-        if self._cache is None:
-            return None
-        _, features = self._cache.get_many([self._space.key(digest)])
-        return features[0] if len(features) else None
 
     def take(self, positions: NDArray[np.intp], features: NDArray[np.float32]) -> None:
         """Features (k, d) of the images at positions (k,)."""

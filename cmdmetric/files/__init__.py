@@ -15,6 +15,11 @@ if TYPE_CHECKING:
         no_downloads as no_downloads,
         sha256_of as sha256_of,
     )
+    from cmdmetric.files.forks import (
+        forked as forked,
+        forks_for as forks_for,
+        losses_told as losses_told,
+    )
     from cmdmetric.files.lookahead import ahead as ahead, read_ahead as read_ahead
     from cmdmetric.files.mapped import (
         ROWS as ROWS,
@@ -44,6 +49,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
     {
         "atomic": "whole_file",
         "downloads": "cache_folder download forbidden no_downloads sha256_of",
+        "forks": "forked forks_for losses_told",
         "lookahead": "ahead read_ahead",
         "mapped": "ROWS blocks_of release",
         "npz": "Arrays load member_header opened read_header reading write_npz",

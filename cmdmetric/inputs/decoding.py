@@ -1,4 +1,7 @@
-"""Images decoded by threads, ahead of the network that waits for them and in their order.
+"""Images decoded ahead of the network that waits for them and in their order.
+
+Threads do that, or processes: of small images Python's own work is most, for which threads wait
+for each other.
 
 What decoders say beside a picture, libtiff on stderr and Pillow in warnings, names no image; here
 it is collected and told with the names.
@@ -8,19 +11,19 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import functools
 import os
 import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache, partial
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, TypeAlias, TypeVar
 
 import PIL
 from PIL import Image
 
-from cmdmetric.files import ahead
+from cmdmetric.files import ahead, forked
 from cmdmetric.inputs.image_set import ImageItem, describe_failure
 from cmdmetric.terminal import shown
 
@@ -45,11 +48,17 @@ def decoded(
     return ((item.name, result) for _, item, result in results)
 
 
+#: An image with its position.
+Entry: TypeAlias = tuple[int, ImageItem]
+
+
 def prepared(
-    items: Iterable[tuple[int, ImageItem]],
+    items: Iterable[Entry],
     prepare: Callable[[int, ImageItem], T],
     lookahead: int,
     source: str | None = None,
+    *,
+    processes: int = 0,
 ) -> Iterator[tuple[int, ImageItem, T | Failure]]:
     """Give each item and what is made of it, in order; a Failure where that raises anything.
 
@@ -59,27 +68,32 @@ def prepared(
     Args:
         items: Images with their positions.
         prepare: Runs in threads, which pays since Pillow releases the interpreter while it works.
-        lookahead: The most results that wait.
+        lookahead: The most results that wait for threads.
         source: What the images are called as a set.
+        processes: So many forks of this process do it in place of threads, see `forked`.
     """
     complaints: dict[str, list[str]] = {}
-
-    def attempt(entry: tuple[int, ImageItem]) -> tuple[T | Failure, list[str]]:
-        with _listening() as said:
-            try:
-                return prepare(*entry), said
-            except Exception as error:  # a broken file makes Pillow's plugins raise almost anything
-                beside = f" ({said[0]})" if said else ""
-                return Failure(describe_failure(error) + beside), []
-
-    for entry, future in ahead(items, attempt, threads=os.cpu_count() or 1, count=lookahead):
-        result, said = future.result()
-        position, item = entry
+    attempt = partial(_attempt, prepare)
+    made = forked(items, attempt, processes) if processes else None
+    if made is None:
+        begun = ahead(items, attempt, os.cpu_count() or 1, lookahead)
+        made = ((entry, future.result()) for entry, future in begun)
+    for (position, item), (result, said) in made:
         if said:
             complaints[item.name] = said
         yield position, item, result
     if complaints and source is not None:
         warnings.warn(_summary(source, complaints), stacklevel=2)
+
+
+def _attempt(prepare: Callable[[int, ImageItem], T], entry: Entry) -> tuple[T | Failure, list[str]]:
+    """What is made of an image, and what its decoder said."""
+    with _listening() as said:
+        try:
+            return prepare(*entry), said
+        except Exception as error:  # a broken file makes Pillow's plugins raise almost anything
+            beside = f" ({said[0]})" if said else ""
+            return Failure(describe_failure(error) + beside), []
 
 
 @contextlib.contextmanager
@@ -131,7 +145,7 @@ _Handler = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_voi
 _handlers: list[object] = []
 
 
-@functools.cache
+@cache
 def _take_from_libtiff() -> None:
     """Let Pillow's libtiff call us in place of writing to stderr.
 

@@ -510,10 +510,7 @@ class _Errors:
         if not self.knows(weights):
             return Estimate(raw, None, variance.standard_error, None, None)
         value = float(weights @ self.used.distances)
-        low, high = variance.interval(value, square=True)
-        # What an estimate below zero speaks for is zero, not something below it.
-        high = max(high, variance.interval(0.0, square=True)[1])
-        return Estimate(raw, value, variance.standard_error, low, high)
+        return Estimate(raw, value, variance.standard_error, *variance.interval(value, square=True))
 
     def parts(self, raw: Array, weights: Array) -> Parts:
         """What means and covariances have in a combination of the distances.

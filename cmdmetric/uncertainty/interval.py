@@ -89,6 +89,7 @@ class Variance:
         square: whether it is a distance of squares, so that what is no second-order noise in its
             variance is proportional to its true value, and no part of the interval is below zero.
             Each bound then takes the variance that the number would have if it were the truth.
+            What an estimate below zero speaks for is zero: the upper bound is that of zero.
 
         Bounds of a skewed number lie further out on its long side (Hall, "On the removal of
         skewness by transformation", 1992).
@@ -97,9 +98,11 @@ class Variance:
 
         freedom = min(self.freedom, 1e9)  # a normal distribution
         reach = float(stdtrit(freedom, 1 - 0.025 / of))
-        ts = (_unskewed(t, self.skewness) for t in (reach, -reach))
-        low, high = (self._bound(value, t, square, cautious) for t in ts)
-        return (max(0.0, low), max(0.0, high)) if square else (low, high)
+        above, below = (_unskewed(t, self.skewness) for t in (reach, -reach))
+        low = self._bound(value, above, square, cautious)
+        if not square:
+            return low, self._bound(value, below, square, cautious)
+        return max(0.0, low), max(0.0, self._bound(max(0.0, value), below, square, cautious))
 
     def levels(self, value: float, *, of: int = 1) -> tuple[float, float]:
         """The levels beyond which `interval`, of no distance, lies above zero and below it.

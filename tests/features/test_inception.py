@@ -25,7 +25,7 @@ from cmdmetric.metrics.kernels.kid import kid_of_subsets
 
 N, BATCH = 6, 4
 #: Images that may be decoded and wait, beside those that wait for others of their size.
-AHEAD = 4 * BATCH + 2
+AHEAD = 5 * BATCH + 2
 
 
 @pytest.fixture(scope="module")

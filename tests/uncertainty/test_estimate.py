@@ -547,3 +547,14 @@ def test_a_set_beside_itself_has_an_interval_round_zero(value: float) -> None:
     """Its distance is rounding, without second-order noise: all pairs of images cancel."""
     low, high = Variance(measured=1e-30, freedom=100).interval(value, square=True)
     assert low == 0 <= high < 1e-14
+
+
+def test_the_bound_of_a_distance_is_near_it_where_second_order_noise_is_small() -> None:
+    """Of a distance above zero no bound is that of zero, of one below zero the upper one is."""
+    found = Variance(measured=0.5, noise=1e-4, freedom=400)
+    low, high = found.interval(5.4, square=True)
+    assert 5.4 - 4 * 0.7 < low < 5.4 < high < 5.4 + 4 * 0.7
+    near = Variance(measured=2e-4, noise=1e-4, freedom=400)
+    of_zero = near.interval(0.0, square=True)
+    assert of_zero[0] == 0 < of_zero[1] < 0.1
+    assert near.interval(-0.05, square=True) == of_zero
