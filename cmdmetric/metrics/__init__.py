@@ -64,7 +64,6 @@ if TYPE_CHECKING:
         SCALE as SCALE,
         SIGMA as SIGMA,
         cmmd_influence as cmmd_influence,
-        cmmd_of as cmmd_of,
     )
     from cmdmetric.metrics.kernels.cosines import SINGLE as SINGLE, cosines as cosines
     from cmdmetric.metrics.kernels.kid import (
@@ -126,7 +125,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "joint.fjd": "caption_scale fjd_influence",
         "frechet": "frechet_distance",
         "inception": "SPLITS inception_score inception_score_influence",
-        "kernels.cmmd": "SIGMA SCALE cmmd_influence cmmd_of",
+        "kernels.cmmd": "SIGMA SCALE cmmd_influence",
         "kernels.kid": "SUBSET_SIZE clip_kid_influence clip_kid_of kid_influence kid_of_subsets",
         "kernels.all_pairs": "all_pairs",
         "kernels.cosines": "SINGLE cosines",

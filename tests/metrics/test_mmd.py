@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from cmdmetric.metrics.kernels.cmmd import cmmd_of
+from cmdmetric.metrics.kernels.cmmd import cmmd_influence, cmmd_of
 from cmdmetric.metrics.kernels.cosines import cosines
 from cmdmetric.metrics.kernels.kid import clip_kid_of
 from cmdmetric.metrics.kernels.mmd import MMDInfluence, Products
@@ -32,6 +32,28 @@ def test_single_precision_is_enough(of: Callable[[Products], MMDInfluence]) -> N
     assert single.second_order == pytest.approx(double.second_order, rel=1e-6)
     for one, two in ((single.of_x, double.of_x), (single.of_y, double.of_y)):
         assert one == pytest.approx(two, rel=0, abs=1e-6 * two.std())
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.05])
+def test_some_pairs_tell_what_cmmd_has_of_higher_powers(shift: float) -> None:
+    rng = np.random.default_rng(3)
+    x, y = unit_vectors(rng, 1500, shift), unit_vectors(rng, 1300)
+    whole, some = cmmd_of(Products.of(x, y)), cmmd_of(Products.of_sample(x, y, 500))
+    # The third power has 1e-5 of CMMD, and 500 images of either set tell it to a tenth.
+    assert some.mmd == pytest.approx(whole.mmd, rel=1e-6, abs=1e-6 * whole.second_order**0.5)
+    assert some.second_order == pytest.approx(whole.second_order, rel=1e-3)
+    for one, two in ((some.of_x, whole.of_x), (some.of_y, whole.of_y)):
+        assert one == pytest.approx(two, rel=0, abs=1e-5 * two.std())
+    all_of_both = Products.of_sample(x, y, 1500)
+    for found, exact in ((all_of_both.of_x, Products.of(x, y).of_x),
+                         (all_of_both.between, Products.of(x, y).between)):  # fmt: skip
+        assert found.totals == pytest.approx(exact.totals, rel=1e-8)
+
+
+def test_cmmd_of_large_sets_is_that_of_all_pairs() -> None:
+    rng = np.random.default_rng(4)
+    x, y = unit_vectors(rng, 2600, 0.05), unit_vectors(rng, 2200)
+    assert cmmd_influence(x, y).mmd == pytest.approx(cmmd_of(Products.of(x, y)).mmd, rel=1e-7)
 
 
 def test_powers_are_those_of_the_products() -> None:

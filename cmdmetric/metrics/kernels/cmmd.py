@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cmdmetric.metrics.kernels.cosines import cosines
+from cmdmetric.metrics.kernels.cosines import sampled_cosines
 from cmdmetric.metrics.kernels.mmd import Draws, MMDInfluence, Products, SquaredMMD, mmd_influence
 from cmdmetric.metrics.vectors import Array
 
@@ -39,7 +39,7 @@ def cmmd_influence(
 
     draws: which draw each image belongs to, as for `mmd_influence`.
     """
-    return cmmd_of(cosines(generated, real), draws)
+    return cmmd_of(sampled_cosines(generated, real), draws)
 
 
 def cmmd_of(cosines: Products, draws: Draws | None = None) -> MMDInfluence:

@@ -91,10 +91,30 @@ class Products:
                 first and second powers, of which kernels of unit vectors almost wholly consist,
                 come in double precision from the sets' moments then.
         """
-        middle = (x.mean(axis=0) + y.mean(axis=0)) / 2
-        centre = float(middle @ middle)
+        centre = _centre(x, y)
         summed = partial(_summed, centre=centre, single=single)
         return cls.of_sums(x, y, centre, (summed(x, x), summed(y, y), summed(x, y)))
+
+    @classmethod
+    def of_sample(cls, x: Array, y: Array, size: int) -> Products:
+        """Take the first two powers from the moments, and higher ones from a sample of the pairs.
+
+        That takes no pass over all pairs. It is right for kernels that are all but linear, and of
+        influences the third power is left out.
+
+        Args:
+            x: (n, d) vectors, two or more.
+            y: (m, d) vectors, two or more.
+            size: How many vectors of each set are drawn, always the same ones; all of smaller sets.
+        """
+        centre = _centre(x, y)
+        drawn = np.random.default_rng(0)
+        few = [v[np.sort(drawn.permutation(len(v))[:size])] for v in (x, y)]
+        pairs = ((0, 0), (1, 1), (0, 1))
+        sums = [_summed(few[i], few[j], centre=centre, single=False) for i, j in pairs]
+        of_x, of_y, between = sums
+        n, m = len(x), len(y)
+        return cls.of_sums(x, y, centre, (of_x.of_as(n), of_y.of_as(m), between.of_as(n, m)))
 
     @classmethod
     def of_sums(
@@ -112,6 +132,12 @@ class Products:
             of_y.with_moments((y, m_y), (y, m_y), centre),
             between.with_moments((x, m_x), (y, m_y), centre),
         )
+
+
+def _centre(x: Array, y: Array) -> float:
+    """What inner products are about as large as."""
+    middle = (x.mean(axis=0) + y.mean(axis=0)) / 2
+    return float(middle @ middle)
 
 
 def squared_mmd(x: Array, y: Array, kernel: Kernel) -> SquaredMMD:
@@ -281,6 +307,17 @@ class PowerSums:
         times = 2 if self._within and not diagonal else 1
         for power, (p, q) in enumerate(((squares, squares), (squares, cubes), (cubes, cubes))):
             self._higher[power] += times * float(np.vdot(p, q))
+
+    def of_as(self, n: int, m: int | None = None) -> PowerSums:
+        """Those of n vectors and m others, or of n different ones, of which these are a sample."""
+        own, beside = self._rows.shape[1], self._columns.shape[1]
+        of_all = PowerSums(n, m, single=True)
+        pairs = own * (own - 1) if self._within else own * beside
+        share = (n * (n - 1) if m is None else n * m) / pairs
+        cubes = float(self._rows[2].sum()) * share
+        of_all._rows[2], of_all._columns[2] = cubes / n, cubes / (m or n)
+        of_all._higher = self._higher * share
+        return of_all
 
     def with_moments(
         self, x: tuple[Array, _Moments], y: tuple[Array, _Moments], centre: float

@@ -16,7 +16,6 @@ from cmdmetric.metrics import (
     clip_kid_influence,
     clip_kid_of,
     cmmd_influence,
-    cmmd_of,
     kid_influence,
     kid_of_subsets,
 )
@@ -51,7 +50,7 @@ def _together(
 
 def cmmd(given: Given) -> list[Measured]:
     """CMMD (Jayasumana et al. 2024), unbiased and as its authors' code estimates it."""
-    found = cmmd_of(given.cosines, _draws(given))
+    found = cmmd_influence(given.features("f"), given.features("r"), _draws(given))
     unbiased, biased = found.mmd.unbiased, found.mmd.biased
     return [_discrepancy(found, unbiased), _discrepancy(found, biased, biased - unbiased)]
 
