@@ -85,6 +85,7 @@ if TYPE_CHECKING:
         identity_of as identity_of,
         score_of as score_of,
     )
+    from cmdmetric.scoring.stored.fields import Row as Row
     from cmdmetric.scoring.stored.merging import merge as merge
     from cmdmetric.scoring.stored.pack import Pack as Pack, check_pack as check_pack
     from cmdmetric.scoring.stored.score_file import (
@@ -115,6 +116,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "family.wanted": "Wanted",
         "grouping": "as_samples caption_rows caption_texts groups_of pairing_of with_places",
         "networks": "Networks with_generated",
+        "stored.fields": "Row",
         "stored.merging": "merge",
         "notes": "are_same left_out pairing_is_lost",
         "opening": "find_real open_image_side open_text_side side_of",

@@ -11,7 +11,7 @@ from cmdmetric.cache import FeatureCache
 from cmdmetric.errors import InputError
 from cmdmetric.inputs import ImageScores, ImageSet, captions_along
 from cmdmetric.scoring.detail.copies import Copies, copies_of
-from cmdmetric.scoring.detail.slices import check_by, slices_of
+from cmdmetric.scoring.detail.slices import Labels, check_by, slices_of
 from cmdmetric.scoring.encoding import Encoding
 from cmdmetric.scoring.family.catalogue import share_a_pass
 from cmdmetric.scoring.family.computed import family_of
@@ -26,7 +26,7 @@ from cmdmetric.scoring.side import Side, Source
 from cmdmetric.scoring.signature import Signature, fields_of_network, fields_of_scores
 from cmdmetric.scoring.statistics import common_provenance, score_of
 from cmdmetric.scoring.subsets import drawn_of
-from cmdmetric.uncertainty import Measured
+from cmdmetric.uncertainty import Groups, Measured
 
 #: No metric beside CMD.
 NOTHING = Wanted()
@@ -54,6 +54,10 @@ class Scored:
     copies: Copies | None = None
     #: Captions of the real images, where the score's are of the generated ones only.
     real_captions: Side | None = None
+    #: Which metrics are left out because their networks cannot be had, and why.
+    notes: tuple[str, ...] = ()
+    #: The labels of the images, where the score is told by slices.
+    labels: Labels | None = None
 
     @property
     def sides(self) -> tuple[Side, Side, Side]:
@@ -150,18 +154,30 @@ def _with_scores(f: Side, scores: ImageScores) -> Side:
 
 def _with_detail(found: Scored, by: str | Path | None, train: Side | None) -> Scored:
     """Add what is told of slices and of copies, where that is wanted."""
-    if by is None and train is None:
-        return found
-    of_images, _ = drawn_together(pairing_of(found.f, found.l), found.r, found.l)
-    groups = dict(zip("fr", of_images, strict=True))
-    score, copies = found.score, None
     if by is not None:
-        score = replace(score, slices=slices_of(by, *found.sides, found.measured, groups))
-    if train is not None:
-        common_provenance(found.f, train)
-        copies = copies_of(found.f, found.r, train, groups, score.signature)
-        score = replace(score, memorisation=copies.told)
-    return replace(found, score=score, copies=copies)
+        found = with_slices(found, Labels.of(by, *found.sides))
+    if train is None:
+        return found
+    common_provenance(found.f, train)
+    copies = copies_of(found.f, found.r, train, _groups(found), found.score.signature)
+    return replace(found, score=replace(found.score, memorisation=copies.told), copies=copies)
+
+
+def with_slices(found: Scored, labels: Labels) -> Scored:
+    """Tell a score by slices, with the numbers of the family that were kept (`with_family`).
+
+    Raises:
+        InputError: No image has a label, or there are too many labels.
+    """
+    slices = slices_of(labels, *found.sides, found.measured, _groups(found))
+    return replace(found, score=replace(found.score, slices=slices), labels=labels)
+
+
+def _groups(found: Scored) -> Groups:
+    """What was drawn together of the generated and of the real images."""
+    pairing = pairing_of(found.f, found.l)
+    of_images, _ = drawn_together(pairing, found.r, found.l, found.real_captions)
+    return dict(zip("fr", of_images, strict=True))
 
 
 def _is_one(a: Source | None, b: Source | None) -> bool:
@@ -196,10 +212,8 @@ def with_family(
     if not metrics and not networks.notes:
         return found
     f, r, l = found.sides
-    of_images, _ = drawn_together(pairing_of(f, l), r, l, found.real_captions)
-    groups = dict(zip("fr", of_images, strict=True))
     given = Given(
-        f, r, l, found.real_captions, found.seen, groups, in_one_pass=share_a_pass(metrics)
+        f, r, l, found.real_captions, found.seen, _groups(found), in_one_pass=share_a_pass(metrics)
     )
     family = family_of(metrics, given, lenient=networks.lenient, cache=cache, keep=keep)
     metric_of = {number: metric for metric in metrics for number in metric.values}
@@ -227,4 +241,5 @@ def with_family(
         metrics=metrics,
         measured=family.measured,
         given=given if keep else None,
+        notes=networks.notes,
     )

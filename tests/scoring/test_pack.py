@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from cmdmetric import CMDScore, InputError, cmd
 from cmdmetric.encoders.catalogue import IMAGE_NETWORKS
 from cmdmetric.encoders.clip import Encoder
 from cmdmetric.scenes import draw_scene
-from cmdmetric.scoring import METRICS, verify
+from cmdmetric.scoring import METRICS, Verification, verify
 from cmdmetric.scoring.family.catalogue import METRIC_OF
 from cmdmetric.scoring.family.metric import Metric
 from cmdmetric.scoring.stored.pack import Pack
@@ -47,6 +47,7 @@ def made(encoder: Encoder, tmp_path_factory: pytest.TempPathFactory) -> tuple[CM
         score = cmd(
             folder / "f", rows, folder / "r", encoder=encoder, scores=scores,
             metrics="clipscore,r_precision,fjd,cmmd,prdc,vendi,fd_colours", score_columns="score",
+            by="caption-length", train=[draw_scene(i).render(64) for i in range(900, 960)],
             pack=folder / "pack.npz",
         )  # fmt: skip
         assert {"fd_colours", "score"} <= score.metrics.keys()
@@ -64,7 +65,10 @@ def colours(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_score_follows_from_its_pack(made: tuple[CMDScore, Path]) -> None:
     score, folder = made
     found = verify(score, folder / "pack.npz")
-    assert found.holds and found.notes == () and found.signature == ()
+    assert found.holds and found.signature == () and found.pack == ()
+    assert found.notes == (
+        "the copies are not looked for again: training images are not in a pack",
+    )
     names = {row.name for row in found.rows}
     assert {"cmd", "dis_rl", "cmd standard error", "fjd", "score", "fd_colours"} <= names
     # It is computed here, on the same machine: what differs is the order of sums.
@@ -107,9 +111,134 @@ def test_signatures_are_held_against_it_too(made: tuple[CMDScore, Path]) -> None
     (name, field, told, again) = found.signature[0]
     assert (name, field) == ("cmd", "f") and told.startswith("30000@") and again.startswith("120@")
     assert not found.holds
-    older = changed(score, lambda x: x.update(signature=x["signature"].replace("|v:", "|v:0")))
+    text = json.dumps(score.to_dict()).replace("|v:", "|v:0")
+    older = json.loads(text)
+    older.pop("draws")
     found = verify(older, folder / "pack.npz")
     assert found.holds and "whose numbers may differ" in found.notes[0]
+    assert found.notes[-1] == "an older release's score does not tell draws"
+    twice = changed(score, lambda x: x.update(signature=x["signature"] + "|f:120"))
+    assert [each[:2] for each in verify(twice, folder / "pack.npz").signature] == [("cmd", "f")]
+    named = changed(score, lambda x: x.update(signature=x["signature"].replace("CMD", "BEST")))
+    assert [each[:2] for each in verify(named, folder / "pack.npz").signature] == [("cmd", "form")]
+
+
+def leaves(value: Any, *at: Any) -> Iterator[tuple[Any, ...]]:
+    """Where each field stands that is neither an object nor a list."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, each in inner:
+        if isinstance(each, (dict, list)):
+            yield from leaves(each, *at, key)
+        else:
+            yield (*at, key)
+
+
+def another(value: Any, key: Any) -> Any:
+    """Another value of a field, of a type that it may have."""
+    if key == "better":
+        return "higher" if value == "lower" else "lower"
+    if isinstance(value, bool):
+        return not value
+    if key == "signature":
+        return value.replace("|l:", "|l:9")
+    if value is None:
+        return {"network": "x", "withheld": "x", "cmd": {"value": 0.5}}.get(key, 0.5)
+    return value + "x" if isinstance(value, str) else value * 1.05 + 1
+
+
+@pytest.mark.usefixtures("colours")
+def test_every_field_is_held_against_it(made: tuple[CMDScore, Path]) -> None:
+    score, folder = made
+    content = json.loads(json.dumps(score.to_dict()))
+    # Those of copies are not looked at, and another schema is another form.
+    fields = [at for at in leaves(content) if at[0] not in ("memorisation", "schema")]
+    for at in fields:
+        within = content
+        for key in at[:-1]:
+            within = within[key]
+        if not (at[-1] == "network" and within["network"]):
+            within[at[-1]] = another(within[at[-1]], at[-1])
+    found = verify(content, folder / "pack.npz")
+    agreeing = {row.name for row in (*found.rows, *found.fields) if row.agrees}
+    assert agreeing == {"schema", "fd_colours network"}
+    assert len(found.rows) > 150 and len(found.fields) > 60
+
+
+@pytest.mark.usefixtures("colours")
+@pytest.mark.parametrize(
+    ("change", "wrong"),
+    [
+        (lambda x: x.update(n=30000, draws=30000), {"n", "draws"}),
+        (lambda x: x.update(n_real=30000, n_captions=30000), {"n_real", "n_captions"}),
+        (lambda x: x.update(paired=30000, generated="best"), {"paired", "generated"}),
+        (lambda x: x.update(model="ViT-L-14/openai", weights="0" * 64), {"model", "weights"}),
+        (lambda x: x.update(short_signature="CMD|f:30000"), {"short_signature"}),
+        (lambda x: x["uncertainty"]["cmd"].update(low=5.7, high=5.8), {"cmd low", "cmd high"}),
+        (lambda x: x["metrics"]["fjd"].update(better="higher", low=0.1), {"fjd better", "fjd low"}),
+        (lambda x: x["metrics"]["fjd"].update(p_value=0.01), {"fjd p_value"}),
+        (lambda x: x["networks"]["colours"].update(weights="f" * 64), {"networks colours weights"}),
+        (lambda x: x["slices"]["slices"][0].update(label="all"), {"slices slices 0 label"}),
+        (lambda x: x.update(slices=None), {"slices"}),
+        (lambda x: x.pop("uncertainty"), {"uncertainty"}),
+        (lambda x: x.pop("memorisation"), {"memorisation"}),
+        (lambda x: x["metrics"].pop("vendi"), {"vendi"}),
+        (lambda x: x["metrics"].pop("fd_colours"), {"fd_colours"}),
+        (lambda x: x["metrics"].pop("score"), {"score"}),
+        (lambda x: x.update(warnings=x["warnings"][1:]), {"warnings"}),
+        (lambda x: x.update(best_of=100), {"best_of"}),
+    ],
+)  # fmt: skip
+def test_what_is_forged_or_left_out_is_found(
+    made: tuple[CMDScore, Path], change: Callable[[dict[str, Any]], None], wrong: set[str]
+) -> None:
+    found = verify(changed(made[0], change), made[1] / "pack.npz")
+    assert {row.name for row in (*found.rows, *found.fields) if not row.agrees} == wrong
+    assert not found.holds
+
+
+@pytest.mark.usefixtures("colours")
+def test_a_pack_that_was_altered(made: tuple[CMDScore, Path], tmp_path: Path) -> None:
+    score, folder = made
+    with np.load(folder / "pack.npz") as arrays:
+        content = dict(arrays)
+
+    def of(**changes: Any) -> Verification:
+        made_of = {k: v for k, v in {**content, **changes}.items() if v is not None}
+        np.savez(tmp_path / "other.npz", **made_of)
+        return verify(score, tmp_path / "other.npz")
+
+    # None of these moves a number that is printed.
+    for key in ("f/looks", "r/looks", "f/mu"):
+        found = of(**{key: content[key] + content[key].dtype.type(1)})
+        assert found.pack == (f"{key} is not what was written",) and not found.holds
+        assert all(row.agrees for row in (*found.rows, *found.fields))
+    found = of(**{"networks/colours/contents": content["r/contents"][::-1] // 2})
+    assert found.pack == ("networks/colours/contents is not what was written",)
+    assert [row.name for row in found.fields if not row.agrees] == ["networks colours contents"]
+    assert of(more=np.zeros(3)).pack == ("more is not what was written",)
+    assert of(sums=None).pack == ("the digests of its arrays are gone",)
+    told = json.loads(content["told"].tobytes())
+    told["sides"]["l"]["texts"][0][3] += " indeed"
+    found = of(told=np.frombuffer(json.dumps(told).encode(), np.uint8))
+    assert "the captions are not those of their digests" in found.pack and not found.holds
+
+
+@pytest.mark.usefixtures("colours")
+def test_packs_of_earlier_releases(made: tuple[CMDScore, Path], tmp_path: Path) -> None:
+    score, folder = made
+    with np.load(folder / "pack.npz") as arrays:
+        content = dict(arrays)
+    del content["sums"]
+    told = json.loads(content["told"].tobytes())
+    del told["asked"]
+    told["sides"]["l"]["texts"] = told["sides"]["l"]["texts"][:3]
+    content["told"] = np.frombuffer(json.dumps(told).encode(), np.uint8)
+    np.savez(tmp_path / "old.npz", **content)
+    found = verify(score, tmp_path / "old.npz")
+    assert found.holds
+    for what in ("no digests", "the slices", "the warnings", "the copies"):
+        assert any(what in note for note in found.notes)
+    assert not verify(changed(score, lambda x: x.update(n=30000)), tmp_path / "old.npz").holds
 
 
 def test_a_pack_of_other_images(made: tuple[CMDScore, Path], tmp_path: Path) -> None:
@@ -195,8 +324,8 @@ def test_packs_that_are_refused(made: tuple[CMDScore, Path], tmp_path: Path) -> 
 def test_commands(example: Path, tmp_path: Path) -> None:
     done = run(
         "cmd-score", example / "generated", example / "captions.json", "--model", "scenes-toy",
-        "--metrics", "clipscore,vendi", "-o", "score.json", "--pack", "pack.npz", "-q",
-        cwd=tmp_path,
+        "--metrics", "clipscore,vendi", "--worst", "3", "--cite", "-o", "score.json", "--pack",
+        "pack.npz", "-q", cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     told = verify(tmp_path / "score.json", tmp_path / "pack.npz").to_dict()
@@ -206,7 +335,17 @@ def test_commands(example: Path, tmp_path: Path) -> None:
     good = run("cmdmetric", "verify", "score.json", "pack.npz", cwd=tmp_path)
     assert good.returncode == 0, good.stderr
     assert "numbers follow from the pack" in good.stdout
+    assert "not looked at: the date, the command" in good.stdout
     content = json.loads((tmp_path / "score.json").read_text())
+    assert len(content["worst"]) == 3 and content["citations"]
+    content["worst"][1]["share"] *= 2
+    content["citations"] = ""
+    content["n"] = 30000
+    (tmp_path / "forged.json").write_text(json.dumps(content))
+    forged = run("cmdmetric", "verify", "forged.json", "pack.npz", cwd=tmp_path)
+    assert forged.returncode == 1, forged.stderr
+    assert "  n: the score says 30000, it is 400\n" in forged.stdout
+    assert "  worst 1 share: the score says" in forged.stdout
     content["cmd"] += 1
     (tmp_path / "other.json").write_text(json.dumps(content))
     bad = run("cmdmetric", "verify", "other.json", "pack.npz", "--format", "json", cwd=tmp_path)

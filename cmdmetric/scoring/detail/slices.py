@@ -106,14 +106,45 @@ class Slices:
         return cls(values["by"], slices, values["unlabelled"])
 
 
+@dataclass(frozen=True)
+class Labels:
+    """The labels of all images, by which these fall into slices."""
+
+    #: The field, or the file of labels.
+    by: str
+    #: Those of each generated image; none for an image without any.
+    f: Sequence[tuple[str, ...]]
+    #: Those of each real image; None where they are moments, or have none.
+    r: Sequence[tuple[str, ...]] | None
+
+    @classmethod
+    def of(cls, by: str | Path, f: Side, r: Side, l: Side) -> Labels:
+        """Read the labels.
+
+        Args:
+            by: A field of the captions' records, `CAPTION_LENGTH`, or a file of columns id and
+                label, the id being an image's name.
+            f: The generated images, with features.
+            r: The real images.
+            l: The captions.
+
+        Raises:
+            InputError: There is no such field or file, or the generated images are moments alone.
+        """
+        if not f.has_features:
+            raise InputError(
+                f"{f.source} is moments alone: slices take the images, or their features"
+            )
+        return cls(str(by), labels_of(by, f, l), _labels_of_real(by, r, l))
+
+
 def slices_of(
-    by: str | Path, f: Side, r: Side, l: Side, measured: Mapping[str, Measured], groups: Groups
+    labels: Labels, f: Side, r: Side, l: Side, measured: Mapping[str, Measured], groups: Groups
 ) -> Slices:
     """Score each slice of the generated images.
 
     Args:
-        by: A field of the captions' records, `CAPTION_LENGTH`, or a file of columns id and label,
-            the id being an image's name.
+        labels: The labels of the images.
         f: The generated images, with features.
         r: The real images.
         l: The captions.
@@ -121,21 +152,18 @@ def slices_of(
         groups: What was drawn together, of side "f".
 
     Raises:
-        InputError: There is no such field or file, no image has a label, there are more than a
-            hundred labels, or the generated images are moments alone.
+        InputError: No image has a label, or there are more than a hundred labels.
     """
-    if not f.has_features:
-        raise InputError(f"{f.source} is moments alone: slices take the images, or their features")
-    labels = labels_of(by, f, l)
-    names = sorted({label for own in labels for label in own}, key=_natural)
+    by = labels.by
+    names = sorted({label for own in labels.f for label in own}, key=_natural)
     if not names:
         raise InputError(f"no generated image of {f.source} has a label by {by}")
     if len(names) > _MOST:
         raise InputError(f"{by} has {len(names):,} different values: slices are of {_MOST} at most")
-    members = _members(names, labels)
+    members = _members(names, labels.f)
     (of_f, of_r), of_l = as_samples([f, r], l)
     added = added_to_cmd(of_f, of_r, of_l, members)
-    of_real, own_captions = _labels_of_real(by, r, l), caption_rows(f, l)
+    own_captions = caption_rows(f, l)
     found = []
     for i, name in enumerate(names):
         means = {
@@ -156,10 +184,10 @@ def slices_of(
                     for number, mean in means.items()
                     if mean is not None
                 },
-                _distance(name, rows, of_real, own_captions, (of_f, of_r, of_l)),
+                _distance(name, rows, labels.r, own_captions, (of_f, of_r, of_l)),
             )
         )
-    return Slices(str(by), tuple(found), sum(not own for own in labels))
+    return Slices(by, tuple(found), sum(not own for own in labels.f))
 
 
 def _distance(

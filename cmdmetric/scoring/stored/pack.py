@@ -17,12 +17,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cmdmetric.errors import InputError
+from cmdmetric.features import digests_of
 from cmdmetric.files import check_place, opened as opened_npz, remote, write_npz
 from cmdmetric.inputs import Captions
 from cmdmetric.metrics import Moments
+from cmdmetric.scoring.detail.slices import Labels
 from cmdmetric.scoring.family.metric import Seen
 from cmdmetric.scoring.references import REFERENCES
 from cmdmetric.scoring.side import Side
+from cmdmetric.scoring.statistics import digest_of
 from cmdmetric.scoring.stored_sets import StoredSet
 
 if TYPE_CHECKING:
@@ -32,6 +35,55 @@ if TYPE_CHECKING:
 _FORM = 1
 #: What a pack says that is no array: more than captions of millions of images is none.
 _LONGEST = 1 << 30
+#: The array that has the digests of all others.
+_SUMS = "sums"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the run that wrote a pack was asked for beside CMD.
+
+    Attributes:
+        metrics: The metrics, each by one of its numbers and by the network that it is made with.
+        notes: Which metrics were left out because their networks could not be had, and why.
+        labels: The labels of the images, where the score is told by slices.
+        copies: Whether copies of training images were looked for.
+    """
+
+    metrics: tuple[tuple[str, str | None], ...]
+    notes: tuple[str, ...]
+    labels: Labels | None
+    copies: bool
+
+    @classmethod
+    def of(cls, found: Scored) -> Asked:
+        """Take what a score was asked for."""
+        metrics = tuple(
+            (next(iter(metric.values)), metric.network)
+            for metric in found.metrics
+            if metric.name not in found.f.scores
+        )
+        return cls(metrics, found.notes, found.labels, found.copies is not None)
+
+    def told(self) -> dict[str, Any]:
+        """Give it for JSON."""
+        labels = self.labels
+        return {
+            "metrics": self.metrics,
+            "notes": self.notes,
+            "slices": labels and {"by": labels.by, "f": labels.f, "r": labels.r},
+            "copies": self.copies,
+        }
+
+    @classmethod
+    def read(cls, told: Mapping[str, Any], sides: Mapping[str, Side]) -> Asked:
+        """The inverse of `told`."""
+        metrics = tuple((_text(number), _name(network)) for number, network in told["metrics"])
+        labels, sliced = None, told["slices"]
+        if sliced is not None:
+            r = None if sliced["r"] is None else _labels(sliced["r"], sides["r"])
+            labels = Labels(_text(sliced["by"]), _labels(sliced["f"], sides["f"]), r)
+        return cls(metrics, tuple(map(_text, told["notes"])), labels, bool(told["copies"]))
 
 
 @dataclass(frozen=True)
@@ -44,6 +96,9 @@ class Pack:
         l: The captions, as texts and features.
         seen: What networks beside CLIP make of the images, by the networks' names.
         better: Numbers of single images that others have computed, and which way each is better.
+        asked: What the run was asked for; None in packs that do not tell.
+        altered: What in the file is not as it was written, in words; None where that is not known,
+            because it has no digests of its arrays.
     """
 
     f: Side
@@ -51,6 +106,8 @@ class Pack:
     l: Side
     seen: Mapping[str, Seen]
     better: Mapping[str, Any]
+    asked: Asked | None = None
+    altered: tuple[str, ...] | None = ()
 
     @classmethod
     def of(cls, found: Scored) -> Pack:
@@ -61,7 +118,7 @@ class Pack:
             for name, way in metric.values.items()
             if name in found.f.scores
         }
-        return cls(found.f, found.r, found.l, found.seen, better)
+        return cls(found.f, found.r, found.l, found.seen, better, Asked.of(found))
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write it, uncompressed; the file appears whole or not at all.
@@ -71,6 +128,8 @@ class Pack:
         """
         arrays: dict[str, Any] = {}
         told: dict[str, Any] = {"form": _FORM, "sides": {}, "networks": {}, "scores": self.better}
+        if self.asked is not None:
+            told["asked"] = self.asked.told()
         for letter, side in (("f", self.f), ("r", self.r), ("l", self.l)):
             stored = StoredSet(
                 side.moments,
@@ -91,7 +150,13 @@ class Pack:
                 "kept": side.kept,
                 "texts": None
                 if side.texts is None
-                else [side.texts.texts, side.texts.images, side.texts.source, side.texts.recipe],
+                else [
+                    side.texts.texts,
+                    side.texts.images,
+                    side.texts.source,
+                    side.texts.recipe,
+                    side.texts.archive,
+                ],
             }
         for i, name in enumerate(self.better):
             arrays[f"scores/{i}"] = self.f.scores[name]
@@ -103,8 +168,9 @@ class Pack:
                 "apart": seen.apart,
             }
             arrays |= dict(_arrays_of(f"networks/{name}", seen))
-        arrays["told"] = np.frombuffer(json.dumps(told).encode(), np.uint8)
-        write_npz(path, arrays)
+        arrays["told"] = _as_array(told)
+        arrays = {key: np.asarray(value) for key, value in arrays.items()}
+        write_npz(path, {**arrays, _SUMS: _as_array(_sums_of(arrays))})
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Pack:
@@ -114,10 +180,11 @@ class Pack:
             InputError: It is no pack, or damaged; the message names the file.
         """
         _refuse_compressed(path)
-        with opened_npz(path) as arrays:
-            if "told" not in arrays:
+        with opened_npz(path) as stored:
+            if "told" not in stored:
                 raise InputError("no pack of a score: `cmd-score ... --pack FILE` makes one")
-            told = _told(arrays["told"])
+            told = _told(stored["told"])
+            arrays = {key: stored[key] for key in stored}
             sides = {
                 letter: _side(letter, _part(arrays, letter), told["sides"][letter])
                 for letter in "frl"
@@ -134,7 +201,10 @@ class Pack:
                 str(name): _seen(_part(arrays, f"networks/{name}"), of, sides)
                 for name, of in told["networks"].items()
             }
-            return cls(replace(sides["f"], scores=scores), sides["r"], sides["l"], seen, better)
+            asked = Asked.read(told["asked"], sides) if "asked" in told else None
+            altered = _altered(arrays, sides["l"], summed=asked is not None)
+            f = replace(sides["f"], scores=scores)
+            return cls(f, sides["r"], sides["l"], seen, better, asked, altered)
 
 
 def check_pack(path: str | os.PathLike[str]) -> None:
@@ -177,12 +247,53 @@ def _refuse_compressed(path: str | os.PathLike[str]) -> None:
         raise InputError(f"{path}: it holds two arrays of one name")
 
 
-def _told(stored: Any) -> dict[str, Any]:
-    """What the pack says that is no array."""
+def _sums_of(arrays: Mapping[str, Any]) -> dict[str, str]:
+    return {key: digest_of(value).hex() for key, value in arrays.items()}
+
+
+def _altered(arrays: Mapping[str, Any], captions: Side, *, summed: bool) -> tuple[str, ...] | None:
+    """Tell what is not as it was written; None where the pack has no digests.
+
+    Args:
+        arrays: All arrays.
+        captions: The captions, whose digests are those of their texts.
+        summed: Whether digests of the arrays belong to the pack.
+    """
+    texts, contents, found = captions.texts, captions.contents, []
+    if texts is not None and contents is not None and len(contents) == len(captions.kept):
+        own = digests_of(texts.texts[i].encode("utf-8", "surrogatepass") for i in captions.kept)
+        if not np.array_equal(own, contents):
+            found.append("the captions are not those of their digests")
+    if _SUMS not in arrays:
+        if summed:
+            found.append("the digests of its arrays are gone")
+        return tuple(found) if found else None
+    sums = _json(arrays[_SUMS])
+    again = _sums_of({key: value for key, value in arrays.items() if key != _SUMS})
+    for key in sorted({*sums, *again}):
+        if sums.get(key) != again.get(key):
+            found.append(f"{key} is not what was written")
+    return tuple(found)
+
+
+def _as_array(value: Any) -> Any:
+    return np.frombuffer(json.dumps(value).encode(), np.uint8)
+
+
+def _json(stored: Any) -> dict[str, Any]:
+    """The inverse of `_as_array`, of an object."""
     if stored.dtype != np.uint8 or stored.ndim != 1 or stored.size > _LONGEST:
         raise InputError("its record is damaged")
-    told = json.loads(stored.tobytes())
-    if not isinstance(told, dict) or not isinstance(told.get("form"), int):
+    value = json.loads(stored.tobytes())
+    if not isinstance(value, dict):
+        raise InputError("its record is damaged")
+    return value
+
+
+def _told(stored: Any) -> dict[str, Any]:
+    """What the pack says that is no array."""
+    told = _json(stored)
+    if not isinstance(told.get("form"), int):
         raise InputError("its record is damaged")
     if told["form"] > _FORM:
         raise InputError(f"it has form {told['form']}, this cmdmetric reads {_FORM}: update it")
@@ -223,12 +334,14 @@ def _side(letter: str, arrays: Mapping[str, Any], told: Mapping[str, Any]) -> Si
         raise InputError(f"its side {letter} has the reference {reference!r}, which there is not")
     texts, kept = None, tuple(map(_position, told["kept"]))
     if told["texts"] is not None:
-        own, images, source, *recipe = told["texts"]
+        own, images, source, *more = told["texts"]
+        recipe, archive, *_ = [*map(_name, more), None, None]  # older packs have neither
         texts = Captions(
             tuple(map(_text, own)),
             tuple(map(_name, images)),
             _text(source),
-            recipe=_name(recipe[0]) if recipe else None,
+            archive=archive,
+            recipe=recipe,
         )
         ascending = all(a < b for a, b in itertools.pairwise(kept))
         if len(texts.images) != len(texts) or not ascending or len(kept) != n:
@@ -272,6 +385,13 @@ def _text(value: Any) -> str:
 
 def _name(value: Any) -> str | None:
     return None if value is None else _text(value)
+
+
+def _labels(value: Any, side: Side) -> list[tuple[str, ...]]:
+    labels = [tuple(map(_text, own)) for own in value]
+    if len(labels) != side.moments.n:
+        raise InputError("it has not as many labels as images: it is damaged")
+    return labels
 
 
 def _seen(arrays: Mapping[str, Any], told: Mapping[str, Any], sides: Mapping[str, Side]) -> Seen:
