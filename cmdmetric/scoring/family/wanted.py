@@ -8,6 +8,7 @@ from pathlib import Path
 
 from cmdmetric.encoders import network_name
 from cmdmetric.errors import InputError
+from cmdmetric.files import named_path
 from cmdmetric.inputs import ImageScores, Subset, read_image_scores
 from cmdmetric.scoring.family.catalogue import metrics_named
 from cmdmetric.scoring.family.inception import INCEPTION
@@ -95,8 +96,7 @@ class Wanted:
         """
         found, lenient = metrics_named(metrics)
         weights = {} if inception_weights is None else {"inception": inception_weights}
-        named = (image_model,) if isinstance(image_model, (str, Path)) else tuple(image_model)
-        models = {network_name(model): model for model in named}
+        models = _image_models(image_model)
         known = {metric.name for metric in found}
         of_models = [metric for name in models for metric in metrics_of(name)]
         found = (*found, *(metric for metric in of_models if metric.name not in known))
@@ -117,6 +117,31 @@ class Wanted:
             refuse_taken_names(table, found)
         subset = Subset.wanted(num, seed)
         return cls(found, lenient, weights, real, by, train, tables, better, each, models, subset)
+
+
+def _image_models(given: str | Path | Sequence[str | Path]) -> dict[str, str | Path]:
+    """What the user calls the image networks, by their names in results.
+
+    Raises:
+        InputError: One is neither a name nor a folder, or two would have one name.
+    """
+    named: tuple[object, ...] = (given,)
+    if isinstance(given, Iterable) and not isinstance(given, str):
+        named = tuple(given)
+    models: dict[str, str | Path] = {}
+    for model in named:
+        if not isinstance(model, (str, Path)):
+            raise InputError(
+                f"image_model is {given!r}: it takes a name such as 'resnet50', a folder, or a "
+                "list of these"
+            )
+        before = models.setdefault(name := network_name(model), model)
+        if named_path(before).resolve() != named_path(model).resolve():
+            raise InputError(
+                f"{before} and {model} would both be called {name!r} in results: rename the folder "
+                "of one, or score with one after the other"
+            )
+    return models
 
 
 def _only_image_model(metrics: tuple[Metric, ...]) -> set[str]:
