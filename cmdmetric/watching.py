@@ -18,6 +18,7 @@ from cmdmetric.gate import SAME_CAPTIONS, differences_of, setting_of
 from cmdmetric.inputs import is_image_name
 from cmdmetric.scoring import (
     CMDScore,
+    ImageWeights,
     Networks,
     Signature,
     Source,
@@ -147,7 +148,7 @@ def scorer(
     inception_weights: str | Path | None = None,
     inception_real: Source | None = None,
     image_model: str | Path | Sequence[str | Path] = (),
-    image_weights: str | Path | None = None,
+    image_weights: ImageWeights = None,
     num: int | None = None,
     seed: int | None = None,
     **options: Unpack[EncodingOptions],

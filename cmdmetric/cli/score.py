@@ -107,7 +107,7 @@ def score(
     inception_weights: str | None,
     inception_real: str | None,
     image_model: tuple[str, ...],
-    image_weights: str | None,
+    image_weights: tuple[str, ...],
     scores: tuple[str, ...],
     score_columns: str,
     by: str | None,

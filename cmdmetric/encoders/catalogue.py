@@ -12,7 +12,7 @@ from cmdmetric.encoders.image_tower import ImageTower
 from cmdmetric.encoders.inception import Inception
 from cmdmetric.encoders.lazy_encoder import LazyEncoder
 from cmdmetric.encoders.timm import dinov2, listed_name, timm_network
-from cmdmetric.encoders.weights import Checkpoint, Digest, find_checkpoint
+from cmdmetric.encoders.weights import IMAGE_WEIGHTS, Checkpoint, Digest, find_checkpoint
 from cmdmetric.errors import InputError
 from cmdmetric.files import named_path, sha256_of
 from cmdmetric.protocol import CMMD, HESSEL, Protocol
@@ -64,7 +64,7 @@ def _clip(
 ) -> ImageTower:
     """The CLIP of a published metric; see `BuildNetwork`."""
     model, protocol, reads = published
-    checkpoint = find_checkpoint(model, weights, digest)
+    checkpoint = find_checkpoint(model, weights, digest, IMAGE_WEIGHTS)
     encoder = LazyEncoder(
         partial(find_checkpoint, checkpoint),
         protocol,
