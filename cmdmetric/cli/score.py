@@ -148,8 +148,11 @@ def score(
             raise click.UsageError(f"{option} is of one generator; leave out --versus")
     if versus and (by or train):
         raise click.UsageError("--by and --train take several GENERATED in place of --versus")
-    if bare and (versus or len(generated) > 1 or form == "json" or cite):
-        raise click.UsageError("--score-only is the number of one generator, as text")
+    beside = {"--versus": versus, "--format json": form == "json", "--cite": cite}
+    if bare and (more := [option for option, given in beside.items() if given]):
+        raise click.UsageError(f"--score-only prints one number alone: leave out {more[0]}")
+    if bare and len(generated) > 1:
+        raise click.UsageError(f"--score-only is of one generator, {len(generated)} were given")
     if report and versus:
         raise click.UsageError("--report takes several GENERATED in place of --versus")
     check_writable(output)
