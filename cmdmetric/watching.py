@@ -124,7 +124,8 @@ class Table:
             InputError: It cannot be written.
         """
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        self.rows.append({"name": self.name_of(path), "scored": now, **score.to_flat_dict()})
+        row = {"name": self.name_of(path), "scored": now, **score.to_flat_dict()}
+        self.rows.append({**row, "signature": score.signature})
         with whole_file(self.path) as file:
             for row in self.rows:
                 file.write(json.dumps(row).encode() + b"\n")
@@ -217,8 +218,8 @@ def watch(
     Args:
         runs: A folder whose subfolders and archives are the sets, or a glob of these.
         score: Gives the score of a set by its path, or raises InputError.
-        table: The file of scores (.jsonl): of each set `name` (`Table.name_of`), the time, and
-            `CMDScore.to_flat_dict`.
+        table: The file of scores (.jsonl): of each set `name` (`Table.name_of`), the time,
+            `CMDScore.to_flat_dict` and the signature.
         every: Seconds between two looks.
         once: Whether to end after what is there now, without waiting for it to settle.
         wait: Waits for so many seconds.
