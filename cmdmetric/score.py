@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from cmdmetric.metrics import Moments, frechet_distance
 from cmdmetric.scoring import (
     CMDScore,
+    ImageWeights,
     Pack,
     Source,
     Wanted,
@@ -41,7 +42,7 @@ def cmd(
     inception_weights: str | Path | None = None,
     inception_real: Source | None = None,
     image_model: str | Path | Sequence[str | Path] = (),
-    image_weights: str | Path | None = None,
+    image_weights: ImageWeights = None,
     by: str | Path | None = None,
     train: Source | None = None,
     scores: Source | None = None,
@@ -79,8 +80,8 @@ def cmd(
         image_model: Image networks that look at the images as well: "dinov2", names of timm's list
             such as "resnet50", or folders in timm's format. Of each there are the Fréchet distance,
             KID, MIND, precision to coverage and the Vendi score (docs/metrics.md).
-        image_weights: The file of such a network's weights, where there is but one; by default what
-            timm has on the Hub.
+        image_weights: The file of such a network's weights; of several a mapping of the networks'
+            names to files, or texts as in "resnet50=FILE". By default what timm has on the Hub.
         by: What to tell the score by slices of: a field of the captions' records, "caption-length",
             or a file of columns id (an image's name) and label. It stands in `slices`.
         train: The images that the generator was trained on, in any form that images take. How near

@@ -124,6 +124,32 @@ _PASS = (
     click.option("-q", "--quiet", is_flag=True, help="No progress bars."),
 )  # fmt: skip
 
+#: What is computed beside CMD, and of which images.
+_WANTED = (
+    click.option("--metrics", default="", metavar="NAMES", shell_complete=completion.metrics,
+                 help="More metrics: fid,clipscore,... or all."),
+    click.option("--image-model", metavar="NAME|FOLDER", multiple=True,
+                 shell_complete=completion.paths,
+                 help="More image networks: dinov2, or any of timm."),
+    click.option("--image-weights", metavar="[NAME=]FILE", multiple=True,
+                 shell_complete=completion.paths,
+                 help="Weights of --image-model.  [default: caches, else a download]"),
+    click.option("--inception-weights", metavar="FILE", shell_complete=completion.paths,
+                 help="For fid, kid and is."),
+    click.option("--inception-real", metavar="PATH", shell_complete=completion.paths,
+                 help="Their real side: images, or an .npz."),
+    click.option("--num", type=int, metavar="N",
+                 help="Score N generated images, with their captions.  [default: all]"),
+    click.option("--seed", type=int, metavar="S", help="Which N.  [default: 0]"),
+)  # fmt: skip
+
+
+def wanted_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of what is computed beside CMD, and of which images."""
+    for option in reversed(_WANTED):
+        command = option(command)
+    return command
+
 
 def encoder_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options of encoding, which it gets as one argument `options`."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
+
 import click
 
 from cmdmetric.cli import completion
@@ -30,6 +32,8 @@ def prompts(name: str, captions: str, output: str) -> None:
     """
     from cmdmetric.inputs import prompt_set
 
+    if PurePath(output).suffix.lower() != ".json":  # captions are read by their ending
+        raise click.UsageError(f"{shown(output)}: a set of prompts is JSON: name a .json file")
     check_writable(output)
     made = prompt_set(name)
     content = made.of(captions)

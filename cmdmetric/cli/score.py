@@ -12,7 +12,13 @@ import click
 from cmdmetric.cli import completion
 from cmdmetric.cli.check import Gate, check_options
 from cmdmetric.cli.help import GroupedCommand
-from cmdmetric.cli.options import check_writable, encoder_options, explain, give
+from cmdmetric.cli.options import (
+    check_writable,
+    encoder_options,
+    explain,
+    give,
+    wanted_options,
+)
 from cmdmetric.terminal import shown, width_of
 from cmdmetric.version import __version__
 
@@ -61,25 +67,11 @@ Examples:
               help="Real images, moments, or coco2014-val.  "
               "[default: what the captions lead to]")  # fmt: skip
 @encoder_options
-@click.option("--metrics", default="", metavar="NAMES",
-              shell_complete=completion.metrics,
-              help="More metrics: fid,clipscore,... or all.")  # fmt: skip
-@click.option("--image-model", metavar="NAME|FOLDER", multiple=True,
-              shell_complete=completion.paths,
-              help="More image networks: dinov2, or any of timm.")  # fmt: skip
-@click.option("--image-weights", metavar="FILE", shell_complete=completion.paths,
-              help="Weights of --image-model.  [default: caches, else a download]")  # fmt: skip
-@click.option("--inception-weights", metavar="FILE", shell_complete=completion.paths,
-              help="For fid, kid and is.")  # fmt: skip
-@click.option("--inception-real", metavar="PATH", shell_complete=completion.paths,
-              help="Their real side: images, or an .npz.")  # fmt: skip
+@wanted_options
 @click.option("--scores", metavar="FILE", multiple=True, shell_complete=completion.paths,
               help="Numbers of single images (.csv, ...), a file a generator.")  # fmt: skip
 @click.option("--score-columns", default="", metavar="NAMES",
               help="Of these: hps=higher,lpips=lower.  [default: all of numbers]")  # fmt: skip
-@click.option("--num", type=int, metavar="N",
-              help="Score N generated images, with their captions.  [default: all]")  # fmt: skip
-@click.option("--seed", type=int, metavar="S", help="Which N.  [default: 0]")  # fmt: skip
 @click.option("--by", metavar="FIELD|FILE",
               help="The score by slices: a field of the captions, caption-length, or a file of "
               "id,label.")  # fmt: skip
@@ -115,7 +107,7 @@ def score(
     inception_weights: str | None,
     inception_real: str | None,
     image_model: tuple[str, ...],
-    image_weights: str | None,
+    image_weights: tuple[str, ...],
     scores: tuple[str, ...],
     score_columns: str,
     by: str | None,
@@ -156,8 +148,11 @@ def score(
             raise click.UsageError(f"{option} is of one generator; leave out --versus")
     if versus and (by or train):
         raise click.UsageError("--by and --train take several GENERATED in place of --versus")
-    if bare and (versus or len(generated) > 1 or form == "json" or cite):
-        raise click.UsageError("--score-only is the number of one generator, as text")
+    beside = {"--versus": versus, "--format json": form == "json", "--cite": cite}
+    if bare and (more := [option for option, given in beside.items() if given]):
+        raise click.UsageError(f"--score-only prints one number alone: leave out {more[0]}")
+    if bare and len(generated) > 1:
+        raise click.UsageError(f"--score-only is of one generator, {len(generated)} were given")
     if report and versus:
         raise click.UsageError("--report takes several GENERATED in place of --versus")
     check_writable(output)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cmdmetric.cli import completion
-from cmdmetric.cli.options import check_writable, encoder_options, explain
+from cmdmetric.cli.options import check_writable, encoder_options, explain, wanted_options
 from cmdmetric.terminal import say, shown, tell
 
 if TYPE_CHECKING:
@@ -30,13 +30,10 @@ Examples:
               help="Real images, moments, or coco2014-val.")  # fmt: skip
 @click.option("-o", "--output", required=True, metavar="FILE", shell_complete=completion.paths,
               help="The table of scores (.jsonl), which goes on where it was.")  # fmt: skip
-@click.option("--metrics", default="", metavar="NAMES", shell_complete=completion.metrics,
-              help="More metrics: fid,clipscore,... or all.")  # fmt: skip
-@click.option("--inception-weights", metavar="FILE", shell_complete=completion.paths,
-              help="For fid, kid and is.")  # fmt: skip
 @click.option("--every", type=click.FloatRange(min=0.1), default=30.0, show_default=True,
               metavar="SECONDS", help="Between two looks.")  # fmt: skip
 @click.option("--once", is_flag=True, help="Score what is there now, and end.")
+@wanted_options
 @encoder_options
 @explain
 def watch(
@@ -44,11 +41,10 @@ def watch(
     captions: str,
     real: str | None,
     output: str,
-    metrics: str,
-    inception_weights: str | None,
     every: float,
     once: bool,
     options: EncodingOptions,
+    **wanted: Any,
 ) -> None:
     """Score sets of samples as a run writes them, into one table.
 
@@ -56,11 +52,11 @@ def watch(
     these; CAPTIONS are those of every set. A set is scored once nothing in it has changed between
     two looks; those that are in the table already are left alone.
     """
-    from cmdmetric.watching import scorer, sets_in, watch as watched
+    from cmdmetric.watching import check_runs, scorer, watch as watched
 
     check_writable(output)
-    sets_in(runs, output)  # a wrong place is told before networks are built
-    score = scorer(captions, real, metrics=metrics, inception_weights=inception_weights, **options)
+    check_runs(runs, output, once=once)  # a wrong place is told before networks are built
+    score = scorer(captions, real, **wanted, **options)
     failed = False
     for seen in watched(runs, score, output, every=every, once=once):
         if seen.score is None:

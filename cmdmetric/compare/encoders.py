@@ -13,7 +13,7 @@ from cmdmetric.errors import InputError
 from cmdmetric.grid import aligned
 from cmdmetric.scoring import SCHEMA, Signature
 from cmdmetric.terminal import NAME, shown
-from cmdmetric.uncertainty import Z95
+from cmdmetric.uncertainty import Z95, differ
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,8 @@ def across_encoders(scores: Sequence[Stored]) -> AcrossEncoders:
 
     Raises:
         InputError: One is no score or does not tell which images it is of, two are of one model
-            under one encoder, or there are not two models and two encoders.
+            under one encoder, numbers of images differ, or there are not two models that two
+            encoders have seen.
     """
     found: dict[str, dict[str, Distance]] = {}
     names: dict[str, str] = {}
@@ -116,6 +117,7 @@ def across_encoders(scores: Sequence[Stored]) -> AcrossEncoders:
                 raise InputError(f"the scores under {encoder} have different real images")
             if own.setdefault(encoder, distance) != distance:
                 raise InputError(f"{names[images]} has two scores under {encoder}")
+    _refuse_other_images(names, found)
     models = _named(names)
     distances = {models[images]: own for images, own in found.items()}
     encoders = tuple(dict.fromkeys(name for own in distances.values() for name in own))
@@ -123,7 +125,36 @@ def across_encoders(scores: Sequence[Stored]) -> AcrossEncoders:
         raise InputError(
             f"{len(distances)} sets of images under {len(encoders)} encoders: it takes two of each"
         )
-    return AcrossEncoders(distances, tuple(_agreements(distances, encoders)))
+    agreements = tuple(_agreements(distances, encoders))
+    if not agreements:
+        raise InputError("no two of these encoders have seen the same images of two models")
+    return AcrossEncoders(distances, agreements)
+
+
+def _refuse_other_images(
+    names: Mapping[str, str], found: Mapping[str, Mapping[str, Distance]]
+) -> None:
+    """Raise InputError where distances do not compare, or no model has been seen twice.
+
+    Args:
+        names: Of each set of images, by its label in signatures, what it is called.
+        found: Its distances, by encoder.
+    """
+    for one, two in itertools.combinations(found, 2):
+        counts = [int(count) for each in (one, two) if (count := each.partition("@")[0]).isdigit()]
+        # A model's folder may be called as another's is; a model that each encoder has seen once
+        # was to be one set.
+        if names[one] == names[two] and not {*found[one]} & {*found[two]}:
+            first, second = (next(iter(found[each])) for each in (one, two))
+            raise InputError(
+                f"{names[one]} is not the same images under {first} as under {second} ({one} and "
+                f"{two} in their signatures): score one set under both"
+            )
+        if len(counts) == 2 and differ((counts[0],), (counts[1],)):
+            raise InputError(
+                f"{names[one]} is of {counts[0]:,} images, {names[two]} of {counts[1]:,}: Dis(f,r) "
+                "depends on the number, so score as many of each model"
+            )
 
 
 def _distances(

@@ -223,6 +223,7 @@ def explain(
         InputError: One is no score, or what is at hand cannot be read, is not what a score names,
             or does not suffice to compute the first score.
     """
+    _refuse_unused(at_hand or AtHand(), of_second or AtHand())
     a, b = content_of(first, "the first score"), content_of(second, "the second score")
     one, two = ({name: float(each[name]) for name in NUMBERS} for each in (a, b))
     gap = {name: two[name] - one[name] for name in NUMBERS}
@@ -235,6 +236,26 @@ def explain(
     return Explanation(
         one, two, gap, _excess_gap(a, b), tuple(_differences(a, b, known)), steps, tuple(unchanged)
     )
+
+
+def _refuse_unused(at_hand: AtHand, of_second: AtHand) -> None:
+    """Raise InputError where something is at hand that only images would be computed with.
+
+    A protocol tells what differs without them.
+    """
+    if at_hand.generated is not None:
+        return
+    given = [
+        f"--{field.name}{ending}"
+        for each, ending in ((at_hand, ""), (of_second, "-b"))
+        for field in fields(each)
+        if field.name != "protocol" and getattr(each, field.name) is not None
+    ]
+    if given:
+        raise InputError(
+            f"{', '.join(given)} without the generated images of the first score (--generated): "
+            "nothing is computed again without these"
+        )
 
 
 def _differences(

@@ -18,6 +18,7 @@ from cmdmetric.errors import InputError
 from cmdmetric.scoring import (
     SCHEMA,
     CMDScore,
+    ImageWeights,
     Scored,
     Source,
     Wanted,
@@ -96,7 +97,7 @@ def versus(
     inception_weights: str | Path | None = None,
     inception_real: Source | None = None,
     image_model: str | Path | Sequence[str | Path] = (),
-    image_weights: str | Path | None = None,
+    image_weights: ImageWeights = None,
     scores: Sequence[Source] = (),
     score_columns: str | Iterable[str] | Mapping[str, str | None] = (),
     num: int | None = None,
@@ -117,7 +118,7 @@ def versus(
         inception_weights: The file of Inception's weights.
         inception_real: The real side of Inception's metrics.
         image_model: Image networks that look at the images as well, as for `cmdmetric.cmd`.
-        image_weights: The file of such a network's weights, where there is but one.
+        image_weights: Their weights, as for `cmd`.
         scores: Numbers of single images that others have computed, of the first and of the second
             set, as for `cmdmetric.cmd`.
         score_columns: Which columns of these, and which way each is better, as for `cmdmetric.cmd`.

@@ -11,8 +11,8 @@ from cmdmetric.encoders.image_network import ImageNetwork
 from cmdmetric.encoders.image_tower import ImageTower
 from cmdmetric.encoders.inception import Inception
 from cmdmetric.encoders.lazy_encoder import LazyEncoder
-from cmdmetric.encoders.timm import dinov2, timm_network
-from cmdmetric.encoders.weights import Checkpoint, Digest, find_checkpoint
+from cmdmetric.encoders.timm import dinov2, listed_name, timm_network
+from cmdmetric.encoders.weights import IMAGE_WEIGHTS, Checkpoint, Digest, find_checkpoint
 from cmdmetric.errors import InputError
 from cmdmetric.files import named_path, sha256_of
 from cmdmetric.protocol import CMMD, HESSEL, Protocol
@@ -64,7 +64,7 @@ def _clip(
 ) -> ImageTower:
     """The CLIP of a published metric; see `BuildNetwork`."""
     model, protocol, reads = published
-    checkpoint = find_checkpoint(model, weights, digest)
+    checkpoint = find_checkpoint(model, weights, digest, IMAGE_WEIGHTS)
     encoder = LazyEncoder(
         partial(find_checkpoint, checkpoint),
         protocol,
@@ -124,7 +124,8 @@ def network_name(model: str | Path) -> str:
     """What a network of timm is called in results: its name, or that of its folder.
 
     Raises:
-        InputError: It has the name of another network, which is not timm's.
+        InputError: It has the name of another network, which is not timm's; or it is a word that is
+            both a folder and a name of timm's.
 
     >>> network_name("vit_base_patch16_224.mae")
     'vit_base_patch16_224.mae'
@@ -135,5 +136,10 @@ def network_name(model: str | Path) -> str:
     if not name or (name in IMAGE_NETWORKS and (is_folder or name not in _OF_IMAGES_ALONE)):
         raise InputError(
             f"{model}: an image model cannot be called {name!r}, which has metrics of its own"
+        )
+    if is_folder and isinstance(model, str) and (listed := listed_name(model)):
+        raise InputError(
+            f"{model}: a folder is called so, and a network of timm: ./{model} is the folder"
+            + (f", {listed} is timm's" if listed != model else "")
         )
     return name

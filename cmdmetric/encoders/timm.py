@@ -38,6 +38,8 @@ _Pixels = NDArray[np.uint8]
 _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 #: Of weights in timm's repositories and folders, the first that is there.
 _FILES = ("model.safetensors", "pytorch_model.bin")
+#: What a name of timm's list looks like; a path does not where a separator is in it.
+_LISTED = re.compile(r"\w+(\.\w+)?")
 #: Keywords by which a folder could make timm fetch or read something else than its weights.
 _REFUSED = re.compile(r"pretrained|checkpoint|cache|features|scriptable|exportable|no_jit")
 #: An aspect beyond which only the middle of an image is resized: the whole would fill the memory.
@@ -324,6 +326,17 @@ def _with_dinov2_positions(state: _State) -> _State:
     )
     patches = resized.permute(0, 2, 3, 1).reshape(1, grid * grid, width)
     return {**state, "pos_embed": torch.cat([token, patches], dim=1)}
+
+
+def listed_name(word: str) -> str | None:
+    """Give the whole name, with that of the weights, of what is in timm's list; else None."""
+    try:
+        found = _published(word) if _LISTED.fullmatch(word) else None
+    except InputError:
+        return None
+    if found is None:
+        return None
+    return ".".join(filter(None, (found["architecture"], found.get("tag"))))
 
 
 def _published(name: str) -> dict[str, Any]:

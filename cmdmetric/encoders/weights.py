@@ -33,6 +33,8 @@ from cmdmetric.terminal import tell
 
 OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
 OPENAI_STD = (0.26862954, 0.26130258, 0.27577711)
+#: The option that gives the weights of networks beside CMD's encoder.
+IMAGE_WEIGHTS = "--image-weights"
 #: Arithmetic of an encoder's network.
 Dtype = Literal["fp32", "bf16"]
 _HUB_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
@@ -123,6 +125,7 @@ def find_checkpoint(
     model: str | Path | Checkpoint | None,
     weights: str | Path | None = None,
     digest: Digest = sha256_of,
+    option: str = "--weights",
 ) -> Checkpoint:
     """Resolve what a user calls a model.
 
@@ -130,7 +133,8 @@ def find_checkpoint(
     NAME/TAG with one of its pretrained tags; None is DEFAULT_MODEL. weights is a file that takes
     the place of the model's own: safetensors, a state dict, or OpenAI's TorchScript archive.
     Otherwise caches are searched, and what they lack is downloaded, after saying so. digest gives
-    the sha256 of a file. A Checkpoint is itself. Folders are looked up without importing torch.
+    the sha256 of a file, option is the one that weights are given by. A Checkpoint is itself.
+    Folders are looked up without importing torch.
 
     Raises:
         InputError: The name is unknown or the weights cannot be had.
@@ -165,7 +169,7 @@ def find_checkpoint(
             )
         tag = "openai"
     published = get_pretrained_cfg(name, tag)
-    file = _find_published(name, tag, published, digest)
+    file = _find_published(name, tag, published, digest, option)
     return _checkpoint(name, tag, published, file, digest(file))
 
 
@@ -281,7 +285,9 @@ def _openai_sha256(published: dict[str, Any]) -> str:
     return url.split("/")[-2] if "openaipublic" in url else ""
 
 
-def _find_published(name: str, tag: str, published: dict[str, Any], digest: Digest) -> Path:
+def _find_published(
+    name: str, tag: str, published: dict[str, Any], digest: Digest, option: str
+) -> Path:
     """The file of a pretrained tag: from the caches (ours, clip's, the Hub's), or fetched."""
     from huggingface_hub import try_to_load_from_cache
 
@@ -319,12 +325,15 @@ def _find_published(name: str, tag: str, published: dict[str, Any], digest: Dige
             *(f"  looked for  {place}" for place in looked),
             f"  download    {error}",
             "Three ways to provide them:",
-            "  give the file with --weights FILE",
+            f"  give the file with {option} FILE",
             f"  put it at {looked[0]}" if sha256 else f"  have {looked[0]}",
             "  run once with a connection, so that they are downloaded",
-            "To try things without them: --model scenes-toy, the bundled toy, whose numbers "
-            "mean nothing",
         ]
+        if option == "--weights":  # of CMD's encoder, in whose place another will do
+            lines.append(
+                "To try things without them: --model scenes-toy, the bundled toy, whose numbers "
+                "mean nothing"
+            )
         raise NotAtHandError("\n".join(lines)) from None
 
 
@@ -384,7 +393,8 @@ def find_on_hub(repository: str, names: tuple[str, ...], what: str) -> Path:
             f"the {what} are not at hand",
             *(f"  looked for  {place}" for place in looked),
             f"  download    {error}",
-            "Give their file, or run once with a connection, so that they are downloaded",
+            f"Give their file with {IMAGE_WEIGHTS} FILE, or run once with a connection, so that "
+            "they are downloaded",
         ]
         raise NotAtHandError("\n".join(lines)) from None
 

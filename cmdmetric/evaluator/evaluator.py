@@ -32,6 +32,7 @@ from cmdmetric.scoring import (
     CMDScore,
     EncoderOptions,
     Encoding,
+    ImageWeights,
     Networks,
     Scored,
     Side,
@@ -84,7 +85,7 @@ class Evaluator:
         inception_weights: str | Path | None = None,
         inception_real: Source | None = None,
         image_model: str | Path | Sequence[str | Path] = (),
-        image_weights: str | Path | None = None,
+        image_weights: ImageWeights = None,
         real_captions: Source | None = None,
         caption_column: str | None = None,
         image_column: str | None = None,
@@ -101,7 +102,7 @@ class Evaluator:
             inception_weights: The file of Inception's weights, as for `cmd`.
             inception_real: The real side of Inception's metrics, as for `cmd`.
             image_model: Image networks that look at the images as well, as for `cmd`.
-            image_weights: The file of such a network's weights, where there is but one.
+            image_weights: Their weights, as for `cmd`.
             real_captions: Those of the real images: a list in their order (for each a caption or a
                 list of several), or captions that name them. fjd and clip_cfid take them; and where
                 images are painted from captions of the real images, they make the error bars those

@@ -106,11 +106,13 @@ def number_at(result: Mapping[str, Any], key: str) -> float:
     """Give the number under a dotted key.
 
     Raises:
-        InputError: There is none; the message has the nearest keys.
+        InputError: There is none; the message has the nearest keys, or those of the main numbers.
     """
     known = numbers(result)
     if key not in known:
-        near = difflib.get_close_matches(key, known, n=3, cutoff=0.5) or list(known)
+        there = [each for each, value in known.items() if value is not None and each != "schema"]
+        near = difflib.get_close_matches(key, there, n=3, cutoff=0.5)
+        near = near or [each for each in there if "." not in each]
         raise InputError(f"the result has no number {key!r}; there is {', '.join(near)}")
     value = known[key]
     if value is None:

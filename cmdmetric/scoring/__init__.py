@@ -36,7 +36,7 @@ if TYPE_CHECKING:
         value_of as value_of,
     )
     from cmdmetric.scoring.family.of_real import values_of_real as values_of_real
-    from cmdmetric.scoring.family.wanted import Wanted as Wanted
+    from cmdmetric.scoring.family.wanted import ImageWeights as ImageWeights, Wanted as Wanted
     from cmdmetric.scoring.grouping import (
         as_samples as as_samples,
         caption_rows as caption_rows,
@@ -113,7 +113,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "encoding": "Encoding encoding_of",
         "family.catalogue": "METRICS METRIC_OF metric_of value_of",
         "family.of_real": "values_of_real",
-        "family.wanted": "Wanted",
+        "family.wanted": "ImageWeights Wanted",
         "grouping": "as_samples caption_rows caption_texts groups_of pairing_of with_places",
         "networks": "Networks with_generated",
         "stored.fields": "Row",

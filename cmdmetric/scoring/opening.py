@@ -95,13 +95,19 @@ def open_sides(
     return opened_f, find_real(opened_l, first), opened_l
 
 
-def find_real(captions: Side | Captions, generated: Side | ImageSet) -> Side | ImageSet:
+def find_real(
+    captions: Side | Captions, generated: Side | ImageSet | None = None
+) -> Side | ImageSet:
     """The real side where none is named: what the captions lead to.
 
     That is the images that the captions name, where they lie beside the captions' file, in its
     folder or below it, or in the same tars or table; else the `coco2014-val` reference where the
     captions are MS-COCO's val2014, or its own. Images that captions name by absolute paths or
     outside that folder are not taken: tools name generated images so.
+
+    Args:
+        captions: The captions.
+        generated: The generated images, which are no real ones; None where they are yet to come.
 
     Raises:
         InputError: There is neither.
@@ -110,10 +116,10 @@ def find_real(captions: Side | Captions, generated: Side | ImageSet) -> Side | I
         if captions.reference:
             return open_image_side(captions.reference)
         raise InputError(f"{captions.source} leads to no real images. {_ADVICE}")
-    if captions.archive and captions.archive != generated.source:
+    if captions.archive and (generated is None or captions.archive != generated.source):
         return open_images(captions.archive)
     beside = _images_beside(captions)
-    if beside and not _are_generated(beside, generated):
+    if beside and (generated is None or not _are_generated(beside, generated)):
         images = open_images(beside)
         images.source = f"the images that {captions.source} names"
         return images

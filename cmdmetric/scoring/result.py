@@ -166,11 +166,12 @@ class CMDScore:
         }
         return {"schema": SCHEMA, **fields, **own}
 
-    def to_flat_dict(self) -> dict[str, Any]:
+    def to_flat_dict(self) -> dict[str, float]:
         """Give the numbers by one name each, for a logger or as a row of a table of many scores.
 
         Beside `cmd` stand `cmd_standard_error`, `cmd_debiased`, `cmd_low` and `cmd_high` where they
-        are known, and so for every number; then `n`, `n_real`, `n_captions` and `signature`.
+        are known, and so for every number; then `n`, `n_real` and `n_captions`. The signature is
+        text, which loggers take elsewhere.
         """
         return self.table.flat()
 

@@ -126,8 +126,13 @@ def test_lists_have_the_names_that_options_take() -> None:
 def test_the_number_alone(example: Path) -> None:
     arguments = ("score", example / "generated", example / "captions.json", "--model", "scenes-toy")
     assert float(call(*arguments, "-b", "-q")) > 0
-    wrong = CliRunner().invoke(main, [*map(str, arguments), "-b", "--format", "json"])
-    assert wrong.exit_code == 2 and "--score-only" in wrong.output
+    for more, told in (
+        (("--format", "json"), "leave out --format json"),
+        (("--cite",), "leave out --cite"),
+        (("--versus", str(example / "real")), "leave out --versus"),
+    ):
+        wrong = CliRunner().invoke(main, [*map(str, arguments), "-b", *more])
+        assert wrong.exit_code == 2 and "--score-only" in wrong.output and told in wrong.output
 
 
 @pytest.mark.usefixtures("remembered_example")

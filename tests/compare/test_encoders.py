@@ -68,6 +68,8 @@ def test_networks_beside_clip_are_encoders_too() -> None:
 def test_what_is_refused() -> None:
     a, b = of("aa", "A", 1), of("bb", "A", 2)
     plain = {**a, "signature": a["signature"].replace("@aa", "")}
+    fewer = {**of("cc", "A", 1), "signature": a["signature"].replace("100@aa", "90@cc")}
+    part = {**of("aa", "B", 3), "signature": of("ff", "B", 3)["signature"]}
     other = {**b, "signature": b["signature"].replace("@beef", "@dead")}
     for scores, message in (
         ([a, b], "2 sets of images under 1 encoders"),
@@ -75,6 +77,9 @@ def test_what_is_refused() -> None:
         ([plain, b], "does not tell which images"),
         ([a, other], "different real images"),
         ([a, of("aa", "A", 7)], "two scores under A"),
+        ([a, fewer, of("aa", "B", 3), of("bb", "B", 4)], "aa/ is of 100 images, cc/ of 90: "),
+        ([a, b, part, of("bb", "B", 4)], r"aa/ is not the same images under A .* as under B"),
+        ([a, b, of("cc", "B", 1), of("dd", "B", 2)], "no two of these encoders"),
     ):
         with pytest.raises(InputError, match=message):
             across_encoders(scores)

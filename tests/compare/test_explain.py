@@ -199,3 +199,20 @@ def test_command(sets: dict[str, Path], cache: Path, tmp_path: Path) -> None:
     absent = run("cmdmetric", "explain", files[0], tmp_path / "none.json")
     assert absent.returncode == 2 and "does not exist" in absent.stderr
     assert "Traceback" not in absent.stderr
+
+
+def test_what_would_not_be_used_is_refused(tmp_path: Path) -> None:
+    a, b = score(8.0), score(9.0)
+    for first, second, told in (
+        (AtHand(captions="c.json", real="photos"), None, "--captions, --real without"),
+        (None, AtHand("samples"), "--generated-b without"),
+        (AtHand(weights="w.pt"), AtHand(model="m"), "--weights, --model-b without"),
+    ):
+        with pytest.raises(InputError, match=told):
+            explain(a, b, first, second)
+    assert explain(a, b, AtHand(protocol="clip")).steps == ()
+    for name, content in (("a", a), ("b", b)):
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+    files = tmp_path / "a.json", tmp_path / "b.json"
+    done = run("cmdmetric", "explain", *files, "--generated-b", tmp_path)
+    assert done.returncode == 2 and "--generated-b without" in done.stderr

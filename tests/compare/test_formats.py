@@ -161,6 +161,19 @@ def test_the_command_writes_every_form(form: str, scores: dict[str, Any], tmp_pa
         assert "8.00" in done.stdout
 
 
+def test_the_ending_of_a_file_says_what_is_in_it(tmp_path: Path) -> None:
+    files = stored(tmp_path, a=score(8.0), b=score(9.0))
+    for ending, form in ((".tex", "latex"), (".csv", "csv"), (".md", "md")):
+        output = tmp_path / f"compared{ending}"
+        done = run("cmdmetric", "compare", *files, "-o", output)
+        assert done.returncode == 0 and "± " in done.stdout, done.stderr
+        printed = run("cmdmetric", "compare", *files, "--format", form, "-o", tmp_path / "x.json")
+        assert output.read_text() == printed.stdout
+        assert json.loads((tmp_path / "x.json").read_text())["models"]
+    refused = run("cmdmetric", "compare", "--encoders", *files, "-o", tmp_path / "x.csv")
+    assert refused.returncode == 2 and "a table or JSON" in refused.stderr
+
+
 @pytest.mark.parametrize("form", ["table", "md", "latex", "csv"])
 def test_the_papers_tables_in_every_form(form: str) -> None:
     done = run("cmdmetric", "published", "--table", "1", "--format", form)

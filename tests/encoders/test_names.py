@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cmdmetric import InputError, cmd
+from cmdmetric.encoders import build_image_network
 from cmdmetric.encoders.weights import find_checkpoint
 from cmdmetric.protocol import get_protocol
 
@@ -47,6 +48,14 @@ def test_missing_weights_are_a_short_list() -> None:
     ):
         assert part in text
     assert max(map(len, text.splitlines())) < 250
+
+
+@pytest.mark.parametrize("network", ["clip-hessel", "clip-cmmd", "dinov2", "resnet10t"])
+def test_missing_weights_of_an_image_model_name_their_option(network: str) -> None:
+    with pytest.raises(InputError, match="are not at hand") as told:
+        _ = build_image_network(network, None, None, device="cpu", batch_size=2).sha256
+    assert "--image-weights FILE" in str(told.value)
+    assert " --weights" not in str(told.value) and "scenes-toy" not in str(told.value)
 
 
 def test_swapped_arguments_are_told(example: Path) -> None:

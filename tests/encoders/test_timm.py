@@ -21,7 +21,7 @@ from cmdmetric.files import sha256_of
 from cmdmetric.metrics import Moments, frechet_distance
 from cmdmetric.metrics.mind import mind
 from cmdmetric.scenes import draw_scene
-from cmdmetric.scoring import citations
+from cmdmetric.scoring import Wanted, citations
 from tests.support.commands import run
 
 #: Of stand-ins for DINOv2: columns, blocks, heads.
@@ -319,6 +319,42 @@ def test_names(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be called 'dinov2'"):
         network_name(tmp_path / "dinov2")
     assert network_name("dinov2") == "dinov2" and network_name("a/b.c") == "a_b.c"
+
+
+def test_a_folder_and_a_name_of_timms_are_told_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("resnet10t", "resnet10t.c3_in1k", "resnet10t.mine", "mine"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path)
+    both = r"resnet10t: a folder .* \./resnet10t is the folder, resnet10t\.c3_in1k is timm's"
+    with pytest.raises(InputError, match=both):
+        network_name("resnet10t")
+    with pytest.raises(InputError, match=r"\./resnet10t\.c3_in1k is the folder$"):
+        network_name("resnet10t.c3_in1k")
+    for folder in ("./resnet10t", "resnet10t/", Path("resnet10t"), tmp_path / "resnet10t"):
+        assert network_name(folder) == "resnet10t"
+    assert [network_name(name) for name in ("resnet10t.mine", "mine", "resnet18")] == [
+        "resnet10t.mine", "mine", "resnet18",
+    ]  # fmt: skip
+
+
+def test_two_models_of_one_name_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name / "net").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="a/net and b/net would both be called 'net'"):
+        Wanted.of("", image_model=["a/net", "b/net"])
+    once = Wanted.of("", image_model=["a/net", "./a/net", tmp_path / "a" / "net"])
+    assert list(once.models) == ["net"] and len(once.metrics) == 5
+
+
+@pytest.mark.parametrize("given", [3, None, [3], ["resnet50", None]])
+def test_what_is_no_image_model_is_told(given: Any) -> None:
+    with pytest.raises(InputError, match=r"image_model is .*: it takes a name"):
+        Wanted.of("", image_model=given)
 
 
 @pytest.fixture(scope="module")

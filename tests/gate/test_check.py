@@ -206,6 +206,8 @@ def test_bounds(bound: str, holds: bool) -> None:
     ("bound", "message"),
     [
         ("cmdd<=9", "there is cmd"),
+        ("nosuch>=0.7", "there is cmd, itdis, dis_fr, dis_fl, dis_rl, n, "),
+        ("shcema<=9", "there is cmd, itdis"),
         ("n_real<=9", "not known for this score"),
         ("model<=9", "no number 'model'"),
         ("uncertainty.cmd.debiased<9", "no number"),

@@ -131,6 +131,12 @@ def test_other_captions(name: str, content: Any, message: str) -> None:
         prompts(name, content)
 
 
+def test_a_set_is_json(tmp_path: Path) -> None:
+    done = run("cmdmetric", "prompts", NAME, tmp_path / "any.json", "-o", tmp_path / "p.csv")
+    assert done.returncode == 2 and "name a .json file" in done.stderr
+    assert not (tmp_path / "p.csv").exists()
+
+
 def test_they_are_listed() -> None:
     done = run("cmdmetric", "list", "prompts")
     assert done.returncode == 0

@@ -19,7 +19,7 @@ from cmdmetric.encoders.clip import Encoder
 from cmdmetric.encoders.preprocess import to_pixels
 from cmdmetric.protocol import CMMD, HESSEL
 from cmdmetric.scenes import draw_scene
-from cmdmetric.scoring import citations
+from cmdmetric.scoring import Wanted, citations
 from cmdmetric.scoring.family.catalogue import metrics_named
 
 N, SIDE = 24, 32
@@ -187,6 +187,33 @@ def test_what_has_no_text_has_no_published_clipscore(encoder: Encoder, small: An
     rows = f.astype(np.float32)
     with pytest.raises(InputError, match="it takes captions as text"):
         cmd(rows, rows, rows + 1, metrics="clipscore:hessel", encoder=encoder)
+
+
+def test_both_presets_take_their_files(
+    folders: tuple[Path, Path], encoder: Encoder, small: Any, tiny_clip: Path, tmp_path: Path
+) -> None:
+    both, found = "clipscore:hessel,cmmd:published", tiny_clip / "open_clip_model.safetensors"
+    file = tmp_path / "by=hand.safetensors"
+    file.write_bytes(found.read_bytes())
+    for given in (
+        {"clip-hessel": file, "cmmd:published": file},
+        [f"clipscore:hessel={file}", f"clip-cmmd={file}"],
+    ):
+        assert set(Wanted.of(both, image_weights=given).weights.items()) == {
+            ("clip-hessel", file if isinstance(given, dict) else str(file)),
+            ("clip-cmmd", file if isinstance(given, dict) else str(file)),
+        }
+    (alone,) = Wanted.of("clipscore:hessel", image_weights=str(file)).weights.items()
+    assert alone == ("clip-hessel", str(file))  # a file may have the sign in its name
+    score = scored(folders, encoder, both, image_weights=given)
+    assert set(score.metrics) >= {"clipscore_hessel", "cmmd_published"}
+    for wrong, message in (
+        (file, r"2 such models are wanted: name .* clip-hessel=FILE; .* clip-cmmd \(cmmd:pub"),
+        ([f"clip-cmmd={file}", f"cmmd:published={file}"], "clip-cmmd was given two files"),
+        ({"dinov2": file}, "none called 'dinov2' is wanted; there is clip-hessel"),
+    ):
+        with pytest.raises(InputError, match=message):
+            Wanted.of(both, image_weights=wrong)
 
 
 def test_names_of_other_tools_and_what_all_is_without() -> None:

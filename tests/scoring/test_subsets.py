@@ -168,7 +168,8 @@ def test_numbers_of_others_are_joined_with_the_part(
         ({"num": 1}, "at least 2 images"),
         ({"seed": 3}, "a seed was given without a number"),
         ({"num": N + 1}, f"num is {N + 1}, and {N} of the {N} images"),
-        ({"num": True}, "at least 2 images"),
+        ({"num": True}, "num is True, it must be a whole number"),
+        ({"num": 2.5}, "num is 2.5, it must be a whole number"),
     ],
 )
 def test_what_cannot_be_drawn(

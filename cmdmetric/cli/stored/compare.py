@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import PurePath
 
 import click
 
@@ -12,6 +13,8 @@ from cmdmetric.terminal import as_json, tell, width_of
 
 #: How a comparison is printed.
 FORMS = ("table", "json", "csv", "md", "latex")
+#: By its ending, how a file is written where that is not as JSON.
+ENDINGS = {".csv": "csv", ".md": "md", ".tex": "latex"}
 
 
 @click.command(
@@ -28,7 +31,7 @@ Examples:
               show_default=True, help="What goes to stdout.")  # fmt: skip
 @click.option("--short", is_flag=True, help="Print signatures in their short form.")
 @click.option("-o", "--output", metavar="FILE", shell_complete=completion.paths,
-              help="Write the JSON result to a file as well.")  # fmt: skip
+              help="Write the result to a file as well: JSON, or .csv, .md, .tex.")  # fmt: skip
 @click.option("--report", metavar="FILE", shell_complete=completion.paths,
               help="Write a self-contained HTML report.")  # fmt: skip
 @click.option("--encoders", is_flag=True,
@@ -52,8 +55,9 @@ def compare(
     from cmdmetric.compare import across_encoders, compare as compare_files, to_csv, to_grid
 
     check_writable(output)
+    written = ENDINGS.get(PurePath(output or "").suffix.lower(), "json")
     if encoders:
-        if report or short or form not in ("table", "json"):
+        if report or short or form not in ("table", "json") or written != "json":
             raise click.UsageError("--encoders gives a table or JSON, and no report")
         across = across_encoders(files)
         give(across.to_dict(), across.lines(), form, output)
@@ -69,12 +73,15 @@ def compare(
         from cmdmetric.report import write_compare_report
 
         write_compare_report(result, report, title=title)
-    if form in ("table", "json"):
-        lines = result.lines(width_of(sys.stdout), short=short)
-        give(result.to_dict(), lines, form, output)
-        return
+    content = result.to_dict()
+    forms = {
+        "csv": lambda: to_csv(result),
+        "md": lambda: to_grid(result).to_markdown(),
+        "latex": lambda: to_grid(result).to_latex(),
+    }
     if output:
-        write(output, as_json(result.to_dict()) + "\n")
-    grid = to_grid(result)
-    forms = {"csv": lambda: to_csv(result), "md": grid.to_markdown, "latex": grid.to_latex}
-    print(forms[form](), end="")
+        write(output, forms[written]() if written in forms else as_json(content) + "\n")
+    if form in forms:
+        print(forms[form](), end="")
+    else:
+        give(content, result.lines(width_of(sys.stdout), short=short), form)

@@ -38,7 +38,9 @@ class Subset:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if type(self.num) is not int or self.num < 2:
+        if type(self.num) is not int:
+            raise InputError(f"num is {self.num!r}, it must be a whole number")
+        if self.num < 2:
             raise InputError(f"num is {self.num!r}: a score needs at least 2 images")
         if type(self.seed) is not int:
             raise InputError(f"seed is {self.seed!r}, it must be a whole number")

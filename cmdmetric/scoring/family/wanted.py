@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
 from cmdmetric.encoders import network_name
 from cmdmetric.errors import InputError
+from cmdmetric.files import named_path
 from cmdmetric.inputs import ImageScores, Subset, read_image_scores
 from cmdmetric.scoring.family.catalogue import metrics_named
 from cmdmetric.scoring.family.inception import INCEPTION
@@ -15,6 +17,10 @@ from cmdmetric.scoring.family.metric import Better, Metric
 from cmdmetric.scoring.family.of_network import metrics_of
 from cmdmetric.scoring.family.scores import directions, refuse_taken_names
 from cmdmetric.scoring.side import Source
+
+#: The weights of networks beside CMD's encoder: a file where there is but one such network, texts
+#: NAME=FILE, or a mapping of names to files.
+ImageWeights: TypeAlias = "str | Path | Sequence[str | Path] | Mapping[str, str | Path] | None"
 
 
 @dataclass(frozen=True)
@@ -57,7 +63,7 @@ class Wanted:
         inception_real: Source | None = None,
         *,
         image_model: str | Path | Sequence[str | Path] = (),
-        image_weights: str | Path | None = None,
+        image_weights: ImageWeights = None,
         by: str | Path | None = None,
         train: Source | None = None,
         scores: Sequence[Source] = (),
@@ -77,7 +83,8 @@ class Wanted:
                 in pytorch-fid's format.
             image_model: Image networks whose Fréchet distance, KID, MIND, precision to coverage and
                 Vendi score are wanted: "dinov2", names of timm's list, or folders in timm's format.
-            image_weights: The file of the weights of such a network, where there is but one.
+            image_weights: The file of the weights of such a network; of several a mapping of their
+                names, or of metrics', to files, or texts as in "clip-hessel=FILE".
             by: A field of the captions' records, "caption-length", or a file of columns id, label.
             train: The training images, in any form that images take.
             scores: For each generator the numbers of its images that others have computed: a file,
@@ -95,8 +102,7 @@ class Wanted:
         """
         found, lenient = metrics_named(metrics)
         weights = {} if inception_weights is None else {"inception": inception_weights}
-        named = (image_model,) if isinstance(image_model, (str, Path)) else tuple(image_model)
-        models = {network_name(model): model for model in named}
+        models = _image_models(image_model)
         known = {metric.name for metric in found}
         of_models = [metric for name in models for metric in metrics_of(name)]
         found = (*found, *(metric for metric in of_models if metric.name not in known))
@@ -107,8 +113,7 @@ class Wanted:
                 f"{option} was given, and no metric of Inception is wanted: name one, as in "
                 "--metrics fid"
             )
-        if image_weights is not None:
-            weights |= dict.fromkeys(_only_image_model(found), image_weights)
+        weights |= _image_weights(image_weights, found, models)
         better = directions(score_columns)
         if better and not scores:
             raise InputError("columns of scores were named, and no scores were given (--scores)")
@@ -119,17 +124,89 @@ class Wanted:
         return cls(found, lenient, weights, real, by, train, tables, better, each, models, subset)
 
 
-def _only_image_model(metrics: tuple[Metric, ...]) -> set[str]:
-    """The one network of timm that metrics are made with.
+def _image_models(given: str | Path | Sequence[str | Path]) -> dict[str, str | Path]:
+    """What the user calls the image networks, by their names in results.
 
     Raises:
-        InputError: There is none, or several.
+        InputError: One is neither a name nor a folder, or two would have one name.
     """
-    found = {metric.network for metric in metrics if metric.network is not None} - {INCEPTION}
-    if len(found) != 1:
-        raise InputError(
-            "weights of an image model were given (--image-weights), and "
-            + (f"{len(found)} such models are wanted" if found else "none is wanted")
-            + ": they are of one --image-model, or of a metric such as fd_dinov2"
-        )
+    named: tuple[object, ...] = (given,)
+    if isinstance(given, Iterable) and not isinstance(given, str):
+        named = tuple(given)
+    models: dict[str, str | Path] = {}
+    for model in named:
+        if not isinstance(model, (str, Path)):
+            raise InputError(
+                f"image_model is {given!r}: it takes a name such as 'resnet50', a folder, or a "
+                "list of these"
+            )
+        before = models.setdefault(name := network_name(model), model)
+        if named_path(before).resolve() != named_path(model).resolve():
+            raise InputError(
+                f"{before} and {model} would both be called {name!r} in results: rename the folder "
+                "of one, or score with one after the other"
+            )
+    return models
+
+
+def _image_weights(
+    given: ImageWeights, metrics: Sequence[Metric], models: Mapping[str, str | Path]
+) -> dict[str, str | Path]:
+    """The files of weights, by the networks that they are of.
+
+    Args:
+        given: What the user gives.
+        metrics: The metrics that are wanted, of which some need networks.
+        models: What the user calls the image networks, by their names in results.
+
+    Raises:
+        InputError: It is not said which network a file is of, or none of such a name is wanted.
+    """
+    if given is None:
+        return {}
+    if isinstance(given, Mapping):
+        pairs = list(given.items())
+    else:
+        files = (given,) if isinstance(given, (str, Path)) else given
+        pairs = [_named_file(file) for file in files]
+    #: By each network a metric that needs it, by which users know it.
+    networks: dict[str, str] = {}
+    network_of = {str(model): name for name, model in models.items()}
+    for metric in metrics:
+        if metric.network is not None and metric.network != INCEPTION:
+            networks.setdefault(metric.network, metric.name)
+            network_of |= dict.fromkeys((metric.name, metric.network), metric.network)
+    found: dict[str, str | Path] = {}
+    for name, file in pairs:
+        network = network_of.get(name)
+        if not name and len(networks) == 1:
+            (network,) = networks
+        if network is None:
+            raise InputError(_which_network(name, networks))
+        if network in found:
+            raise InputError(f"{network} was given two files of weights: {found[network]}, {file}")
+        found[network] = file
     return found
+
+
+def _named_file(given: str | Path) -> tuple[str, str | Path]:
+    """Read NAME=FILE; without a name it is a file."""
+    if not isinstance(given, str) or "=" not in given or named_path(given).is_file():
+        return "", given
+    name, _, file = given.partition("=")
+    return name, file
+
+
+def _which_network(name: str, networks: Mapping[str, str]) -> str:
+    """Say how it is told which network a file of weights is of."""
+    there = ", ".join(f"{network} ({metric})" for network, metric in networks.items())
+    if not networks:
+        wanted = "none is wanted: they are of an --image-model, or of a metric such as fd_dinov2"
+    elif name:
+        wanted = f"none called {name!r} is wanted; there is {there}"
+    else:
+        wanted = (
+            f"{len(networks)} such models are wanted: name the one that a file is of, as in "
+            f"--image-weights {next(iter(networks))}=FILE; there is {there}"
+        )
+    return f"weights of an image model were given (--image-weights), and {wanted}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 #: The standard error of a number is given with so many digits, and the number to the same place.
 DIGITS = 2
@@ -52,9 +51,9 @@ class Table:
     #: Why there is no debiased value; None where there is one, or no error bar at all.
     withheld: str | None
 
-    def flat(self) -> dict[str, Any]:
-        """The numbers by one name each, counts and signature beside them."""
-        found: dict[str, Any] = {}
+    def flat(self) -> dict[str, float]:
+        """The numbers by one name each, and the counts: what is known of them."""
+        found: dict[str, float] = {}
         for row in (*self.rows, *self.family):
             found[row.name] = row.value
             for key in ("standard_error", "debiased", "low", "high"):
@@ -62,7 +61,7 @@ class Table:
                 if value is not None:
                     found[f"{row.name}_{key}"] = value
         counts = dict(zip(("n", "n_real", "n_captions"), self.counts, strict=True))
-        return {**found, **counts, "signature": self.signature}
+        return {**found, **{name: count for name, count in counts.items() if count is not None}}
 
 
 def decimals(error: float | None) -> int:
