@@ -71,7 +71,8 @@ def why_dependent(samples: Mapping[str, Sample]) -> str | None:
                 "same as others of it, which are therefore no independent draws"
             )
     if "f" in sets and "r" in sets:
-        same, n = _repeated(sets["f"], sets["r"]), len(sets["f"].features)
+        # A copy of the real image of its own caption is one too.
+        same, n = _repeated(sets["f"], sets["r"], apart=False), len(sets["f"].features)
         if same > _REPEATED * n:
             return (
                 f"{same:,} of {n:,} generated images {COPIED}, so that the two sides are no "
@@ -102,8 +103,8 @@ class _Projected(NamedTuple):
         return cls(features, units, along)
 
 
-def _repeated(x: _Projected, y: _Projected) -> int:
-    """How many of the samples x are the same as one of y of another draw.
+def _repeated(x: _Projected, y: _Projected, *, apart: bool = True) -> int:
+    """How many of the samples x are the same as one of y, of another draw or of any.
 
     Samples that are the same are beside each other in the order of any one number of theirs: here
     of their length along a random direction. A second direction leaves hardly any but these, and
@@ -126,7 +127,8 @@ def _repeated(x: _Projected, y: _Projected) -> int:
     for _ in range(_OTHERS):
         there = order[start[left]]
         beside = np.abs(y.along[there, 1] - x.along[left, 1]) <= near[1]
-        beside &= y.units[there] != x.units[left]
+        if apart:
+            beside &= y.units[there] != x.units[left]
         one, two = left[beside], there[beside]
         blocks = [(one[rows], two[rows]) for (rows,) in slices(len(one))]
         found = blockwise(are_same, blocks, x.features, y.features)

@@ -226,6 +226,11 @@ def test_repeated_samples_have_no_interval(share: float) -> None:
     for own, words in ((repeated, "same as others"), (copied, "very features of a real one")):
         withheld = uncertainty(**own).withheld
         assert (withheld is None) if not share else words in withheld
+    # The copy of the real image of its own caption is a copy.
+    with_own = {**sides, "r": np.concatenate([some, sides["r"][len(some) :]])}
+    told = {n: Sample(with_own[n], np.arange(len(with_own[n]))) for n in ("f", "r")}
+    withheld = uncertainty(told["f"], told["r"], sides["l"]).withheld
+    assert (withheld is None) if not share else "very features of a real one" in withheld
 
 
 def test_an_interval_is_never_a_point() -> None:
