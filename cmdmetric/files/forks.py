@@ -33,12 +33,14 @@ def forks_for(items: int) -> int:
     """How many forks should work on so many items; 0 where threads do better, or must do it.
 
     macOS and Windows have none that are safe, and a process that is itself one of a pool may have
-    none. Each has one of the cores that this process may use.
+    none. Each has one of the cores that this process may use; where torchrun has started several
+    processes on a machine, these share them.
     """
     if sys.platform != "linux" or items < WORTH_FORKS:
         return 0
-    cores = len(os.sched_getaffinity(0))
-    alone = cores == 1 or multiprocessing.current_process().daemon
+    started = os.environ.get("LOCAL_WORLD_SIZE", "1")
+    cores = len(os.sched_getaffinity(0)) // (max(1, int(started)) if started.isdecimal() else 1)
+    alone = cores < 2 or multiprocessing.current_process().daemon
     return 0 if alone else min(cores, _MOST)
 
 

@@ -116,6 +116,8 @@ def test_a_fork_that_is_killed_is_told() -> None:
 def test_where_there_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)))
     assert forks_for(forks.WORTH_FORKS) == 16 and forks_for(forks.WORTH_FORKS - 1) == 0
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "8")
+    assert forks_for(10**6) == 8
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
     assert forks_for(10**6) == 0
 
@@ -123,6 +125,7 @@ def test_where_there_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
         raise OSError(12, "Cannot allocate memory")
 
     monkeypatch.setattr(os, "fork", no_memory)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
     assert forked(range(100), str, 2) is None
 
 
