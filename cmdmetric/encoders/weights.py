@@ -10,6 +10,7 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -121,6 +122,17 @@ class Checkpoint:
         return _is_torchscript(self.file)
 
 
+def _refuse_two_meanings(model: str) -> None:
+    """Raise InputError for a name of ours or of open_clip's that a folder has as well."""
+    if not named_path(model).is_dir():
+        return
+    library = find_spec("open_clip")  # a list of files: the library itself takes seconds to import
+    configs = Path((library and library.origin) or "").parent / "model_configs"
+    if model in BUNDLED or (configs / f"{model.partition('/')[0]}.json").is_file():
+        whose = "a bundled encoder" if model in BUNDLED else "an encoder of open_clip's list"
+        raise InputError(f"{model}: a folder is called so, and {whose}: ./{model} is the folder")
+
+
 def find_checkpoint(
     model: str | Path | Checkpoint | None,
     weights: str | Path | None = None,
@@ -137,13 +149,15 @@ def find_checkpoint(
     Folders are looked up without importing torch.
 
     Raises:
-        InputError: The name is unknown or the weights cannot be had.
+        InputError: The name is unknown, a folder is called by it too, or the weights cannot be had.
     """
     if isinstance(model, Checkpoint):
         return model
     name = name_of(model)
     if weights is not None and not (weights := named_path(weights)).is_file():
         raise InputError(f"{weights}: no such weights file")
+    if isinstance(model, str):
+        _refuse_two_meanings(model)
     folder = BUNDLED.get(name) or named_path(name)
     if folder.is_dir():
         return _from_folder(folder, weights, digest)

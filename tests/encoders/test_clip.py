@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 
 from cmdmetric import Encoder, InputError, Protocol
 from cmdmetric.encoders import device
-from cmdmetric.encoders.names import DEFAULT_MODEL
+from cmdmetric.encoders.names import BUNDLED, DEFAULT_MODEL
 from cmdmetric.encoders.preprocess import to_pixels
 from cmdmetric.encoders.weights import find_checkpoint, tell_of_hub_parts
 from cmdmetric.files import no_downloads
@@ -177,6 +177,19 @@ def test_weights_that_are_not_finite(tiny_clip: Path, tmp_path: Path) -> None:
 def test_unknown_models(model: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         find_checkpoint(model)
+
+
+@pytest.mark.parametrize("name", ["scenes-toy", "ViT-B-32", "ViT-B-32/openai"])
+def test_a_name_that_a_folder_has_as_well(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(BUNDLED["scenes-toy"], tmp_path / name)
+    with pytest.raises(InputError, match=rf"a folder is called so, and .* \./{name} is the folder"):
+        find_checkpoint(name)
+    assert find_checkpoint(f"./{name}").sha256 == find_checkpoint(Path(name)).sha256
+    (tmp_path / name).rename(tmp_path / "mine")
+    assert find_checkpoint("mine").file.parent.samefile(tmp_path / "mine")
 
 
 def test_folder_without_a_model(tmp_path: Path) -> None:
