@@ -56,16 +56,18 @@ def _marks(result: Comparison, name: str, values: Sequence[Value | None]) -> lis
     if way is None or len(there) < 2:
         return marks
     if name == "cmd":
-        best = 0
+        equal = [0]
     else:
         signed = {i: value.value for i, value in enumerate(values) if value is not None}
-        best = (min if way == "lower" else max)(signed, key=signed.__getitem__)
-    marks[best] = "best"
-    p_values = _p_values(result, name, best, [place for place in there if place != best])
-    for place in there:
-        if place != best:
-            p = p_values.get(place)
-            marks[place] = "unknown" if p is None else "tied" if p >= SIGNIFICANT else ""
+        top = (min if way == "lower" else max)(signed.values())
+        equal = [place for place, value in signed.items() if value == top]
+    others = [place for place in there if place not in equal]
+    p_values = _p_values(result, name, equal[0], others)
+    for place in equal:
+        marks[place] = "best"
+    for place in others:
+        p = p_values.get(place)
+        marks[place] = "unknown" if p is None else "tied" if p >= SIGNIFICANT else ""
     return marks
 
 

@@ -77,6 +77,15 @@ def test_without_errors_nothing_is_called_equal(scores: dict[str, Any]) -> None:
     assert "not known" in to_grid(compare(scores)).to_markdown()
 
 
+def test_all_that_have_the_best_number_are_the_best(scores: dict[str, Any]) -> None:
+    """As a precision of 1, of which nothing tells an error."""
+    for name, value in (("a", 1.0), ("b", 0.9), ("c", 1.0)):
+        scores[name]["metrics"] = {
+            "precision": {"value": value, "standard_error": None, "better": "higher"}
+        }
+    assert marks_of(compare(scores))["precision"] == ["best", "unknown", "best"]
+
+
 def test_unequal_numbers_of_images_are_ranked_by_the_debiased_value(scores: dict[str, Any]) -> None:
     scores["b"] |= {"n": 900, "draws": 900, "paired": 900}
     scores["b"]["uncertainty"]["cmd"]["debiased"] = 2.0
