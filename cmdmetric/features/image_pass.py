@@ -32,6 +32,10 @@ from cmdmetric.progress import Tally, tally_of
 KEYS = 4096
 #: Files of unknown content that are read before all others: one of them tells a copied folder.
 PROBED = 64
+#: Bytes of an image's pixels that one process hands to another sooner than it prepares them.
+HANDED_OVER = 1 << 19
+#: Images of which the first that can be decoded tells how large they are.
+TRIED = 8
 #: Images of unequal sizes that wait for others of theirs, in batches.
 WAITING = 8
 
@@ -229,7 +233,7 @@ class ImagePass:
             partial(self._prepare, ways),
             4 * batch,
             self._images.source,
-            processes=forks_for(self._files_left(ways)),
+            processes=self._forks(ways),
         )
         with losses_told():
             while some := list(islice(found, batch)):
@@ -265,12 +269,23 @@ class ImagePass:
                 if pixels is not None and not way.filled[position]:
                     way.add(position, made.digest, pixels)
 
-    def _files_left(self, ways: Sequence[_Way]) -> int:
-        """How many images a network lacks; 0 where some of the set are in no file of their own."""
+    def _forks(self, ways: Sequence[_Way]) -> int:
+        """How many forks should prepare what is left; 0 where threads should.
+
+        Archives are read by one process, and what takes longer to be handed over than a thread
+        waits for Python should not be handed over: the first image that can be decoded tells.
+        """
         files = self._images.files
         if files is None or not all(file and not file[1] for file in files):
             return 0
-        return len(self._digests) - self._done(ways)
+        forks = forks_for(len(self._digests) - self._done(ways))
+        if not forks:
+            return 0
+        for entry in islice(self._left(ways), TRIED):
+            with contextlib.suppress(Exception):  # which will be told with the others
+                pixels = self._prepare(ways, *entry).pixels
+                return forks if sum(x.nbytes for x in pixels if x is not None) <= HANDED_OVER else 0
+        return 0
 
     def _left(self, ways: Sequence[_Way]) -> Iterator[tuple[int, ImageItem]]:
         """The images that a network lacks, with their positions."""

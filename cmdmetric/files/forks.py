@@ -19,8 +19,10 @@ from cmdmetric.errors import InputError
 S = TypeVar("S")
 T = TypeVar("T")
 
-#: Items that a process works on before it hands them over, and such runs that wait of each process.
-RUN, WAITING = 16, 2
+#: The most items that a process works on before it hands them over, and that all are at work on.
+RUN, AT_WORK = 16, 64
+#: Such runs that wait of each process.
+WAITING = 2
 #: Fewer items than this are done before processes have paid for their start.
 WORTH_FORKS = 1000
 #: With more processes than this the one that takes what they have made is the slowest.
@@ -65,8 +67,13 @@ def forked(
         def __iter__(self) -> Iterator[list[T]]:
             this = get_worker_info()
             assert this is not None
-            for run in islice(_runs(items), this.id, None, this.num_workers):
+            for run in islice(runs(), this.id, None, this.num_workers):
                 yield [work(item) for item in run]
+
+    def runs() -> Iterator[list[S]]:
+        rest = iter(items)
+        while run := list(islice(rest, max(1, min(RUN, AT_WORK // processes)))):
+            yield run
 
     loader = DataLoader(
         Made(),
@@ -89,8 +96,8 @@ def forked(
             return None
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    runs = zip(_runs(items), made, strict=True)
-    return (pair for run, of_run in runs for pair in zip(run, of_run, strict=True))
+    both = zip(runs(), made, strict=True)
+    return (pair for run, of_run in both for pair in zip(run, of_run, strict=True))
 
 
 @contextlib.contextmanager
@@ -105,12 +112,6 @@ def losses_told() -> Iterator[None]:
             "a process that decodes images was killed: memory may have run out, or an image made "
             "its decoder crash. With one core, as under `taskset -c 0`, there are no such processes"
         ) from None
-
-
-def _runs(items: Iterable[S]) -> Iterator[list[S]]:
-    rest = iter(items)
-    while run := list(islice(rest, RUN)):
-        yield run
 
 
 def _as_it_is(made: T) -> T:

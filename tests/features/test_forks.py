@@ -82,6 +82,14 @@ def test_forks_find_what_threads_find(
     np.testing.assert_array_equal(again.features[0], by_forks.features[0])
 
 
+def test_large_pixels_are_not_handed_over(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forks, "WORTH_FORKS", 10)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2})
+    monkeypatch.setattr("cmdmetric.features.image_pass.HANDED_OVER", 6)
+    (folder / "000.png").write_bytes(b"no image")
+    assert set(map(tuple, passed(folder).features[0][:, 3:])) == {_own()}
+
+
 def _own() -> tuple[float, ...]:
     return tuple(map(float, os.getpid().to_bytes(4, "big")))
 
