@@ -6,7 +6,6 @@ import contextlib
 import sys
 from typing import Protocol
 
-from tqdm.auto import tqdm
 from tqdm.std import tqdm as Bar
 
 from cmdmetric.terminal import counted, one_line, shown, tell
@@ -50,11 +49,18 @@ def progress_bar(what: str, total: int | None, unit: str, *, wanted: bool) -> Ba
     drawn = wanted and watched()
     if wanted and not drawn:
         tell(shown(what) if total is None else f"{shown(what)}: {counted(total, unit)}")
-    return tqdm(
+    return (_bar_of_place() if drawn else Bar)(
         total=total, desc=shown(what, _WHAT), unit=unit, disable=not drawn, mininterval=0.5
     )  # fmt: skip
 
 
+def _bar_of_place() -> type[Bar]:
+    """In a notebook its own; it brings asyncio, which a quiet command has no use for."""
+    from tqdm.auto import tqdm
+
+    return tqdm
+
+
 def announce(message: str) -> None:
     """A line on stderr at once, above bars that are drawn."""
-    tqdm.write(one_line(message), file=sys.stderr)
+    Bar.write(one_line(message), file=sys.stderr)

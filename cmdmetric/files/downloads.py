@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import http.client
 import os
 import sys
 import tempfile
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextvars import ContextVar
 from pathlib import Path
-
-from tqdm.auto import tqdm
 
 from cmdmetric.errors import InputError
 from cmdmetric.files.paths import expanded
@@ -79,6 +74,13 @@ def download(url: str, target: Path, sha256: str, what: str) -> Path:
     Raises:
         InputError: The network does not answer, the disk is full or the content differs.
     """
+    # Here, since hardly a run downloads, and these bring all of HTTP and asyncio.
+    import http.client
+    import urllib.error
+    import urllib.request
+
+    from tqdm.auto import tqdm
+
     if not url.startswith("https://"):
         raise InputError(f"{url}: only https:// is downloaded from")
     if reason := forbidden():

@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable
 from typing import IO, Any, TypeVar
 from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from cmdmetric.errors import InputError
 from cmdmetric.files.paths import natural_key
@@ -25,7 +24,11 @@ class RemoteError(InputError):
 
 def local(name: str) -> str:
     """A path: a file:// URL is one, everything else stays as it is."""
-    return url2pathname(urlsplit(name).path) if name.lower().startswith("file://") else name
+    if not name.lower().startswith("file://"):
+        return name
+    from urllib.request import url2pathname  # it brings all of HTTP
+
+    return url2pathname(urlsplit(name).path)
 
 
 def is_url(name: str | os.PathLike[str]) -> bool:
