@@ -6,6 +6,8 @@ from functools import lru_cache
 
 #: Those that a message lists.
 USUAL_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif")
+#: Images to every Pillow that is used: that is known without importing all of its plugins.
+_SURE = (".png", ".jpg", ".jpeg")
 #: Image endings that are taken off a name to compare it with another: a name such as "scene.v2"
 #: has none. Which files are decoded is what `decoded_endings` says.
 IMAGE_ENDINGS = frozenset(
@@ -48,7 +50,8 @@ def _endings_to_compare() -> tuple[str, ...]:
 
 def is_image_name(name: str) -> bool:
     """Whether a file of this relative name counts as an image: by its ending, and not hidden."""
-    if not name.lower().endswith(_endings_to_compare()):
+    lower = name.lower()
+    if not (lower.endswith(_SURE) or lower.endswith(_endings_to_compare())):
         return False
     if "/" not in name and "\\" not in name:
         return name[0] != "."
