@@ -25,7 +25,7 @@ from cmdmetric.files import cache_folder, expanded, named_path
 from cmdmetric.terminal import tell
 
 #: Part of every key: to be raised when a change of this code changes features.
-GENERATION = 1
+GENERATION = 2
 #: Features in a block: what is read at once, and lost at once where it is damaged.
 BLOCK = 1024
 #: A process that is killed loses what it computed in this time, in seconds.
@@ -46,7 +46,7 @@ class Space:
     """Everything but the content that decides on a feature; each has its own keys.
 
     >>> Space("an example", encoder="0d9f").key(bytes(32)).hex()
-    '23e80f1b2e3faba85b2f63bddeb92b69'
+    '0a9337010fcdb94a01df44cd5ed13d0e'
     """
 
     def __init__(self, label: str, **fields: Any) -> None:

@@ -24,7 +24,7 @@ from cmdmetric.encoders.device import (
     has_bfloat16,
 )
 from cmdmetric.encoders.tokens import WordByWord, are_cut, cut_words
-from cmdmetric.encoders.towers import encode_image, encode_text, reading_order
+from cmdmetric.encoders.towers import encode_image, encode_text, fold_quick_gelu, reading_order
 from cmdmetric.encoders.weights import Checkpoint, Dtype, find_checkpoint, tell_of_hub_parts
 from cmdmetric.errors import InputError
 from cmdmetric.metrics import Provenance
@@ -86,7 +86,9 @@ class Encoder:
         self.checkpoint = find_checkpoint(model, weights)
         tell_of_hub_parts(self.checkpoint)
         self._model = build_network(self.checkpoint)
-        self._model.eval().requires_grad_(False).to(self.device, DTYPES[dtype])
+        self._model.eval().requires_grad_(False)
+        fold_quick_gelu(self._model)
+        self._model.to(self.device, DTYPES[dtype])
         self._tokenizer: Any = open_tokenizer(self.checkpoint)
         self._words = WordByWord(self._tokenizer)
         self._context_length = int(self._model.context_length)
