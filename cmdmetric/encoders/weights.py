@@ -127,10 +127,15 @@ def _refuse_two_meanings(model: str) -> None:
     if not named_path(model).is_dir():
         return
     library = find_spec("open_clip")  # a list of files: the library itself takes seconds to import
-    configs = Path((library and library.origin) or "").parent / "model_configs"
-    if model in BUNDLED or (configs / f"{model.partition('/')[0]}.json").is_file():
-        whose = "a bundled encoder" if model in BUNDLED else "an encoder of open_clip's list"
-        raise InputError(f"{model}: a folder is called so, and {whose}: ./{model} is the folder")
+    assert library is not None and library.origin is not None
+    config = Path(library.origin).parent / "model_configs" / f"{model.partition('/')[0]}.json"
+    if model in BUNDLED:
+        whose = "a bundled encoder"
+    elif config.is_file():
+        whose = "an encoder of open_clip's list"
+    else:
+        return
+    raise InputError(f"{model}: a folder is called so, and {whose}: ./{model} is the folder")
 
 
 def find_checkpoint(

@@ -85,7 +85,7 @@ class ImagePass:
         """Looks up which files are as they were; nothing is read."""
         self._images = images
         self._cache = cache
-        self._files = None if cache is None else images.files
+        self._files = images.files
         #: By position: the content's sha256 where it is known.
         self._digests: list[bytes | None] = [None] * (images.count or 0)
         self._names: list[str] = list(images.names or ())
@@ -256,10 +256,9 @@ class ImagePass:
                 continue
             seen.append((position, made))
             self._digests[position] = made.digest
-            if self._cache is not None and self._files is not None and made.digest is not None:
-                file = self._files[position]
-                if file is not None:
-                    self._cache.digests.note(file, made.stamp, made.digest)
+            file = self._files[position] if self._files else None
+            if self._cache is not None and file is not None and made.digest is not None:
+                self._cache.digests.note(file, made.stamp, made.digest)
         if self._failures and on_error == "raise":
             return  # only look for further failures
         for number, way in enumerate(ways):
@@ -275,8 +274,7 @@ class ImagePass:
         Archives are read by one process, and what takes longer to be handed over than a thread
         waits for Python should not be handed over: the first image that can be decoded tells.
         """
-        files = self._images.files
-        if files is None or not all(file and not file[1] for file in files):
+        if self._files is None or not all(file and not file[1] for file in self._files):
             return 0
         forks = forks_for(len(self._digests) - self._done(ways))
         if not forks:
